@@ -1,0 +1,94 @@
+// What a statement does: the answer of the classifier, and the closed set of reasons to pin. Values only.
+
+/** `session`: changes or asks for what belongs to the session itself; the router decides who can answer. */
+export type Access = 'read' | 'write' | 'session'
+
+/** Why a session cannot leave its backend connection. A session is pinned while its set of reasons is not empty. */
+export const PIN_REASONS = [
+  'transaction',
+  'temporary-table',
+  'table-lock',
+  'advisory-lock',
+  'handler',
+  'sql-prepared',
+  'cursor',
+  'xa',
+  'found-rows',
+  'diagnostics',
+  'user-variable',
+  'load-data',
+  'operator',
+  'unknown-state',
+] as const
+export type PinReason = (typeof PIN_REASONS)[number]
+
+/** A pin that starts or ends when the statement succeeds. `name` is the table, lock, handler … or null for "all of them". */
+export interface PinChange {
+  readonly change: 'start' | 'end'
+  readonly reason: PinReason
+  readonly name: string | null
+}
+
+/** What a statement means for the transaction, as far as its text tells. The backend's word afterwards beats it. */
+export type TransactionEffect =
+  | 'none'
+  | 'begin'
+  | 'begin-read-only'
+  | 'end' // COMMIT, ROLLBACK (not TO SAVEPOINT)
+  | 'implicit-commit' // DDL and its kin
+  | 'next' // SET TRANSACTION …, for the next transaction only
+
+/** What a statement asks about its own session; another session's connection would answer differently. */
+export type SessionFact =
+  | 'last-insert-id'
+  | 'row-count'
+  | 'found-rows'
+  | 'diagnostics'
+  | 'connection-id'
+  | 'user-variable'
+
+/** One assignment of a SET (or USE, as `schema`). `value` is the literal's own text, or null if it is an expression. */
+export interface Assignment {
+  readonly scope: 'session' | 'global' | 'persist' | 'user' | 'schema' | 'names' | 'role'
+  readonly name: string
+  readonly value: string | null
+}
+
+/** Where the author of a statement wants it to go, said in a leading comment. */
+export interface RouteHint {
+  readonly to: 'writer' | 'reader' | 'auto' | 'endpoint'
+  readonly endpoint: string | null
+}
+
+export interface KillRequest {
+  readonly what: 'connection' | 'query'
+  /** The id as written, or null when it is an expression. */
+  readonly id: number | null
+}
+
+export interface Classification {
+  readonly access: Access
+  /** One short sentence for people: why `access` is what it is. */
+  readonly because: string
+  /** How many statements the text holds. */
+  readonly statements: number
+  /** 16 hexadecimal digits; the same for texts that differ in literals only. */
+  readonly digest: string
+  /** The normalised text, literals as ?, bounded in length. */
+  readonly digestText: string
+  readonly transaction: TransactionEffect
+  readonly pins: readonly PinChange[]
+  readonly facts: readonly SessionFact[]
+  readonly assigns: readonly Assignment[]
+  /** Tables named in the text (`t` or `db.t`, as written, unquoted), or null if they are not known for certain. */
+  readonly tables: readonly string[] | null
+  readonly hint: RouteHint | null
+  readonly kill: KillRequest | null
+  /** A command of our own: `SLUICE EXPLAIN …`, `SLUICE SHOW SESSION`, `SLUICE SHOW TOPOLOGY`. */
+  readonly command: SluiceCommand | null
+}
+
+export type SluiceCommand =
+  | { readonly name: 'explain'; readonly sql: string }
+  | { readonly name: 'show session' }
+  | { readonly name: 'show topology' }
