@@ -1,0 +1,280 @@
+// The seam between the core and a protocol's folder: what a client asks, what a backend answered, and who carries it.
+// The core knows these shapes only; what the bytes mean stays in protocol/<name>.
+
+import type { Duplex } from 'node:stream'
+import type { CloseReason, ErrorCode, ProxyError } from '../errors.ts'
+import type { Classification } from '../sql/classification.ts'
+import type { SqlContext } from '../sql/classifier.ts'
+import type { Backend } from '../topology/topology.ts'
+
+/** Who logs in: one row of the settings' `users`. */
+export interface Account {
+  readonly user: string
+  readonly password: string
+  /** The login used towards backends; the same unless the settings map it. */
+  readonly backendUser: string
+  readonly backendPassword: string
+  readonly requireTls: boolean
+  /** A route by default for this user, as in a listener's `route`; null: the listener's. */
+  readonly route: string | null
+}
+
+export interface Accounts {
+  find(user: string): Account | null
+}
+
+/** What a pool is for: the login, and the options of the client that change what bytes mean. Opaque to the core. */
+export interface Identity {
+  readonly key: string
+  readonly user: string
+}
+
+/**
+ * The session state that any backend connection can be given: the schema and session variables that differ from the
+ * server's defaults. Immutable and compared by reference first, so equal states should share one object (see `settings.ts`).
+ */
+export interface Settings {
+  readonly schema: string | null
+  /** Variable name in lower case -> value as the server prints it. */
+  readonly variables: ReadonlyMap<string, string>
+  /** The same for equal content. */
+  readonly key: string
+}
+
+/** A statement a client prepared. Its classification is the one of the moment it was prepared. */
+export interface PreparedStatement {
+  readonly sql: Buffer
+  classification: Classification | null
+}
+
+/**
+ * What a client asks. Commands that are not SQL carry the SQL that means the same in `sql` (a change of schema is
+ * `USE …`), so the core has one thing to classify, and sends `frames`, the bytes as they came.
+ *
+ * `statement`: one request, one reply. `prepare`, `execute`: of `prepared`. `continue`: more of what the session's
+ * connection holds open (a cursor). `reset`: forget the session's state; `login`: the same, as another user, who has
+ * already been checked. `relay`: from here on bytes go both ways unread (replication clients).
+ */
+export type RequestKind = 'statement' | 'prepare' | 'execute' | 'continue' | 'reset' | 'login' | 'relay'
+
+export interface ClientRequest {
+  readonly kind: RequestKind
+  readonly sql: Buffer
+  readonly prepared: PreparedStatement | null
+  /** The `sluice.route` attribute that came with the statement. */
+  readonly routeAttribute: string | null
+  /** The request itself in the protocol's own shape; opaque to the core. */
+  readonly frames: readonly Buffer[]
+}
+
+export interface AcceptOptions {
+  readonly accounts: Accounts
+  /** The number the client will know this connection by. */
+  readonly sessionId: number
+  /** The writer's version string as last seen; what the client is greeted with. */
+  readonly serverVersion: string
+  readonly tls: ClientTls
+  readonly loginMsMax: number
+  readonly loginBytesMax: number
+  readonly requestBytesMax: number
+  readonly compression: boolean
+}
+
+/** `secureContext` holds key and certificate; null only with mode `off`. */
+export interface ClientTls {
+  readonly mode: 'off' | 'preferred' | 'required'
+  readonly secureContext: import('node:tls').SecureContext | null
+}
+
+/** A client that has proved who it is. Its login is still to be answered: by `welcome` or by `fail`/`refuse`. */
+export interface ClientConnection {
+  readonly sessionId: number
+  readonly peerAddress: string
+  /** These three change when a `login` request succeeds. */
+  readonly account: Account
+  readonly identity: Identity
+  readonly loginSettings: Settings
+  /** True once the client has gone; `next` then gives null. */
+  readonly gone: boolean
+  /** Called at once when the client goes away in the middle of something. */
+  onGone: () => void
+  /** Completes the login. */
+  welcome(): void
+  /** The next request, or null when the client has gone. Not asking is the backpressure. */
+  next(): Promise<ClientRequest | null>
+  /** Answers a request with success and nothing else. */
+  ok(): void
+  /** Answers a request with rows of text. */
+  rows(columns: readonly string[], rows: readonly (readonly (string | null)[])[]): void
+  /** Answers with an error of our own. The caller ends the connection where the error says so. */
+  fail(error: ProxyError): void
+  /** Answers with the error a backend gave while it was being aligned. */
+  refuse(refusal: Refusal): void
+  end(reason: CloseReason): void
+}
+
+/** A backend's own error, met while preparing the ground for a request; goes to the client as it is. */
+export interface Refusal {
+  readonly what: 'schema' | 'variables' | 'login' | 'prepare'
+  readonly message: string
+  /** Opaque to the core. */
+  readonly frame: Buffer
+}
+
+export interface ConnectOptions {
+  readonly backend: Backend
+  readonly account: Account
+  readonly identity: Identity
+  readonly tls: BackendTls
+  readonly connectMsMax: number
+  readonly preparedMax: number
+}
+
+export interface BackendTls {
+  readonly mode: 'disabled' | 'preferred' | 'required' | 'verify-ca' | 'verify-identity'
+  /** PEM text of the authorities to trust; null: the system's. */
+  readonly ca: string | null
+  readonly cert: string | null
+  readonly key: string | null
+}
+
+/** What a backend's answer said, once all of it has gone to the client. */
+export interface Reply {
+  /**
+   * `refused`: the backend is read-only and said so first; it executed nothing and nothing went to the client.
+   * `behind`: a reader did not know a table, column, schema or right that the writer may know; nothing went to the client.
+   */
+  readonly outcome: 'ok' | 'error' | 'refused' | 'behind'
+  readonly transaction: 'none' | 'open'
+  readonly autocommit: boolean
+  /** The schema and variables that changed, as far as the backend reported them; null when nothing was. */
+  readonly changed: SettingsChange | null
+  /** The backend says that the session's state changed in a way that the other fields need not show. */
+  readonly stateChanged: boolean
+  readonly warnings: number
+  /** Rows affected, or -1 after a result set or an error. */
+  readonly affectedRows: number
+  /** The id an insert generated, 0 if none. */
+  readonly insertId: bigint
+  readonly cursorOpen: boolean
+  /** Where a write ended (GTID), or null. */
+  readonly position: string | null
+}
+
+export interface SettingsChange {
+  /** Undefined: unchanged. */
+  readonly schema: string | null | undefined
+  readonly variables: ReadonlyMap<string, string>
+}
+
+export interface ExchangeOptions {
+  /** Hold back a first answer that says `refused` or `behind`, instead of passing it on. */
+  readonly learn: boolean
+}
+
+export interface BackendConnection {
+  readonly backend: Backend
+  readonly identity: Identity
+  /** What this connection's session state is now. */
+  readonly settings: Settings
+  /** Something was left behind that `align` cannot undo; only `reset` can. */
+  dirty: boolean
+  readonly broken: boolean
+  /** Called once if the connection is lost while nobody uses it. */
+  onLost: () => void
+  readonly openedMs: number
+  /** Brings the connection to `settings`. At once (null) when it matches already. At most one round trip. */
+  align(settings: Settings): Promise<Refusal | null> | null
+  /** One request and its whole reply. Throws BackendLost, ClientLost. */
+  exchange(request: ClientRequest, client: ClientConnection, options: ExchangeOptions): Promise<Reply>
+  /** Runs a statement of our own; its answer stays here. Rows as text. Throws BackendLost. */
+  query(sql: string): Promise<readonly (readonly (string | null)[])[] | Refusal>
+  /** Asks the server to stop what this connection is doing, on a second connection. */
+  cancel(): Promise<void>
+  /** Makes everything a session left behind disappear. False: close it. */
+  reset(): Promise<boolean>
+  close(reason: CloseReason): void
+}
+
+/** The backend went away under a request. `progress` decides whether the request may be sent again. */
+export class BackendLost extends Error {
+  override readonly name = 'BackendLost'
+  /** `unsent`: it never left; `sent`: no byte of the reply has reached the client; `replying`: some have. */
+  readonly progress: 'unsent' | 'sent' | 'replying'
+  /** The client has whole frames only, so an error may still follow in the middle of a result. */
+  readonly resumable: boolean
+
+  constructor(progress: 'unsent' | 'sent' | 'replying', resumable: boolean, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.progress = progress
+    this.resumable = resumable
+  }
+}
+
+/** The client went away under a request. */
+export class ClientLost extends Error {
+  override readonly name = 'ClientLost'
+}
+
+/** A backend could not be reached, or would not let us in. `refusal` is its own error where it gave one. */
+export class ConnectFailed extends Error {
+  override readonly name = 'ConnectFailed'
+  readonly refusal: Refusal | null
+  /** `capacity`: too many connections there (try later); `login`: wrong user, password or host; `network`: everything else. */
+  readonly kind: 'network' | 'login' | 'capacity'
+
+  constructor(
+    kind: 'network' | 'login' | 'capacity',
+    message: string,
+    refusal: Refusal | null,
+    options?: ErrorOptions,
+  ) {
+    super(message, options)
+    this.kind = kind
+    this.refusal = refusal
+  }
+}
+
+export interface ProbeTarget {
+  readonly host: string
+  readonly port: number
+  readonly user: string
+  readonly password: string
+  readonly tls: BackendTls
+  readonly timeoutMs: number
+}
+
+/** What one look at a backend told. */
+export interface ProbeResult {
+  readonly version: string
+  readonly readOnly: boolean
+  /** `host:port` of the server it replicates from, null if from nobody. */
+  readonly source: string | null
+  /** Null: it does not replicate, or replication is stopped. */
+  readonly lagMs: number | null
+  readonly replicating: boolean
+  readonly serverId: string
+}
+
+/** A connection of the monitor's own to one backend; opened on demand, kept open between probes. */
+export interface Prober {
+  probe(): Promise<ProbeResult>
+  close(): void
+}
+
+/** A database protocol. One object per proxy; stateless towards the core. */
+export interface Protocol {
+  readonly name: 'mysql' | 'postgres'
+  /** The engine and modes the classifier must assume for a session with these settings. */
+  sqlContext(settings: Settings, identity: Identity, version: string): SqlContext
+  /** Greets and authenticates. Throws ProxyError once the client was told, or the client just went away. */
+  accept(stream: Duplex, options: AcceptOptions): Promise<ClientConnection>
+  /** Tells a client that it cannot be served, before any login, and closes. */
+  turnAway(stream: Duplex, error: ProxyError): void
+  /** Throws ConnectFailed. */
+  connect(options: ConnectOptions): Promise<BackendConnection>
+  prober(target: ProbeTarget): Prober
+}
+
+/** For `Record<ErrorCode, …>` tables in the protocols. */
+export type WireErrorTable<T> = Readonly<Record<ErrorCode, T>>

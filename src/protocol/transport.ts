@@ -1,0 +1,30 @@
+// The one place where sockets are known: bytes in, bytes out, backpressure, close. Everything above sees a Transport.
+
+/** A two-way stream of bytes. One owner at a time sets the three callbacks. */
+export interface Transport {
+  /**
+   * Called with bytes as they arrive, never re-entered. The view is valid during the call only: the buffer behind it
+   * is used again (for clients it is shared by all of them), so copy what must outlive the call.
+   */
+  onBytes: (bytes: Buffer) => void
+  /** Everything written so far has been taken by the kernel; called only after a `write` that returned false. */
+  onDrain: () => void
+  /** The other side is gone, or the transport broke; called once. Null after an orderly end. */
+  onClosed: (error: Error | null) => void
+  /** Address of the other side, for logs and rules; empty where there is none. */
+  readonly peerAddress: string
+  /** The TLS protocol and cipher in use, or null without TLS. */
+  readonly tls: { readonly version: string; readonly cipher: string } | null
+  readonly closed: boolean
+  /** Bytes written and not yet taken by the kernel. */
+  readonly pendingBytes: number
+  /** False: not all taken yet; `bytes` must stay untouched, and no more should be produced, until `onDrain`. */
+  write(bytes: Buffer): boolean
+  /** Stops and starts reading. While paused at most what was already read is delivered, later, after `resume`. */
+  pause(): void
+  resume(): void
+  /** Closes once what was written has gone out. */
+  end(): void
+  /** Closes now. */
+  destroy(): void
+}
