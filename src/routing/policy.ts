@@ -1,0 +1,42 @@
+// What the operator decided about routes: endpoints, rules, bounds. Values only, made from the settings in proxy.ts.
+
+import type { BlockList } from 'node:net'
+import type { Backend } from '../topology/topology.ts'
+
+/** `split` decides statement by statement; `writer` and `reader` are the roles; anything else names an endpoint. */
+export type RouteName = string
+
+/** A named set of backends, as Aurora's custom endpoints: the listed ones, or all but the listed ones. */
+export interface Endpoint {
+  readonly name: string
+  /** `reader`: a member counts only while it is a reader; `any`: whatever its role. */
+  readonly type: 'reader' | 'any'
+  /** Backend ids; null: all that are not excluded. */
+  readonly members: ReadonlySet<string> | null
+  readonly excluded: ReadonlySet<string>
+}
+
+export interface RouteRule {
+  readonly name: string
+  readonly users: ReadonlySet<string> | null
+  readonly schemas: ReadonlySet<string> | null
+  readonly clientAddresses: BlockList | null
+  readonly digests: ReadonlySet<string> | null
+  readonly tables: ReadonlySet<string> | null
+  readonly route: RouteName
+}
+
+export interface RoutingPolicy {
+  readonly listenerRoute: RouteName
+  readonly userRoutes: ReadonlyMap<string, RouteName>
+  readonly endpoints: ReadonlyMap<string, Endpoint>
+  readonly rules: readonly RouteRule[]
+  /** What reads do when no reader is usable. */
+  readonly fallback: 'writer' | 'wait' | 'error'
+}
+
+export function isMember(endpoint: Endpoint, backend: Backend): boolean {
+  if (endpoint.excluded.has(backend.id)) return false
+  if (endpoint.members !== null && !endpoint.members.has(backend.id)) return false
+  return endpoint.type === 'any' || backend.role === 'reader'
+}

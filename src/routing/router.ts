@@ -1,0 +1,160 @@
+// Where does this statement go? Pure: everything it needs is in its arguments, and every answer carries its reason.
+
+import type { ErrorCode } from '../errors.ts'
+import type { Classification, RouteHint } from '../sql/classification.ts'
+import type { Backend, Topology } from '../topology/topology.ts'
+import { isMember, type RouteName, type RouteRule, type RoutingPolicy } from './policy.ts'
+import { pickReader } from './reader-picker.ts'
+
+export type Route =
+  | { readonly action: 'stay'; readonly target: string; readonly because: string; readonly ignoredHint: boolean }
+  | { readonly action: 'send'; readonly backend: Backend; readonly target: string; readonly because: string }
+  | { readonly action: 'hold'; readonly target: string; readonly because: string }
+  | { readonly action: 'reject'; readonly code: ErrorCode; readonly because: string }
+
+/** What the router sees of a session. */
+export interface SessionView {
+  readonly pinned: boolean
+  readonly autocommit: boolean
+  readonly override: RouteHint | null
+  readonly user: string
+  readonly schema: string | null
+  readonly clientAddress: string
+  /** Where the session's last statement ran, while that connection is still at hand. */
+  readonly lastBackend: Backend | null
+  /** The route that came with the statement as an attribute. */
+  readonly attribute: RouteName | null
+}
+
+/** What the router asks of the world besides the topology: who is busy, who is to be avoided, whose turn it is. */
+export interface Loads {
+  outstanding(backend: Backend): number
+  usable(backend: Backend): boolean
+  readonly turn: number
+}
+
+/** Somebody's wish for a route, and whose it was. */
+interface Wish {
+  readonly route: RouteName
+  readonly whose: string
+  /** Said with this very statement by its author, who may know that it is a read where we cannot prove it. */
+  readonly explicit: boolean
+}
+
+export function route(
+  classification: Classification,
+  session: SessionView,
+  topology: Topology,
+  policy: RoutingPolicy,
+  loads: Loads,
+): Route {
+  const { access } = classification
+  if (session.pinned) {
+    const hint = classification.hint
+    return { action: 'stay', target: 'pinned', because: 'the session is pinned', ignoredHint: hint !== null }
+  }
+  const wish = wishFor(classification, session, policy)
+  if (wish.route === 'writer') return toWriter(topology, loads, `${wish.whose} asks for the writer`)
+  if (access === 'session') return toSessionPlace(classification, session, topology, loads)
+  if (classification.transaction === 'begin-read-only') {
+    return toReaders(wish, topology, policy, loads, 'a read-only transaction')
+  }
+  if (access === 'read' && session.autocommit) return toReaders(wish, topology, policy, loads, classification.because)
+  if (access === 'read') return toWriter(topology, loads, 'autocommit is off: the read opens a transaction')
+  if (wish.explicit && wish.route !== 'split' && leavesNothing(classification)) {
+    return toReaders(wish, topology, policy, loads, `${wish.whose} vouches for it`)
+  }
+  return toWriter(topology, loads, classification.because)
+}
+
+function leavesNothing(classification: Classification): boolean {
+  const { transaction, pins, assigns } = classification
+  return transaction === 'none' && pins.length === 0 && assigns.length === 0
+}
+
+/** The strongest wish: hint, attribute, the session's own, rule, user, listener. */
+function wishFor(classification: Classification, session: SessionView, policy: RoutingPolicy): Wish {
+  const { hint } = classification
+  if (hint !== null && hint.to !== 'auto') return { route: nameOf(hint), whose: 'a hint', explicit: true }
+  if (session.attribute !== null) return { route: named(session.attribute), whose: 'an attribute', explicit: true }
+  if (hint?.to === 'auto') return { route: 'split', whose: 'a hint', explicit: true }
+  const { override } = session
+  if (override !== null) return { route: nameOf(override), whose: '@sluice_route', explicit: false }
+  for (const rule of policy.rules) {
+    if (matches(rule, classification, session))
+      return { route: rule.route, whose: `rule ${rule.name}`, explicit: false }
+  }
+  const userRoute = policy.userRoutes.get(session.user)
+  if (userRoute !== undefined) return { route: userRoute, whose: 'the user', explicit: false }
+  return { route: policy.listenerRoute, whose: 'the listener', explicit: false }
+}
+
+function nameOf(hint: RouteHint): RouteName {
+  return hint.to === 'endpoint' ? (hint.endpoint ?? '') : named(hint.to)
+}
+
+function named(route: string): RouteName {
+  return route === 'auto' ? 'split' : route
+}
+
+function matches(rule: RouteRule, classification: Classification, session: SessionView): boolean {
+  const { users, schemas, clientAddresses, digests, tables } = rule
+  if (users !== null && !users.has(session.user)) return false
+  if (schemas !== null && (session.schema === null || !schemas.has(session.schema))) return false
+  if (digests !== null && !digests.has(classification.digest)) return false
+  if (clientAddresses !== null) {
+    const { clientAddress } = session
+    if (!clientAddresses.check(clientAddress, clientAddress.includes(':') ? 'ipv6' : 'ipv4')) return false
+  }
+  if (tables === null) return true
+  return (
+    classification.tables?.some((table) => tables.has(table) || tables.has(inSchema(table, session.schema))) ?? false
+  )
+}
+
+function inSchema(table: string, schema: string | null): string {
+  return schema === null || table.includes('.') ? table : `${schema}.${table}`
+}
+
+function writerIn(topology: Topology, loads: Loads): Backend | null {
+  return topology.backends.find((backend) => backend.role === 'writer' && loads.usable(backend)) ?? null
+}
+
+function toWriter(topology: Topology, loads: Loads, because: string): Route {
+  const backend = writerIn(topology, loads)
+  if (backend === null) return { action: 'hold', target: 'writer', because: `${because}; no writer is known` }
+  return { action: 'send', backend, target: 'writer', because }
+}
+
+/** SET, USE and questions about the session itself: where its last statement ran, else the writer, else anybody. */
+function toSessionPlace(classification: Classification, session: SessionView, topology: Topology, loads: Loads): Route {
+  const { because, facts } = classification
+  const last = session.lastBackend
+  if (facts.length > 0 && last !== null && loads.usable(last)) {
+    return { action: 'send', backend: last, target: last.role === 'reader' ? 'reader' : 'writer', because }
+  }
+  const writer = writerIn(topology, loads)
+  if (writer !== null) return { action: 'send', backend: writer, target: 'writer', because }
+  const anybody = topology.backends.find((backend) => loads.usable(backend))
+  if (anybody === undefined) return { action: 'hold', target: 'writer', because: `${because}; no backend is usable` }
+  return { action: 'send', backend: anybody, target: 'reader', because: `${because}; no writer is known` }
+}
+
+function toReaders(wish: Wish, topology: Topology, policy: RoutingPolicy, loads: Loads, because: string): Route {
+  const endpoint = wish.route === 'split' || wish.route === 'reader' ? null : (policy.endpoints.get(wish.route) ?? null)
+  if (endpoint === null && wish.route !== 'split' && wish.route !== 'reader') {
+    const known = [...policy.endpoints.keys()].join(', ') || 'none'
+    const text = `${wish.whose} names the endpoint '${wish.route}', which the settings do not have (they have: ${known})`
+    return { action: 'reject', code: 'UNKNOWN_ENDPOINT', because: text }
+  }
+  const candidates = topology.backends.filter(
+    (backend) => loads.usable(backend) && (endpoint === null ? backend.role === 'reader' : isMember(endpoint, backend)),
+  )
+  const target = endpoint?.name ?? 'reader'
+  const backend = pickReader(candidates, loads.outstanding.bind(loads), loads.turn)
+  if (backend !== null) return { action: 'send', backend, target, because }
+  const whom = endpoint === null ? 'reader' : `member of ${endpoint.name}`
+  if (policy.fallback === 'error') return { action: 'reject', code: 'NO_READER', because: `no usable ${whom}` }
+  if (policy.fallback === 'wait') return { action: 'hold', target, because: `${because}; no usable ${whom}` }
+  return toWriter(topology, loads, `${because}; no usable ${whom}, so the writer serves it`)
+}

@@ -1,0 +1,195 @@
+// What a session has built up: settings, transaction, pins. Changed by observe() and its few siblings, nowhere else. Pure.
+
+import type { Reply, Settings } from '../protocol/protocol.ts'
+import { withChange } from '../protocol/settings.ts'
+import type { Assignment, Classification, PinReason, RouteHint, SessionFact } from '../sql/classification.ts'
+
+/** One reason to stay on a connection. `names` counts what holds it (tables, locks …); empty where there is nothing to count. */
+export interface Pin {
+  readonly reason: PinReason
+  readonly sinceMs: number
+  /** The normalised text of the statement that caused it. */
+  readonly because: string
+  readonly names: ReadonlyMap<string, number>
+}
+
+/** Pins that only wait for the very next statement: it asks for what they keep, or they end. */
+const SHORT_PINS: Readonly<Partial<Record<PinReason, readonly SessionFact[]>>> = {
+  diagnostics: ['diagnostics', 'row-count'],
+  'found-rows': ['found-rows'],
+}
+
+/** What would end a pin, in words for people. */
+export const PIN_ENDS: Readonly<Record<PinReason, string>> = {
+  transaction: 'COMMIT or ROLLBACK',
+  'temporary-table': 'DROP TABLE of the last temporary table',
+  'table-lock': 'UNLOCK TABLES',
+  'advisory-lock': 'RELEASE_LOCK of the last lock, or RELEASE_ALL_LOCKS()',
+  handler: 'HANDLER … CLOSE of the last open handler',
+  'sql-prepared': 'DEALLOCATE PREPARE of the last prepared statement',
+  cursor: 'the end of the cursor, or closing its statement',
+  xa: 'XA COMMIT or XA ROLLBACK',
+  'found-rows': 'the next statement that does not ask for FOUND_ROWS()',
+  diagnostics: 'the next statement that does not ask for diagnostics',
+  'user-variable': 'a reset of the connection (COM_RESET_CONNECTION, COM_CHANGE_USER) or its end',
+  'load-data': 'the end of the upload',
+  operator: 'a change of the rule or hint that asked for it',
+  'unknown-state': 'a reset of the connection (COM_RESET_CONNECTION, COM_CHANGE_USER) or its end',
+}
+
+/** Says which backend should serve, by `SET @sluice_route = …`. */
+const ROUTE_VARIABLE = 'sluice_route'
+
+export class SessionState {
+  #settings: Settings
+  #transaction: 'none' | 'open' | 'read-only' = 'none'
+  #autocommit = true
+  #pins: Map<PinReason, Pin> | null = null
+  #override: RouteHint | null = null
+  #insertId = 0n
+
+  constructor(settings: Settings) {
+    this.#settings = settings
+  }
+
+  get settings(): Settings {
+    return this.#settings
+  }
+
+  get transaction(): 'none' | 'open' | 'read-only' {
+    return this.#transaction
+  }
+
+  get autocommit(): boolean {
+    return this.#autocommit
+  }
+
+  get pinned(): boolean {
+    return this.#pins !== null && this.#pins.size > 0
+  }
+
+  get pins(): readonly Pin[] {
+    return this.#pins === null ? [] : [...this.#pins.values()]
+  }
+
+  has(reason: PinReason): boolean {
+    return this.#pins?.has(reason) ?? false
+  }
+
+  /** The session's own wish for a route. */
+  get override(): RouteHint | null {
+    return this.#override
+  }
+
+  /** What LAST_INSERT_ID() answers in this session. */
+  get insertId(): bigint {
+    return this.#insertId
+  }
+
+  /** A statement has arrived: pins that only waited for it end, unless it asks for what they keep. */
+  expect(classification: Classification): void {
+    if (this.#pins === null) return
+    for (const [reason, facts] of Object.entries(SHORT_PINS) as [PinReason, readonly SessionFact[]][]) {
+      if (!facts.some((fact) => classification.facts.includes(fact))) this.unpin(reason)
+    }
+  }
+
+  /** Takes in one statement's outcome. The backend's own word beats what we read in the SQL. */
+  observe(classification: Classification, reply: Reply, nowMs: number): void {
+    if (reply.changed !== null) this.#settings = withChange(this.#settings, reply.changed)
+    this.#autocommit = reply.autocommit
+    this.observeTransaction(classification, reply, nowMs)
+    const failed = reply.outcome !== 'ok'
+    // In a text of several statements, those before the one that failed took effect.
+    if (!failed || classification.statements > 1) this.observePins(classification, failed, nowMs)
+    if (!failed) this.observeAssignments(classification)
+    if (reply.insertId !== 0n) this.#insertId = reply.insertId
+    if (reply.cursorOpen) this.pin('cursor', null, classification, nowMs)
+    else this.unpin('cursor')
+    // Whoever asks for diagnostics leaves them as they are; everybody else replaces them.
+    if (reply.warnings > 0 || failed) this.pin('diagnostics', null, classification, nowMs)
+    else if (!classification.facts.includes('diagnostics')) this.unpin('diagnostics')
+  }
+
+  /** What the session held on a connection that is gone. Its settings live on; these do not. */
+  losePins(): readonly PinReason[] {
+    const lost = this.#pins === null ? [] : [...this.#pins.keys()]
+    this.#pins = null
+    this.#transaction = 'none'
+    return lost
+  }
+
+  /** COM_RESET_CONNECTION and its kin: as if just logged in. */
+  startOver(settings: Settings): void {
+    this.#settings = settings
+    this.#transaction = 'none'
+    this.#autocommit = true
+    this.#pins = null
+    this.#override = null
+    this.#insertId = 0n
+  }
+
+  pin(reason: PinReason, name: string | null, classification: Classification, nowMs: number): void {
+    this.#pins ??= new Map()
+    const known = this.#pins.get(reason)
+    const names = new Map(known?.names)
+    if (name !== null) names.set(name, (names.get(name) ?? 0) + 1)
+    const { sinceMs, because } = known ?? { sinceMs: nowMs, because: classification.digestText }
+    this.#pins.set(reason, { reason, sinceMs, because, names })
+  }
+
+  /** Ends a pin, or what `name` adds to it: the pin itself ends with its last name. */
+  unpin(reason: PinReason, name: string | null = null): void {
+    const known = this.#pins?.get(reason)
+    if (known === undefined) return
+    if (name !== null) {
+      const count = known.names.get(name)
+      if (count === undefined) return
+      const names = new Map(known.names)
+      if (count > 1 && reason === 'advisory-lock') names.set(name, count - 1)
+      else names.delete(name)
+      if (names.size > 0) {
+        this.#pins!.set(reason, { ...known, names })
+        return
+      }
+    }
+    this.#pins!.delete(reason)
+  }
+
+  private observeTransaction(classification: Classification, reply: Reply, nowMs: number): void {
+    if (reply.transaction === 'open') {
+      if (this.#transaction === 'none') {
+        this.#transaction = classification.transaction === 'begin-read-only' ? 'read-only' : 'open'
+      }
+      this.pin('transaction', null, classification, nowMs)
+      return
+    }
+    this.#transaction = 'none'
+    // SET TRANSACTION … speaks of the next transaction on this very connection.
+    if (classification.transaction === 'next' && reply.outcome === 'ok') {
+      this.pin('transaction', null, classification, nowMs)
+    } else this.unpin('transaction')
+  }
+
+  private observePins(classification: Classification, failed: boolean, nowMs: number): void {
+    for (const { change, reason, name } of classification.pins) {
+      if (change === 'start') {
+        if (reason === 'user-variable' && name === ROUTE_VARIABLE) continue
+        this.pin(reason, name, classification, nowMs)
+      } else if (!failed) this.unpin(reason, name)
+    }
+  }
+
+  private observeAssignments(classification: Classification): void {
+    for (const assignment of classification.assigns) {
+      if (assignment.scope === 'user' && assignment.name === ROUTE_VARIABLE) this.#override = routeOf(assignment)
+    }
+  }
+}
+
+function routeOf(assignment: Assignment): RouteHint | null {
+  const value = assignment.value?.replace(/^(['"])(.*)\1$/s, '$2') ?? null
+  if (value === null || value === 'auto' || value.toUpperCase() === 'NULL' || value === '') return null
+  if (value === 'writer' || value === 'reader') return { to: value, endpoint: null }
+  return { to: 'endpoint', endpoint: value }
+}
