@@ -1,0 +1,282 @@
+// The connections to one backend for one identity. Each is in exactly one place, and only move() changes which.
+//
+// A connection given back clean keeps the name of who used it last, its keeper: while nobody else needs it, the keeper
+// finds everything in place when it comes back.
+
+import { type CloseReason, ProxyError } from '../errors.ts'
+import { type BackendConnection, ConnectFailed, type Settings } from '../protocol/protocol.ts'
+import { sameSettings } from '../protocol/settings.ts'
+
+type Place = 'idle' | 'lent' | 'cleaning' | 'closed'
+
+export interface PoolLimits {
+  readonly connectionsMax: number
+  readonly openingMax: number
+  readonly idleMsMax: number
+  readonly lifetimeMsMax: number
+  readonly waitMsMax: number
+  readonly waitersMax: number
+}
+
+/** Whoever takes and gives back connections. */
+export interface Keeper {
+  readonly settings: Settings
+}
+
+/** One connection of a pool, and where it is. */
+export interface Lease {
+  readonly pool: Pool
+  readonly connection: BackendConnection
+  /** Who used it last; everything it left there is still in place. */
+  keeper: Keeper | null
+  place: Place
+  sinceMs: number
+  /** It must not be lent again: too old, or its backend has changed its role. */
+  retired: boolean
+  readonly expiresMs: number
+}
+
+interface Waiter {
+  readonly keeper: Keeper
+  readonly resolve: (lease: Lease) => void
+  readonly reject: (error: Error) => void
+  readonly deadline: NodeJS.Timeout
+}
+
+export interface PoolOptions {
+  /** For messages: the backend's address. */
+  readonly name: string
+  readonly limits: PoolLimits
+  readonly open: () => Promise<BackendConnection>
+  readonly nowMs: () => number
+  readonly onClose: (reason: CloseReason) => void
+  /** Called when the number of lent connections changes. */
+  readonly onLent: (difference: 1 | -1) => void
+  readonly onReset: () => void
+}
+
+export interface PoolCounts {
+  readonly idle: number
+  readonly lent: number
+  readonly cleaning: number
+  readonly opening: number
+  readonly waiting: number
+}
+
+export class Pool {
+  readonly #options: PoolOptions
+  readonly #leases = new Set<Lease>()
+  /** Oldest first, so that the ends of it are the fairest to take from and the warmest to reuse. */
+  readonly #idle: Lease[] = []
+  readonly #waiters = new Set<Waiter>()
+  #opening = 0
+  #cleaning = 0
+  #retired = false
+
+  constructor(options: PoolOptions) {
+    this.#options = options
+  }
+
+  get counts(): PoolCounts {
+    const [idle, cleaning] = [this.#idle.length, this.#cleaning]
+    const lent = this.#leases.size - idle - cleaning
+    return { idle, lent, cleaning, opening: this.#opening, waiting: this.#waiters.size }
+  }
+
+  get empty(): boolean {
+    return this.#leases.size === 0 && this.#opening === 0 && this.#waiters.size === 0
+  }
+
+  /**
+   * A connection for this keeper: the one it used last if that is still free, else one whose settings match, else any,
+   * else a new one, else the first that is given back. At once where one is free.
+   * Rejects with ProxyError (wait too long, too many waiting) or ConnectFailed.
+   */
+  acquire(keeper: Keeper): Lease | Promise<Lease> {
+    // Nobody overtakes those who wait.
+    const lease = this.#waiters.size === 0 ? this.choose(keeper) : null
+    if (lease === null) return this.wait(keeper)
+    this.lend(lease, keeper)
+    return lease
+  }
+
+  /** Takes `lease` again if nobody has touched it since this keeper gave it back. */
+  reclaim(lease: Lease, keeper: Keeper): boolean {
+    if (lease.place !== 'idle' || lease.keeper !== keeper || lease.retired) return false
+    this.lend(lease, keeper)
+    return true
+  }
+
+  /** Takes a connection back. What cannot be aligned away is reset first, in the background. */
+  release(lease: Lease): void {
+    const { connection } = lease
+    if (connection.broken) return this.discard(lease, 'backend lost')
+    if (lease.retired || this.#options.nowMs() >= lease.expiresMs) return this.discard(lease, 'proxy retired')
+    if (!connection.dirty) return this.makeIdle(lease)
+    lease.keeper = null
+    this.move(lease, 'cleaning')
+    this.#options.onReset()
+    void connection
+      .reset()
+      .catch(() => false)
+      .then((isClean) => {
+        if (lease.place !== 'cleaning') return
+        if (isClean && !lease.retired) this.makeIdle(lease)
+        else this.discard(lease, isClean ? 'proxy retired' : 'proxy reset failed')
+      })
+  }
+
+  /** Closes a connection. In doubt about a connection, this is what to do. */
+  discard(lease: Lease, reason: CloseReason): void {
+    if (lease.place === 'closed') return
+    this.move(lease, 'closed')
+    lease.connection.close(reason)
+    this.#options.onClose(reason)
+    this.openForWaiters()
+  }
+
+  /** Nobody will come back for what this keeper left. */
+  forget(lease: Lease, keeper: Keeper): void {
+    if (lease.keeper === keeper) lease.keeper = null
+  }
+
+  /** Idle connections close now, lent ones when they are given back; later ones are opened anew. */
+  retire(): void {
+    for (const lease of [...this.#leases]) {
+      lease.retired = true
+      if (lease.place === 'idle') this.discard(lease, 'proxy retired')
+    }
+  }
+
+  /** Retires everything, and turns away who waits. The pool is not used again. */
+  close(error: Error): void {
+    this.#retired = true
+    this.retire()
+    for (const waiter of this.#waiters) this.settle(waiter, error)
+  }
+
+  /** Closes what has been idle or alive for too long. Called every second or so. */
+  sweep(): void {
+    const nowMs = this.#options.nowMs()
+    const { idleMsMax } = this.#options.limits
+    for (const lease of [...this.#idle]) {
+      if (nowMs - lease.sinceMs >= idleMsMax) this.discard(lease, 'proxy idle')
+      else if (nowMs >= lease.expiresMs) this.discard(lease, 'proxy lifetime')
+    }
+  }
+
+  private choose(keeper: Keeper): Lease | null {
+    let best: Lease | null = null
+    let bestRank = -1
+    // From the most recently used on; the kept ones are taken from who has waited longest with them.
+    for (let at = this.#idle.length - 1; at >= 0; at--) {
+      const lease = this.#idle[at]!
+      if (lease.keeper === keeper) return lease
+      const rank = (sameSettings(lease.connection.settings, keeper.settings) ? 2 : 0) + (lease.keeper === null ? 1 : 0)
+      if (rank > bestRank || (rank === bestRank && lease.keeper !== null)) {
+        best = lease
+        bestRank = rank
+      }
+    }
+    return best
+  }
+
+  private wait(keeper: Keeper): Promise<Lease> {
+    const { waitMsMax, waitersMax } = this.#options.limits
+    if (this.#waiters.size >= waitersMax) {
+      const text = `${waitersMax} statements already wait for a connection to ${this.#options.name} (pool.waitersMax)`
+      return Promise.reject(new ProxyError('POOL_WAITERS_MAX', text))
+    }
+    return new Promise((resolve, reject) => {
+      const deadline = setTimeout(() => this.settle(waiter, this.waitedTooLong()), waitMsMax)
+      const waiter: Waiter = { keeper, resolve, reject, deadline }
+      this.#waiters.add(waiter)
+      this.openForWaiters()
+    })
+  }
+
+  private waitedTooLong(): ProxyError {
+    const { connectionsMax, waitMsMax } = this.#options.limits
+    const { lent, opening } = this.counts
+    const text =
+      `no connection to ${this.#options.name} became free within ${waitMsMax} ms (pool.waitMsMax): ` +
+      `${lent} of ${connectionsMax} (pool.connectionsMax) are in use, ${opening} are being opened`
+    return new ProxyError('POOL_WAIT_TIMEOUT', text)
+  }
+
+  private openForWaiters(): void {
+    const { connectionsMax, openingMax } = this.#options.limits
+    while (
+      !this.#retired &&
+      this.#opening < this.#waiters.size &&
+      this.#opening < openingMax &&
+      this.#leases.size + this.#opening < connectionsMax
+    ) {
+      this.#opening += 1
+      void this.#options.open().then(
+        (connection) => this.opened(connection),
+        (error: Error) => this.openFailed(error),
+      )
+    }
+  }
+
+  private opened(connection: BackendConnection): void {
+    this.#opening -= 1
+    const { nowMs, limits } = this.#options
+    // Spread over a tenth of the lifetime, or all that were opened together would end together.
+    const expiresMs = nowMs() + limits.lifetimeMsMax * (0.9 + Math.random() / 10)
+    const retired = this.#retired
+    const lease: Lease = { pool: this, connection, keeper: null, place: 'lent', sinceMs: nowMs(), retired, expiresMs }
+    this.#leases.add(lease)
+    this.#options.onLent(1)
+    connection.onLost = () => {
+      if (lease.place !== 'lent') this.discard(lease, 'backend lost')
+    }
+    if (retired) this.discard(lease, 'proxy retired')
+    else this.makeIdle(lease)
+  }
+
+  private openFailed(error: Error): void {
+    this.#opening -= 1
+    const isFull = error instanceof ConnectFailed && error.kind === 'capacity'
+    // A full server still serves the connections we have: whoever waits may get one of those.
+    if (isFull && this.#leases.size > 0) return
+    const first = this.#waiters.values().next().value
+    if (first !== undefined) this.settle(first, error)
+    this.openForWaiters()
+  }
+
+  private makeIdle(lease: Lease): void {
+    this.move(lease, 'idle')
+    const first = this.#waiters.values().next().value
+    if (first === undefined) return
+    this.lend(lease, first.keeper)
+    this.settle(first, lease)
+  }
+
+  private settle(waiter: Waiter, outcome: Lease | Error): void {
+    this.#waiters.delete(waiter)
+    clearTimeout(waiter.deadline)
+    if (outcome instanceof Error) waiter.reject(outcome)
+    else waiter.resolve(outcome)
+  }
+
+  private lend(lease: Lease, keeper: Keeper): void {
+    this.move(lease, 'lent')
+    lease.keeper = keeper
+  }
+
+  private move(lease: Lease, to: Place): void {
+    const from = lease.place
+    if (from === to) return
+    if (from === 'idle') this.#idle.splice(this.#idle.lastIndexOf(lease), 1)
+    if (from === 'cleaning') this.#cleaning -= 1
+    if (from === 'lent') this.#options.onLent(-1)
+    lease.place = to
+    lease.sinceMs = this.#options.nowMs()
+    if (to === 'idle') this.#idle.push(lease)
+    if (to === 'cleaning') this.#cleaning += 1
+    if (to === 'lent') this.#options.onLent(1)
+    if (to === 'closed') this.#leases.delete(lease)
+  }
+}

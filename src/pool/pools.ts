@@ -1,0 +1,120 @@
+// All pools: one per backend and identity, made when first needed. They follow the topology: connections to a backend
+// that left or changed its role are not used again.
+
+import type { CloseReason, ProxyError } from '../errors.ts'
+import type { Account, BackendConnection, Identity } from '../protocol/protocol.ts'
+import type { Backend, Role, Topology } from '../topology/topology.ts'
+import { Pool, type PoolCounts, type PoolLimits } from './pool.ts'
+
+export interface PoolsOptions {
+  readonly limits: PoolLimits
+  readonly connect: (backend: Backend, identity: Identity, account: Account) => Promise<BackendConnection>
+  readonly nowMs: () => number
+  readonly onClose: (backend: string, reason: CloseReason) => void
+  readonly onReset: () => void
+}
+
+interface BackendPools {
+  backend: Backend
+  role: Role
+  lent: number
+  readonly pools: Map<string, Pool>
+}
+
+export interface PoolSnapshot extends PoolCounts {
+  readonly backend: string
+  readonly user: string
+  readonly identity: string
+}
+
+const SWEEP_MS = 1_000
+
+export class Pools {
+  readonly #options: PoolsOptions
+  readonly #backends = new Map<string, BackendPools>()
+  readonly #users = new Map<string, string>()
+  readonly #sweeper: NodeJS.Timeout
+
+  constructor(options: PoolsOptions) {
+    this.#options = options
+    this.#sweeper = setInterval(() => this.sweep(), SWEEP_MS).unref()
+  }
+
+  /** The pool for this backend and identity. */
+  of(backend: Backend, identity: Identity, account: Account): Pool {
+    const entry = this.entryOf(backend)
+    const pool = entry.pools.get(identity.key)
+    if (pool !== undefined) return pool
+    const made = this.create(entry, identity, account)
+    entry.pools.set(identity.key, made)
+    this.#users.set(identity.key, identity.user)
+    return made
+  }
+
+  /** How many connections to this backend are at work. */
+  outstanding(backend: Backend): number {
+    return this.#backends.get(backend.id)?.lent ?? 0
+  }
+
+  /** A new topology was published. */
+  follow(topology: Topology): void {
+    const present = new Map(topology.backends.map((backend) => [backend.id, backend]))
+    for (const entry of this.#backends.values()) {
+      const backend = present.get(entry.backend.id)
+      const role = backend?.role ?? 'unknown'
+      if (backend !== undefined) entry.backend = backend
+      // A server of unknown role is one we cannot see just now; what it was, it may still be.
+      if (backend !== undefined && (role === entry.role || role === 'unknown')) continue
+      const isFirstSight = entry.role === 'unknown' && backend !== undefined
+      entry.role = role
+      if (!isFirstSight) for (const pool of entry.pools.values()) pool.retire()
+    }
+  }
+
+  snapshot(): PoolSnapshot[] {
+    const rows: PoolSnapshot[] = []
+    for (const [backend, { pools }] of this.#backends) {
+      for (const [identity, pool] of pools) {
+        rows.push({ backend, user: this.#users.get(identity) ?? '', identity, ...pool.counts })
+      }
+    }
+    return rows
+  }
+
+  close(error: ProxyError): void {
+    clearInterval(this.#sweeper)
+    for (const { pools } of this.#backends.values()) for (const pool of pools.values()) pool.close(error)
+  }
+
+  private entryOf(backend: Backend): BackendPools {
+    const known = this.#backends.get(backend.id)
+    if (known !== undefined) return known
+    const entry: BackendPools = { backend, role: backend.role, lent: 0, pools: new Map() }
+    this.#backends.set(backend.id, entry)
+    return entry
+  }
+
+  private create(entry: BackendPools, identity: Identity, account: Account): Pool {
+    const { limits, connect, nowMs, onClose, onReset } = this.#options
+    return new Pool({
+      name: entry.backend.id,
+      limits,
+      open: () => connect(entry.backend, identity, account),
+      nowMs,
+      onClose: (reason) => onClose(entry.backend.id, reason),
+      onLent: (difference) => {
+        entry.lent += difference
+      },
+      onReset,
+    })
+  }
+
+  private sweep(): void {
+    for (const { pools } of this.#backends.values()) {
+      for (const [key, pool] of pools) {
+        pool.sweep()
+        if (pool.empty) pools.delete(key)
+      }
+    }
+  }
+}
