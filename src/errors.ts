@@ -33,6 +33,7 @@ export const ERRORS = {
   COMMIT_UNKNOWN: { ends: 'request', level: 'warn' },
   TRANSACTION_LOST: { ends: 'request', level: 'warn' },
   STATE_LOST: { ends: 'request', level: 'warn' },
+  REPLY_CUT: { ends: 'request', level: 'warn' },
   REPLY_BROKEN: { ends: 'session', level: 'warn' },
   INTERNAL: { ends: 'session', level: 'error' },
 } as const satisfies Record<string, ErrorTraits>

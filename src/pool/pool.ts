@@ -29,6 +29,8 @@ export interface Lease {
   readonly connection: BackendConnection
   /** Who used it last; everything it left there is still in place. */
   keeper: Keeper | null
+  /** Grows whenever it goes to another keeper, or what the last one left there is wiped out. */
+  hands: number
   place: Place
   sinceMs: number
   /** It must not be lent again: too old, or its backend has changed its role. */
@@ -226,7 +228,16 @@ export class Pool {
     // Spread over a tenth of the lifetime, or all that were opened together would end together.
     const expiresMs = nowMs() + limits.lifetimeMsMax * (0.9 + Math.random() / 10)
     const retired = this.#retired
-    const lease: Lease = { pool: this, connection, keeper: null, place: 'lent', sinceMs: nowMs(), retired, expiresMs }
+    const lease: Lease = {
+      pool: this,
+      connection,
+      keeper: null,
+      hands: 0,
+      place: 'lent',
+      sinceMs: nowMs(),
+      retired,
+      expiresMs,
+    }
     this.#leases.add(lease)
     this.#options.onLent(1)
     connection.onLost = () => {
@@ -263,7 +274,9 @@ export class Pool {
 
   private lend(lease: Lease, keeper: Keeper): void {
     this.move(lease, 'lent')
+    if (lease.keeper === keeper) return
     lease.keeper = keeper
+    lease.hands += 1
   }
 
   private move(lease: Lease, to: Place): void {

@@ -19,6 +19,9 @@ const SHORT_PINS: Readonly<Partial<Record<PinReason, readonly SessionFact[]>>> =
   'found-rows': ['found-rows'],
 }
 
+/** Pins that leave nothing behind when they end. */
+const TRACELESS: ReadonlySet<PinReason> = new Set(['transaction', 'diagnostics', 'found-rows', 'cursor'])
+
 /** What would end a pin, in words for people. */
 export const PIN_ENDS: Readonly<Record<PinReason, string>> = {
   transaction: 'COMMIT or ROLLBACK',
@@ -36,6 +39,8 @@ export const PIN_ENDS: Readonly<Record<PinReason, string>> = {
   operator: 'a change of the rule or hint that asked for it',
   'unknown-state': 'a reset of the connection (COM_RESET_CONNECTION, COM_CHANGE_USER) or its end',
 }
+
+const NOTHING: ReadonlyMap<string, string> = new Map()
 
 /** Says which backend should serve, by `SET @sluice_route = …`. */
 const ROUTE_VARIABLE = 'sluice_route'
@@ -66,6 +71,13 @@ export class SessionState {
 
   get pinned(): boolean {
     return this.#pins !== null && this.#pins.size > 0
+  }
+
+  /** It has left something on its connection that only a reset wipes out. */
+  get leavesTraces(): boolean {
+    if (this.#pins === null) return false
+    for (const reason of this.#pins.keys()) if (!TRACELESS.has(reason)) return true
+    return false
   }
 
   get pins(): readonly Pin[] {
@@ -117,6 +129,11 @@ export class SessionState {
     this.#pins = null
     this.#transaction = 'none'
     return lost
+  }
+
+  /** The schema was dropped: as on the server, the session is then without one. */
+  loseSchema(): void {
+    this.#settings = withChange(this.#settings, { schema: null, variables: NOTHING })
   }
 
   /** COM_RESET_CONNECTION and its kin: as if just logged in. */

@@ -1,0 +1,114 @@
+// One session's hold on backend connections: the one in use, the one used last, and which facts the server itself
+// remembers for the session on which of them.
+
+import type { CloseReason } from '../errors.ts'
+import type { Keeper, Lease } from '../pool/pool.ts'
+import type { ClientConnection, Settings } from '../protocol/protocol.ts'
+import type { SessionState } from '../routing/session-state.ts'
+import type { SessionFact } from '../sql/classification.ts'
+import type { Backend } from '../topology/topology.ts'
+import type { Shared } from './shared.ts'
+
+/** A lease as it was when this session used it; stale once somebody else did. */
+interface Trace {
+  readonly lease: Lease
+  readonly hands: number
+}
+
+export class Leases implements Keeper {
+  readonly #client: ClientConnection
+  readonly #state: SessionState
+  readonly #shared: Shared
+  #current: Lease | null = null
+  /** Where the session's last statement ran: its diagnostics are there. */
+  #last: Trace | null = null
+  /** Where the server itself knows the session's LAST_INSERT_ID. */
+  #insertIdHome: Trace | null = null
+
+  constructor(client: ClientConnection, state: SessionState, shared: Shared) {
+    this.#client = client
+    this.#state = state
+    this.#shared = shared
+  }
+
+  get settings(): Settings {
+    return this.#state.settings
+  }
+
+  /** The connection in use: during a statement, and between statements while pinned. */
+  get current(): Lease | null {
+    return this.#current
+  }
+
+  /** The backend where the session's last statement ran, while that connection is still as it was. */
+  get lastBackend(): Backend | null {
+    return isFresh(this.#last) ? this.#last.lease.connection.backend : null
+  }
+
+  /** Takes a connection to `backend`; at once if one is free. Rejects with ProxyError or ConnectFailed. */
+  acquire(backend: Backend): Lease | Promise<Lease> {
+    const last = this.#last?.lease ?? null
+    const { identity, account } = this.#client
+    if (last !== null && last.connection.backend.id === backend.id && last.connection.identity.key === identity.key) {
+      if (last.pool.reclaim(last, this)) return this.use(last)
+    }
+    const lease = this.#shared.pools.of(backend, identity, account).acquire(this)
+    return lease instanceof Promise ? lease.then((granted) => this.use(granted)) : this.use(lease)
+  }
+
+  /** The current connection goes back; it is ours again as long as nobody else needs it. */
+  giveBack(): void {
+    const lease = this.#current
+    if (lease === null) return
+    this.#current = null
+    lease.pool.release(lease)
+  }
+
+  discard(reason: CloseReason): void {
+    const lease = this.#current
+    if (lease === null) return
+    this.#current = null
+    lease.pool.discard(lease, reason)
+  }
+
+  /** The session is over, or starts anew: nobody will come back for what it left. */
+  forget(): void {
+    if (this.#last !== null) this.#last.lease.pool.forget(this.#last.lease, this)
+    this.#last = null
+    this.#insertIdHome = null
+  }
+
+  /** A statement ran on the current connection. */
+  ran(hasInsertId: boolean): void {
+    const lease = this.#current
+    if (lease === null) return
+    if (this.#last?.lease !== lease || this.#last.hands !== lease.hands) this.#last = { lease, hands: lease.hands }
+    if (hasInsertId) this.#insertIdHome = this.#last
+  }
+
+  /** Facts that live on a connection are given to the current one if the statement asks for them. Throws BackendLost. */
+  async restore(facts: readonly SessionFact[]): Promise<void> {
+    const lease = this.#current
+    if (lease === null) return
+    if (facts.includes('last-insert-id') && !isAt(this.#insertIdHome, lease)) {
+      await lease.connection.query(`SET last_insert_id = ${this.#state.insertId}`)
+      this.#insertIdHome = { lease, hands: lease.hands }
+    }
+    const asksForLast = facts.includes('diagnostics') || facts.includes('row-count') || facts.includes('found-rows')
+    // Nothing is what this session has left of its own, and nobody else's warnings may be seen.
+    if (asksForLast && !isAt(this.#last, lease)) await lease.connection.query('DO 0')
+  }
+
+  private use(lease: Lease): Lease {
+    this.#current = lease
+    return lease
+  }
+}
+
+function isFresh(trace: Trace | null): trace is Trace {
+  return trace !== null && trace.hands === trace.lease.hands && trace.lease.place !== 'closed'
+}
+
+function isAt(trace: Trace | null, lease: Lease): boolean {
+  return isFresh(trace) && trace.lease === lease
+}

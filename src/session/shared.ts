@@ -1,0 +1,31 @@
+// What the sessions of one listener share: the cluster behind it, and what the operator decided about it.
+
+import type { Log } from '../log.ts'
+import type { Metrics } from '../metrics.ts'
+import type { Pools } from '../pool/pools.ts'
+import type { Identity, Settings } from '../protocol/protocol.ts'
+import type { RoutingPolicy } from '../routing/policy.ts'
+import type { Loads } from '../routing/router.ts'
+import type { Classification } from '../sql/classification.ts'
+import type { SqlContext } from '../sql/classifier.ts'
+import type { Backend, Topology } from '../topology/topology.ts'
+import type { FailoverHold } from './failover-hold.ts'
+import type { Sessions } from './sessions.ts'
+
+export interface Shared extends Loads {
+  readonly cluster: string
+  readonly pools: Pools
+  readonly hold: FailoverHold
+  readonly sessions: Sessions
+  readonly metrics: Metrics
+  readonly log: Log
+  readonly policy: RoutingPolicy
+  topology(): Topology
+  nowMs(): number
+  /** The engine, version and modes in which a session's statements are to be read. */
+  sqlContext(settings: Settings, identity: Identity): SqlContext
+  classify(sql: Buffer, context: SqlContext): Classification
+  /** A reader refused it: statements of its digest are classified like this from now on. */
+  learn(classification: Classification): void
+  suspect(backend: Backend, why: string): void
+}
