@@ -1,0 +1,236 @@
+// What a client sends after its login, as far as we read it: where the SQL is, and where the parts of an execution are.
+
+import { FieldReader, FieldWriter, MalformedMessage } from './fields.ts'
+import { COLUMN_TYPE, COMMAND, EXECUTE } from './numbers.ts'
+
+/** The query attribute that says where a statement should go. */
+export const ROUTE_ATTRIBUTE = 'sluice.route'
+
+export interface Query {
+  /** The statement; a view of the payload. */
+  readonly sql: Buffer
+  /** Where it begins in the payload. */
+  readonly sqlAt: number
+  readonly route: string | null
+}
+
+/** `attributes`: the client has CLIENT_QUERY_ATTRIBUTES. */
+export function parseQuery(payload: Buffer, attributes: boolean): Query {
+  if (payload[0] !== COMMAND.QUERY) throw new MalformedMessage('not a query')
+  if (!attributes) return { sql: payload.subarray(1), sqlAt: 1, route: null }
+  const reader = new FieldReader(payload, 1)
+  const count = reader.count()
+  // The number of parameter sets, always 1.
+  reader.count()
+  const route = count === 0 ? null : readQueryAttributes(reader, count)
+  return { sql: payload.subarray(reader.at), sqlAt: reader.at, route }
+}
+
+function readQueryAttributes(reader: FieldReader, count: number): string | null {
+  const nulls = reader.take(nullBitmapBytes(count))
+  if (reader.u8() !== 1) throw new MalformedMessage('query attributes without types')
+  const { types, names } = readTypes(reader, count, true)
+  return readRoute(reader, { nulls, types, names, from: 0 })
+}
+
+function nullBitmapBytes(count: number): number {
+  return Math.ceil(count / 8)
+}
+
+function readTypes(reader: FieldReader, count: number, named: boolean): { types: number[]; names: string[] } {
+  const types: number[] = []
+  const names: string[] = []
+  for (let index = 0; index < count; index++) {
+    types.push(reader.u16())
+    names.push(named ? reader.string().toString() : '')
+  }
+  return { types, names }
+}
+
+interface Parameters {
+  readonly nulls: Buffer
+  readonly types: readonly number[]
+  readonly names: readonly string[]
+  /** Where the attributes begin among the parameters. */
+  readonly from: number
+}
+
+/** Reads the values from here on; the value of our attribute if it is a string. */
+function readRoute(reader: FieldReader, { nulls, types, names, from }: Parameters): string | null {
+  let route: string | null = null
+  for (let index = from; index < types.length; index++) {
+    if ((nulls[index >> 3]! & (1 << (index & 7))) !== 0) continue
+    const value = readValue(reader, types[index]! & 0xff)
+    if (names[index] === ROUTE_ATTRIBUTE && value !== null) route = value.toString()
+  }
+  return route
+}
+
+/** Passes a binary value; gives it when it is a string. */
+function readValue(reader: FieldReader, type: number): Buffer | null {
+  switch (type) {
+    case COLUMN_TYPE.NULL:
+      return null
+    case COLUMN_TYPE.TINY:
+    case COLUMN_TYPE.BOOL:
+      reader.skip(1)
+      return null
+    case COLUMN_TYPE.SHORT:
+    case COLUMN_TYPE.YEAR:
+      reader.skip(2)
+      return null
+    case COLUMN_TYPE.LONG:
+    case COLUMN_TYPE.INT24:
+    case COLUMN_TYPE.FLOAT:
+      reader.skip(4)
+      return null
+    case COLUMN_TYPE.LONGLONG:
+    case COLUMN_TYPE.DOUBLE:
+      reader.skip(8)
+      return null
+    case COLUMN_TYPE.DATE:
+    case COLUMN_TYPE.DATETIME:
+    case COLUMN_TYPE.TIMESTAMP:
+    case COLUMN_TYPE.TIME:
+      reader.skip(reader.u8())
+      return null
+    default:
+      return reader.string()
+  }
+}
+
+/** COM_STMT_EXECUTE, as offsets into its payload. */
+export interface ExecuteLayout {
+  readonly statementId: number
+  readonly flags: number
+  /** A cursor was asked for. */
+  readonly cursor: boolean
+  /** Parameters of the statement and query attributes together. */
+  readonly parameterCount: number
+  /** Where the bitmap of NULLs begins; the end of the payload when there are no parameters. */
+  readonly nullsAt: number
+  /** Where the byte is that says whether types follow. */
+  readonly boundAt: number
+  /** The client sent types; [typesAt, valuesAt) holds them. */
+  readonly typesBound: boolean
+  readonly typesAt: number
+  readonly valuesAt: number
+  readonly route: string | null
+}
+
+export const EXECUTE_HEAD_BYTES = 10
+
+/** `parameterCount`: of the statement, as its prepare was answered. */
+export function parseExecute(payload: Buffer, parameterCount: number, attributes: boolean): ExecuteLayout {
+  const reader = new FieldReader(payload)
+  if (reader.u8() !== COMMAND.STMT_EXECUTE) throw new MalformedMessage('not an execution')
+  const statementId = reader.u32()
+  const flags = reader.u8()
+  reader.skip(4)
+  const cursor = (flags & ~EXECUTE.PARAMETER_COUNT_AVAILABLE) !== 0
+  let count = parameterCount
+  const counted = attributes && (parameterCount > 0 || (flags & EXECUTE.PARAMETER_COUNT_AVAILABLE) !== 0)
+  if (counted) count = reader.count()
+  const nullsAt = reader.at
+  if (count === 0) {
+    const at = nullsAt
+    return {
+      statementId,
+      flags,
+      cursor,
+      parameterCount: 0,
+      nullsAt,
+      boundAt: at,
+      typesBound: false,
+      typesAt: at,
+      valuesAt: at,
+      route: null,
+    }
+  }
+  reader.skip(nullBitmapBytes(count))
+  const boundAt = reader.at
+  const typesBound = reader.u8() !== 0
+  const typesAt = reader.at
+  if (typesBound) readTypes(reader, count, counted)
+  return {
+    statementId,
+    flags,
+    cursor,
+    parameterCount: count,
+    nullsAt,
+    boundAt,
+    typesBound,
+    typesAt,
+    valuesAt: reader.at,
+    route: null,
+  }
+}
+
+/** The same execution with `types` bound, for a backend that has not been told them; without it the client's bytes do. */
+export function bindTypes(payload: Buffer, layout: ExecuteLayout, types: Buffer): Buffer {
+  return Buffer.concat([
+    payload.subarray(0, layout.boundAt),
+    Buffer.from([1]),
+    types,
+    payload.subarray(layout.valuesAt),
+  ])
+}
+
+export interface LongData {
+  readonly statementId: number
+  readonly parameter: number
+  readonly bytes: Buffer
+}
+
+export function parseLongData(payload: Buffer): LongData {
+  const reader = new FieldReader(payload)
+  if (reader.u8() !== COMMAND.STMT_SEND_LONG_DATA) throw new MalformedMessage('not long data')
+  return { statementId: reader.u32(), parameter: reader.u16(), bytes: reader.rest() }
+}
+
+export interface Fetch {
+  readonly statementId: number
+  readonly rows: number
+}
+
+export function parseFetch(payload: Buffer): Fetch {
+  const reader = new FieldReader(payload)
+  if (reader.u8() !== COMMAND.STMT_FETCH) throw new MalformedMessage('not a fetch')
+  return { statementId: reader.u32(), rows: reader.u32() }
+}
+
+/** Of any command that begins with a statement's id: execute, long data, close, reset, fetch, bulk execute. */
+export function statementIdOf(payload: Buffer): number {
+  return new FieldReader(payload, 1).u32()
+}
+
+/** A statement's id put in place of another; in place, so only on bytes that are ours. */
+export function setStatementId(payload: Buffer, id: number): void {
+  if (payload.length < 5) throw new MalformedMessage('a command without the id of a statement')
+  payload.writeUInt32LE(id, 1)
+}
+
+/** A command with text or bytes behind it: COM_QUERY (without attributes), COM_INIT_DB, COM_STMT_PREPARE … */
+export function buildCommand(command: number, argument: string | Buffer = ''): Buffer {
+  const bytes = typeof argument === 'string' ? Buffer.from(argument) : argument
+  const payload = Buffer.allocUnsafe(1 + bytes.length)
+  payload[0] = command
+  bytes.copy(payload, 1)
+  return payload
+}
+
+/** COM_QUERY; with CLIENT_QUERY_ATTRIBUTES it says that there are none. */
+export function buildQuery(sql: string | Buffer, attributes: boolean): Buffer {
+  if (!attributes) return buildCommand(COMMAND.QUERY, sql)
+  return new FieldWriter()
+    .u8(COMMAND.QUERY)
+    .u8(0)
+    .u8(1)
+    .put(typeof sql === 'string' ? Buffer.from(sql) : sql)
+    .bytes()
+}
+
+/** A command that carries a statement's id: COM_STMT_CLOSE, COM_STMT_RESET. */
+export function buildStatementCommand(command: number, statementId: number): Buffer {
+  return new FieldWriter().u8(command).u32(statementId).bytes()
+}

@@ -1,0 +1,166 @@
+// OK, EOF and ERR: parsed, built, and an OK rewritten for a client that may see less of it than we do. Pure.
+
+import { FieldReader, FieldWriter, MalformedMessage } from './fields.ts'
+import { CAPABILITY, LEAD, STATUS, TRACK } from './numbers.ts'
+
+export interface Ok {
+  /** LEAD.OK, or LEAD.EOF where it ends a result set (CLIENT_DEPRECATE_EOF). */
+  readonly lead: number
+  readonly affectedRows: bigint
+  readonly insertId: bigint
+  readonly status: number
+  readonly warnings: number
+  /** The text for people, as in `Rows matched: 1 …`. */
+  readonly text: Buffer
+  /** Session-tracking entries as they came; null when the session's state did not change. */
+  readonly changes: Buffer | null
+}
+
+/** What a connection was told about the session: one entry of the tracking part of an OK. */
+export interface TrackedChange {
+  /** One of TRACK. */
+  readonly kind: number
+  /** Of a system (or MariaDB user) variable; else empty. */
+  readonly name: string
+  /**
+   * The variable's value, the schema, the GTIDs, '1' for a changed state, the transaction's characteristics (SQL) or
+   * its state (eight characters).
+   */
+  readonly value: Buffer
+  /** The entry itself, kind and length included. */
+  readonly bytes: Buffer
+}
+
+export interface ServerError {
+  readonly errno: number
+  /** Five characters; empty where the server sent none (before it knew what the client can do). */
+  readonly sqlState: string
+  readonly message: Buffer
+}
+
+/** `capabilities`: of the connection it came on. */
+export function parseOk(payload: Buffer, capabilities: number): Ok {
+  const reader = new FieldReader(payload)
+  const lead = reader.u8()
+  if (lead !== LEAD.OK && lead !== LEAD.EOF) throw new MalformedMessage(`0x${lead.toString(16)} does not begin an OK`)
+  const affectedRows = reader.integer()
+  const insertId = reader.integer()
+  const status = reader.u16()
+  const warnings = reader.u16()
+  const tracking = (capabilities & CAPABILITY.SESSION_TRACK) !== 0
+  // Both servers encode the text with its length, whatever the manual says, and leave it out when there is nothing.
+  const text = reader.left > 0 ? reader.string() : NOTHING
+  const changes = tracking && (status & STATUS.SESSION_STATE_CHANGED) !== 0 && reader.left > 0 ? reader.string() : null
+  return { lead, affectedRows, insertId, status, warnings, text, changes }
+}
+
+const NOTHING = Buffer.alloc(0)
+
+export function parseChanges(changes: Buffer): TrackedChange[] {
+  const reader = new FieldReader(changes)
+  const entries: TrackedChange[] = []
+  while (reader.left > 0) {
+    const from = reader.at
+    const kind = reader.u8()
+    const entry = new FieldReader(reader.string())
+    const bytes = changes.subarray(from, reader.at)
+    let name = ''
+    let value: Buffer
+    switch (kind) {
+      case TRACK.SYSTEM_VARIABLES:
+        name = entry.string().toString()
+        value = entry.string()
+        break
+      case TRACK.GTIDS:
+        // The first byte names the encoding; there is only one.
+        entry.skip(1)
+        value = entry.string()
+        break
+      case TRACK.SCHEMA:
+      case TRACK.STATE_CHANGE:
+      case TRACK.TRANSACTION_CHARACTERISTICS:
+      case TRACK.TRANSACTION_STATE:
+        value = entry.string()
+        break
+      default:
+        value = entry.rest()
+    }
+    entries.push({ kind, name, value, bytes })
+  }
+  return entries
+}
+
+export function buildOk(ok: Partial<Ok>, capabilities: number): Buffer {
+  const changes = ok.changes ?? null
+  const tracking = (capabilities & CAPABILITY.SESSION_TRACK) !== 0 && changes !== null && changes.length > 0
+  let status = (ok.status ?? STATUS.AUTOCOMMIT) & ~STATUS.SESSION_STATE_CHANGED
+  if (tracking) status |= STATUS.SESSION_STATE_CHANGED
+  const text = ok.text ?? NOTHING
+  const writer = new FieldWriter()
+    .u8(ok.lead ?? LEAD.OK)
+    .integer(ok.affectedRows ?? 0)
+    .integer(ok.insertId ?? 0)
+    .u16(status)
+    .u16(ok.warnings ?? 0)
+  if (tracking || text.length > 0) writer.string(text)
+  if (tracking) writer.string(changes)
+  return writer.bytes()
+}
+
+/**
+ * An OK as the server would have sent it to a client with these capabilities, and with trackers that report only what
+ * `visible` lets through. The same buffer when nothing needs to change.
+ */
+export function rewriteOk(
+  payload: Buffer,
+  backendCapabilities: number,
+  clientCapabilities: number,
+  visible: (change: TrackedChange) => boolean,
+): Buffer {
+  const ok = parseOk(payload, backendCapabilities)
+  if (ok.changes === null && (ok.status & STATUS.SESSION_STATE_CHANGED) === 0) return payload
+  let kept: Buffer | null = null
+  if (ok.changes !== null && (clientCapabilities & CAPABILITY.SESSION_TRACK) !== 0) {
+    const entries = parseChanges(ok.changes)
+    const shown = entries.filter(visible)
+    if (shown.length === entries.length) return payload
+    kept = Buffer.concat(shown.map((change) => change.bytes))
+  }
+  return buildOk({ ...ok, changes: kept }, clientCapabilities)
+}
+
+export interface Eof {
+  readonly warnings: number
+  readonly status: number
+}
+
+export function parseEof(payload: Buffer): Eof {
+  const reader = new FieldReader(payload)
+  if (reader.u8() !== LEAD.EOF) throw new MalformedMessage('not an EOF')
+  return { warnings: reader.u16(), status: reader.u16() }
+}
+
+export function buildEof(status: number, warnings = 0): Buffer {
+  return new FieldWriter().u8(LEAD.EOF).u16(warnings).u16(status).bytes()
+}
+
+const HASH = 0x23
+
+export function parseError(payload: Buffer): ServerError {
+  const reader = new FieldReader(payload)
+  if (reader.u8() !== LEAD.ERROR) throw new MalformedMessage('not an error')
+  const errno = reader.u16()
+  let sqlState = ''
+  if (reader.left >= 6 && payload[reader.at] === HASH) {
+    reader.skip(1)
+    sqlState = reader.take(5).toString('latin1')
+  }
+  return { errno, sqlState, message: reader.rest() }
+}
+
+/** Without `sqlState` before the client has said that it speaks protocol 4.1. */
+export function buildError(errno: number, sqlState: string, message: string | Buffer): Buffer {
+  const writer = new FieldWriter().u8(LEAD.ERROR).u16(errno)
+  if (sqlState !== '') writer.put(Buffer.from(`#${sqlState}`, 'latin1'))
+  return writer.put(typeof message === 'string' ? Buffer.from(message) : message).bytes()
+}
