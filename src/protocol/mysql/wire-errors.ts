@@ -39,6 +39,7 @@ export const WIRE: WireErrorTable<WireError> = {
   COMMIT_UNKNOWN: { errno: 9141, sqlState: '08007' },
   TRANSACTION_LOST: { errno: 1213, sqlState: '40001' },
   STATE_LOST: { errno: 9142, sqlState: 'HY000' },
+  REPLY_CUT: { errno: 9144, sqlState: 'HY000' },
   REPLY_BROKEN: { errno: 9143, sqlState: '08S01' },
   INTERNAL: { errno: 9199, sqlState: 'HY000' },
 }
