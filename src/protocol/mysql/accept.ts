@@ -2,9 +2,29 @@
 // still have to refuse.
 
 import { ProxyError } from '../../errors.ts'
-import type { AcceptOptions, Account } from '../protocol.ts'
+import { type AcceptOptions, type Account, ClientLost } from '../protocol.ts'
+import { startServerTls } from '../tls.ts'
 import type { Transport } from '../transport.ts'
-import type { MessageReader } from './frames.ts'
+import { type ClientPlugin, createScramble, FAST_AUTH_OK, isClientPlugin, usesPassword, verify } from './auth.ts'
+import { Channel, ChannelError } from './channel.ts'
+import { frame, MessageReader } from './frames.ts'
+import {
+  buildAuthMoreData,
+  buildAuthSwitch,
+  buildError,
+  buildGreeting,
+  CAPABILITY,
+  type HandshakeResponse,
+  isSslRequest,
+  MalformedMessage,
+  OldProtocol,
+  parseChangeUser,
+  parseHandshakeResponse,
+  STATUS,
+  serverVersion,
+} from './messages.ts'
+import { defaultCollation, greetingVersion, type Offer, offerTo } from './offer.ts'
+import { buildWireError } from './wire-errors.ts'
 
 /** A client that has proved who it is and still waits for the answer to its login. */
 export interface ClientLogin {
@@ -30,9 +50,142 @@ export interface ClientLogin {
   readonly compression: Compression
   /** The largest packet the client said it can take; 0: it did not say. */
   readonly packetBytesMax: number
+  /** Of the greeting. A client without CLIENT_PLUGIN_AUTH proves itself with it again when it changes its user. */
+  readonly scramble: Buffer
 }
 
 export type Compression = 'none' | 'zlib' | 'zstd'
+
+/**
+ * Greets and authenticates. Throws ProxyError once the client was told and its transport ended, ClientLost when it went
+ * away. The transport's own callbacks are replaced.
+ */
+export async function acceptLogin(transport: Transport, options: AcceptOptions): Promise<ClientLogin> {
+  const { loginMsMax, loginBytesMax } = options
+  const limits = { msMax: loginMsMax, bytesMax: loginBytesMax, sequence: 0, strict: true }
+  const channel = new Channel(transport, new MessageReader(loginBytesMax), limits)
+  return guard(channel, async () => {
+    const offer = offerTo(options)
+    const scramble = createScramble()
+    channel.write(greetingOf(options, offer, scramble))
+    const response = await readResponse(channel, options)
+    if (options.tls.mode === 'required' && channel.transport.tls === null)
+      throw new ProxyError('TLS_REQUIRED', TLS_TEXT)
+    const wish = { user: userName(response.user), response: response.authResponse, plugin: response.authPlugin }
+    const account = await authenticate(channel, wish, {
+      accounts: options.accounts,
+      fallback: offer.plugin,
+      scramble,
+      mustSwitch: false,
+      canSwitch: (response.capabilities & CAPABILITY.PLUGIN_AUTH) !== 0,
+    })
+    return {
+      ...channel.release(),
+      ...agreedBy(response, offer),
+      account,
+      collation: response.collation,
+      schema: response.schema?.toString() ?? null,
+      attributes: response.attributes,
+      packetBytesMax: response.packetBytesMax,
+      scramble,
+    }
+  })
+}
+
+const TLS_TEXT = 'Connections using insecure transport are prohibited while the listener has tls.mode: required.'
+
+function greetingOf(options: AcceptOptions, offer: Offer, scramble: Buffer): Buffer {
+  return buildGreeting({
+    version: greetingVersion(options.serverVersion),
+    connectionId: options.sessionId,
+    capabilities: offer.capabilities,
+    mariadbCapabilities: offer.extendedCapabilities,
+    collation: defaultCollation(options.serverVersion),
+    status: STATUS.AUTOCOMMIT,
+    scramble,
+    authPlugin: offer.plugin,
+  })
+}
+
+/** The handshake response, from inside TLS if the client asks for that first. */
+async function readResponse(channel: Channel, { tls }: AcceptOptions): Promise<HandshakeResponse> {
+  const first = await channel.read()
+  if (!isSslRequest(first)) return parseHandshakeResponse(first)
+  const { secureContext } = tls
+  if (tls.mode === 'off' || secureContext === null) throw new MalformedMessage('TLS was not offered')
+  await channel.secure((plain, early) => startServerTls(plain, secureContext, early))
+  return parseHandshakeResponse(await channel.read())
+}
+
+/** As the servers do: quotes around a name are not part of it. */
+function userName(bytes: Buffer): string {
+  const name = bytes.toString()
+  return name.length > 1 && name.startsWith("'") && name.endsWith("'") ? name.slice(1, -1) : name
+}
+
+function agreedBy(response: HandshakeResponse, offer: Offer) {
+  const capabilities = (response.capabilities & offer.capabilities) >>> 0
+  let compression: Compression = 'none'
+  if ((capabilities & CAPABILITY.COMPRESS) !== 0) compression = 'zlib'
+  else if ((capabilities & CAPABILITY.ZSTD_COMPRESSION_ALGORITHM) !== 0) compression = 'zstd'
+  return { capabilities, extendedCapabilities: response.mariadbCapabilities & offer.extendedCapabilities, compression }
+}
+
+/** Who a client says it is, and what it proves that with. */
+interface Wish {
+  readonly user: string
+  readonly response: Buffer
+  readonly plugin: string
+}
+
+interface AuthenticateOptions {
+  readonly accounts: AcceptOptions['accounts']
+  /** What a client is asked to use whose own plugin is none of ours. */
+  readonly fallback: ClientPlugin
+  readonly scramble: Buffer
+  /** The client expects to be asked, whatever it sent. */
+  readonly mustSwitch: boolean
+  /** Without CLIENT_PLUGIN_AUTH a client knows mysql_native_password only, and no other words of this conversation. */
+  readonly canSwitch: boolean
+}
+
+/**
+ * We know the passwords, so whatever plugin of ours the client brings will do, and the fast answer of
+ * caching_sha2_password always decides. A user we do not know takes the same steps as one with a wrong password.
+ */
+async function authenticate(channel: Channel, wish: Wish, options: AuthenticateOptions): Promise<Account> {
+  const { accounts, fallback, canSwitch } = options
+  const secure = channel.transport.tls !== null
+  let plugin: ClientPlugin = 'mysql_native_password'
+  let { response } = wish
+  let { scramble } = options
+  if (canSwitch) {
+    const known = isClientPlugin(wish.plugin, secure)
+    plugin = known ? (wish.plugin as ClientPlugin) : fallback
+    if (!known || options.mustSwitch) {
+      scramble = createScramble()
+      channel.write(buildAuthSwitch({ plugin, challenge: scramble }))
+      response = await channel.read()
+    }
+  }
+  const account = accounts.find(wish.user)
+  const proved = verify(plugin, response, account?.password ?? '', scramble)
+  if (account === null || !proved) throw accessDenied(wish.user, channel.transport, usesPassword(response))
+  if (account.requireTls && !secure) {
+    throw new ProxyError('TLS_REQUIRED', `User '${wish.user}' may connect with TLS only (requireTls).`)
+  }
+  // An empty password is accepted by the final OK alone.
+  if (plugin === 'caching_sha2_password' && usesPassword(response)) {
+    channel.write(buildAuthMoreData(Buffer.from([FAST_AUTH_OK])))
+  }
+  return account
+}
+
+function accessDenied(user: string, transport: Transport, withPassword: boolean): ProxyError {
+  const host = transport.peerAddress === '' ? 'localhost' : transport.peerAddress
+  const using = withPassword ? 'YES' : 'NO'
+  return new ProxyError('ACCESS_DENIED', `Access denied for user '${user}'@'${host}' (using password: ${using})`)
+}
 
 /** What a client's wish to become another user came to. */
 export interface ChangeUserLogin {
@@ -45,14 +198,6 @@ export interface ChangeUserLogin {
   readonly attributes: ReadonlyMap<string, string>
 }
 
-/**
- * Greets and authenticates. Throws ProxyError once the client was told and its transport ended, ClientLost when it went
- * away. The transport's own callbacks are replaced.
- */
-export async function acceptLogin(_transport: Transport, _options: AcceptOptions): Promise<ClientLogin> {
-  throw new ProxyError('INTERNAL', 'not there yet')
-}
-
 export interface ChangeUserOptions {
   readonly accounts: AcceptOptions['accounts']
   readonly loginMsMax: number
@@ -60,23 +205,90 @@ export interface ChangeUserOptions {
   /** As agreed at login. */
   readonly capabilities: number
   readonly serverVersion: string
+  /** Of the greeting. */
+  readonly scramble: Buffer
 }
 
 /**
  * Authenticates a COM_CHANGE_USER (`payload` is the whole message, `sequence` the one of the next message to send) over
  * a connection that is between requests. Takes over the transport's callbacks while it lasts, and gives it back paused.
- * Throws ProxyError (ACCESS_DENIED; the client was told and its transport ended) and ClientLost.
+ * Throws as `acceptLogin` does: servers, too, close the connection of whom they do not know.
  */
 export async function acceptChangeUser(
-  _link: { readonly transport: Transport; readonly reader: MessageReader },
-  _payload: Buffer,
-  _sequence: number,
-  _options: ChangeUserOptions,
+  link: { readonly transport: Transport; readonly reader: MessageReader },
+  payload: Buffer,
+  sequence: number,
+  options: ChangeUserOptions,
 ): Promise<ChangeUserLogin> {
-  throw new ProxyError('INTERNAL', 'not there yet')
+  const { capabilities, loginMsMax, loginBytesMax } = options
+  const { bytesMax } = link.reader
+  const limits = { msMax: loginMsMax, bytesMax: loginBytesMax, sequence, strict: true }
+  const channel = new Channel(link.transport, link.reader, limits)
+  return guard(channel, async () => {
+    const request = parseChangeUser(payload, capabilities)
+    const canSwitch = (capabilities & CAPABILITY.PLUGIN_AUTH) !== 0
+    const wish = { user: request.user.toString(), response: request.authResponse, plugin: request.authPlugin }
+    const account = await authenticate(channel, wish, {
+      accounts: options.accounts,
+      fallback:
+        serverVersion(options.serverVersion).engine === 'mysql' ? 'caching_sha2_password' : 'mysql_native_password',
+      scramble: options.scramble,
+      // Both servers ask every client that can be asked, with a scramble of its own.
+      mustSwitch: true,
+      canSwitch,
+    })
+    const released = channel.release()
+    link.reader.bytesMax = bytesMax
+    return {
+      sequence: released.sequence,
+      account,
+      collation: request.collation,
+      schema: request.schema?.toString() ?? null,
+      attributes: request.attributes,
+    }
+  })
 }
 
 /** Tells a client that it cannot be served, before any login, and closes. */
-export function turnAway(_transport: Transport, _error: ProxyError): void {
-  throw new ProxyError('INTERNAL', 'not there yet')
+export function turnAway(transport: Transport, error: ProxyError): void {
+  // Before a client has said what it can do, servers leave the SQLSTATE out.
+  transport.write(frame(buildWireError(error, false), 0))
+  transport.end()
+}
+
+/** Tells the client what went wrong, closes, and throws it on as what the core knows. */
+async function guard<T>(channel: Channel, login: () => Promise<T>): Promise<T> {
+  try {
+    return await login()
+  } catch (error) {
+    if (error instanceof ChannelError && error.fault === 'closed') {
+      channel.destroy()
+      throw new ClientLost(`the client left during its login: ${error.message}`, { cause: error })
+    }
+    const failure = failureOf(error)
+    channel.write(failure.answer)
+    channel.end()
+    throw failure.error
+  }
+}
+
+function failureOf(error: unknown): { readonly error: ProxyError; readonly answer: Buffer } {
+  if (error instanceof ProxyError) return { error, answer: buildWireError(error) }
+  if (error instanceof ChannelError && error.fault === 'timeout') {
+    const timeout = new ProxyError('LOGIN_TIMEOUT', `${error.message} (limits.loginMsMax)`, { cause: error })
+    return { error: timeout, answer: buildWireError(timeout) }
+  }
+  if (error instanceof OldProtocol) {
+    const old = new ProxyError('MALFORMED_REQUEST', error.message, { cause: error })
+    return {
+      error: old,
+      answer: buildError(1251, '', 'Client does not support authentication protocol requested by server'),
+    }
+  }
+  if (error instanceof MalformedMessage || error instanceof ChannelError) {
+    const malformed = new ProxyError('MALFORMED_REQUEST', `bad handshake: ${error.message}`, { cause: error })
+    return { error: malformed, answer: buildError(1043, '08S01', 'Bad handshake') }
+  }
+  const internal = new ProxyError('INTERNAL', 'the login failed for a reason of our own', { cause: error })
+  return { error: internal, answer: buildWireError(internal) }
 }
