@@ -29,58 +29,63 @@ export function parseQuery(payload: Buffer, attributes: boolean): Query {
 function readQueryAttributes(reader: FieldReader, count: number): string | null {
   const nulls = reader.take(nullBitmapBytes(count))
   if (reader.u8() !== 1) throw new MalformedMessage('query attributes without types')
-  const { types, names } = readTypes(reader, count, true)
-  return readRoute(reader, { nulls, types, names, from: 0 })
+  return findRoute(reader, readTypes(reader, count), (index) => isNull(nulls, index))
+}
+
+/** Passes all values that are there; gives the route's, if it is a string. */
+function findRoute(
+  reader: FieldReader,
+  types: readonly NamedType[],
+  isMissing: (index: number) => boolean,
+): string | null {
+  let route: string | null = null
+  for (const [index, type] of types.entries()) {
+    if (isMissing(index)) continue
+    const value = readValue(reader, type.type)
+    if (isRoute(type) && value !== null) route = value.toString()
+  }
+  return route
+}
+
+function isRoute(type: NamedType): boolean {
+  return type.name === ROUTE_ATTRIBUTE
 }
 
 function nullBitmapBytes(count: number): number {
   return Math.ceil(count / 8)
 }
 
-function readTypes(reader: FieldReader, count: number, named: boolean): { types: number[]; names: string[] } {
-  const types: number[] = []
-  const names: string[] = []
+function isNull(nulls: Buffer, index: number): boolean {
+  return (nulls[index >> 3]! & (1 << (index & 7))) !== 0
+}
+
+interface NamedType {
+  readonly type: number
+  /** Empty for a parameter of the statement. */
+  readonly name: string
+}
+
+/** Types as they are sent with CLIENT_QUERY_ATTRIBUTES: each with a name. */
+function readTypes(reader: FieldReader, count: number): NamedType[] {
+  const types: NamedType[] = []
   for (let index = 0; index < count; index++) {
-    types.push(reader.u16())
-    names.push(named ? reader.string().toString() : '')
+    // The second byte says signed or unsigned.
+    types.push({ type: reader.u16() & 0xff, name: reader.string().toString() })
   }
-  return { types, names }
+  return types
 }
 
-interface Parameters {
-  readonly nulls: Buffer
-  readonly types: readonly number[]
-  readonly names: readonly string[]
-  /** Where the attributes begin among the parameters. */
-  readonly from: number
-}
-
-/** Reads the values from here on; the value of our attribute if it is a string. */
-function readRoute(reader: FieldReader, { nulls, types, names, from }: Parameters): string | null {
-  let route: string | null = null
-  for (let index = from; index < types.length; index++) {
-    if ((nulls[index >> 3]! & (1 << (index & 7))) !== 0) continue
-    const value = readValue(reader, types[index]! & 0xff)
-    if (names[index] === ROUTE_ATTRIBUTE && value !== null) route = value.toString()
-  }
-  return route
-}
-
-/** Passes a binary value; gives it when it is a string. */
+/** Passes a binary value; gives it when it is a string. Types are read as the server reads a parameter's. */
 function readValue(reader: FieldReader, type: number): Buffer | null {
   switch (type) {
-    case COLUMN_TYPE.NULL:
-      return null
     case COLUMN_TYPE.TINY:
     case COLUMN_TYPE.BOOL:
       reader.skip(1)
       return null
     case COLUMN_TYPE.SHORT:
-    case COLUMN_TYPE.YEAR:
       reader.skip(2)
       return null
     case COLUMN_TYPE.LONG:
-    case COLUMN_TYPE.INT24:
     case COLUMN_TYPE.FLOAT:
       reader.skip(4)
       return null
@@ -88,16 +93,13 @@ function readValue(reader: FieldReader, type: number): Buffer | null {
     case COLUMN_TYPE.DOUBLE:
       reader.skip(8)
       return null
-    case COLUMN_TYPE.DATE:
-    case COLUMN_TYPE.DATETIME:
-    case COLUMN_TYPE.TIMESTAMP:
-    case COLUMN_TYPE.TIME:
-      reader.skip(reader.u8())
-      return null
     default:
       return reader.string()
   }
 }
+
+/** MariaDB's clients execute what they prepared last, before they know its id. */
+export const LAST_PREPARED_ID = 0xffffffff
 
 /** COM_STMT_EXECUTE, as offsets into its payload. */
 export interface ExecuteLayout {
@@ -105,6 +107,8 @@ export interface ExecuteLayout {
   readonly flags: number
   /** A cursor was asked for. */
   readonly cursor: boolean
+  /** Its types come with names, as CLIENT_QUERY_ATTRIBUTES wants it. */
+  readonly named: boolean
   /** Parameters of the statement and query attributes together. */
   readonly parameterCount: number
   /** Where the bitmap of NULLs begins; the end of the payload when there are no parameters. */
@@ -120,50 +124,50 @@ export interface ExecuteLayout {
 
 export const EXECUTE_HEAD_BYTES = 10
 
-/** `parameterCount`: of the statement, as its prepare was answered. */
-export function parseExecute(payload: Buffer, parameterCount: number, attributes: boolean): ExecuteLayout {
+/**
+ * `parameterCount`: of the statement, as its prepare was answered. `attributes`: CLIENT_QUERY_ATTRIBUTES. `isLong` says
+ * which parameters came as long data before, and so have no value here.
+ */
+export function parseExecute(
+  payload: Buffer,
+  parameterCount: number,
+  attributes: boolean,
+  isLong: (parameter: number) => boolean = neverLong,
+): ExecuteLayout {
   const reader = new FieldReader(payload)
   if (reader.u8() !== COMMAND.STMT_EXECUTE) throw new MalformedMessage('not an execution')
   const statementId = reader.u32()
   const flags = reader.u8()
+  // How often to execute: always once.
   reader.skip(4)
   const cursor = (flags & ~EXECUTE.PARAMETER_COUNT_AVAILABLE) !== 0
   let count = parameterCount
-  const counted = attributes && (parameterCount > 0 || (flags & EXECUTE.PARAMETER_COUNT_AVAILABLE) !== 0)
-  if (counted) count = reader.count()
+  const named = attributes && (parameterCount > 0 || (flags & EXECUTE.PARAMETER_COUNT_AVAILABLE) !== 0)
+  if (named) count = reader.count()
   const nullsAt = reader.at
-  if (count === 0) {
-    const at = nullsAt
-    return {
-      statementId,
-      flags,
-      cursor,
-      parameterCount: 0,
-      nullsAt,
-      boundAt: at,
-      typesBound: false,
-      typesAt: at,
-      valuesAt: at,
-      route: null,
-    }
+  let boundAt = nullsAt
+  let typesAt = nullsAt
+  let typesBound = false
+  let types = NO_TYPES
+  if (count > 0) {
+    reader.skip(nullBitmapBytes(count))
+    boundAt = reader.at
+    typesBound = reader.u8() !== 0
+    typesAt = reader.at
+    if (typesBound && named) types = readTypes(reader, count)
+    else if (typesBound) reader.skip(2 * count)
   }
-  reader.skip(nullBitmapBytes(count))
-  const boundAt = reader.at
-  const typesBound = reader.u8() !== 0
-  const typesAt = reader.at
-  if (typesBound) readTypes(reader, count, counted)
-  return {
-    statementId,
-    flags,
-    cursor,
-    parameterCount: count,
-    nullsAt,
-    boundAt,
-    typesBound,
-    typesAt,
-    valuesAt: reader.at,
-    route: null,
-  }
+  const valuesAt = reader.at
+  const nulls = payload.subarray(nullsAt, boundAt)
+  const route = types.some(isRoute) ? findRoute(reader, types, (index) => isNull(nulls, index) || isLong(index)) : null
+  const parts = { nullsAt, boundAt, typesBound, typesAt, valuesAt }
+  return { statementId, flags, cursor, named, parameterCount: count, ...parts, route }
+}
+
+const NO_TYPES: readonly NamedType[] = []
+
+function neverLong(): boolean {
+  return false
 }
 
 /** The same execution with `types` bound, for a backend that has not been told them; without it the client's bytes do. */
@@ -233,4 +237,27 @@ export function buildQuery(sql: string | Buffer, attributes: boolean): Buffer {
 /** A command that carries a statement's id: COM_STMT_CLOSE, COM_STMT_RESET. */
 export function buildStatementCommand(command: number, statementId: number): Buffer {
   return new FieldWriter().u8(command).u32(statementId).bytes()
+}
+
+/** MariaDB's COM_STMT_BULK_EXECUTE: many rows of parameters in one command. */
+export interface BulkExecuteLayout {
+  readonly statementId: number
+  readonly flags: number
+  readonly typesBound: boolean
+  /** [typesAt, valuesAt) holds the types when they are bound. */
+  readonly typesAt: number
+  readonly valuesAt: number
+}
+
+const BULK_TYPES_BOUND = 0x80
+
+export function parseBulkExecute(payload: Buffer, parameterCount: number): BulkExecuteLayout {
+  const reader = new FieldReader(payload)
+  if (reader.u8() !== COMMAND.STMT_BULK_EXECUTE) throw new MalformedMessage('not a bulk execution')
+  const statementId = reader.u32()
+  const flags = reader.u16()
+  const typesBound = (flags & BULK_TYPES_BOUND) !== 0
+  const typesAt = reader.at
+  if (typesBound) reader.skip(2 * parameterCount)
+  return { statementId, flags, typesBound, typesAt, valuesAt: reader.at }
 }

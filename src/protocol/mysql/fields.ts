@@ -85,6 +85,11 @@ export class FieldReader {
     return found
   }
 
+  /** The same, where the zero may be missing at the end of the message. */
+  zeroEndedOrRest(): Buffer {
+    return this.bytes.indexOf(0, this.at) < 0 ? this.rest() : this.zeroEnded()
+  }
+
   rest(): Buffer {
     return this.take(this.left)
   }

@@ -70,14 +70,9 @@ export function parseGreeting(payload: Buffer): Greeting {
       const end = tail.length > 0 && tail[tail.length - 1] === 0 ? tail.length - 1 : tail.length
       scramble = Buffer.concat([head, tail.subarray(0, end)])
     }
-    if ((capabilities & CAPABILITY.PLUGIN_AUTH) !== 0) authPlugin = textToZeroOrEnd(reader).toString()
+    if ((capabilities & CAPABILITY.PLUGIN_AUTH) !== 0) authPlugin = reader.zeroEndedOrRest().toString()
   }
   return { version, connectionId, capabilities, mariadbCapabilities, collation, status, scramble, authPlugin }
-}
-
-/** Some servers leave out the last zero of a greeting. */
-function textToZeroOrEnd(reader: FieldReader): Buffer {
-  return reader.bytes.indexOf(0, reader.at) < 0 ? reader.rest() : reader.zeroEnded()
 }
 
 /** LONG_PASSWORD in `capabilities` decides the flavour: without it MariaDB's capabilities are sent, else zeros. */
@@ -177,7 +172,7 @@ export function parseHandshakeResponse(payload: Buffer): HandshakeResponse {
   else if ((capabilities & CAPABILITY.SECURE_CONNECTION) !== 0) authResponse = reader.take(reader.u8())
   else authResponse = reader.zeroEnded()
   const schema = (capabilities & CAPABILITY.CONNECT_WITH_DB) !== 0 ? nameOrNull(reader.zeroEnded()) : null
-  const authPlugin = (capabilities & CAPABILITY.PLUGIN_AUTH) !== 0 ? reader.zeroEnded().toString() : ''
+  const authPlugin = (capabilities & CAPABILITY.PLUGIN_AUTH) !== 0 ? reader.zeroEndedOrRest().toString() : ''
   const attributes = (capabilities & CAPABILITY.CONNECT_ATTRS) !== 0 ? parseAttributes(reader) : NO_ATTRIBUTES
   const zstd = (capabilities & CAPABILITY.ZSTD_COMPRESSION_ALGORITHM) !== 0 && reader.left > 0
   const zstdLevel = zstd ? reader.u8() : 0
@@ -276,19 +271,19 @@ export function parseChangeUser(payload: Buffer, capabilities: number): ChangeUs
   const reader = new FieldReader(payload)
   if (reader.u8() !== COMMAND.CHANGE_USER) throw new MalformedMessage('not a change of user')
   const user = reader.zeroEnded()
-  const secure = (capabilities & CAPABILITY.SECURE_CONNECTION) !== 0
+  const secure = (capabilities & (CAPABILITY.SECURE_CONNECTION | CAPABILITY.PLUGIN_AUTH)) !== 0
   const authResponse = secure ? reader.take(reader.u8()) : reader.zeroEnded()
-  const schema = nameOrNull(reader.zeroEnded())
+  const schema = nameOrNull(reader.zeroEndedOrRest())
   const collation = reader.left >= 2 ? reader.u16() : null
   const plugin = (capabilities & CAPABILITY.PLUGIN_AUTH) !== 0 && reader.left > 0
-  const authPlugin = plugin ? reader.zeroEnded().toString() : ''
+  const authPlugin = plugin ? reader.zeroEndedOrRest().toString() : ''
   const attributes = (capabilities & CAPABILITY.CONNECT_ATTRS) !== 0 ? parseAttributes(reader) : NO_ATTRIBUTES
   return { user, authResponse, schema, collation, authPlugin, attributes }
 }
 
 export function buildChangeUser(request: ChangeUser, capabilities: number): Buffer {
   const writer = new FieldWriter().u8(COMMAND.CHANGE_USER).zeroEnded(request.user)
-  if ((capabilities & CAPABILITY.SECURE_CONNECTION) !== 0) {
+  if ((capabilities & (CAPABILITY.SECURE_CONNECTION | CAPABILITY.PLUGIN_AUTH)) !== 0) {
     writer.u8(request.authResponse.length).put(request.authResponse)
   } else writer.zeroEnded(request.authResponse)
   writer.zeroEnded(request.schema ?? '').u16(request.collation ?? 0)

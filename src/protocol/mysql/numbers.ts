@@ -150,6 +150,8 @@ export const TRACK = {
   GTIDS: 3,
   TRANSACTION_CHARACTERISTICS: 4,
   TRANSACTION_STATE: 5,
+  /** MariaDB only, and only where it was built with it. */
+  USER_VARIABLES: 12,
 } as const
 
 /** First payload bytes with a meaning of their own. */

@@ -71,18 +71,22 @@ export function parseChanges(changes: Buffer): TrackedChange[] {
         name = entry.string().toString()
         value = entry.string()
         break
+      case TRACK.USER_VARIABLES:
+        name = entry.string().toString()
+        value = entry.left > 0 ? entry.string() : NOTHING
+        break
       case TRACK.GTIDS:
         // The first byte names the encoding; there is only one.
         entry.skip(1)
         value = entry.string()
         break
       case TRACK.SCHEMA:
-      case TRACK.STATE_CHANGE:
       case TRACK.TRANSACTION_CHARACTERISTICS:
       case TRACK.TRANSACTION_STATE:
         value = entry.string()
         break
       default:
+        // STATE_CHANGE is a bare '1', without a length of its own.
         value = entry.rest()
     }
     entries.push({ kind, name, value, bytes })
@@ -90,26 +94,29 @@ export function parseChanges(changes: Buffer): TrackedChange[] {
   return entries
 }
 
+/**
+ * What is left out is 0, or nothing; the status is autocommit. `changes` go only to a client with SESSION_TRACK, and
+ * with the flag that announces them.
+ */
 export function buildOk(ok: Partial<Ok>, capabilities: number): Buffer {
-  const changes = ok.changes ?? null
-  const tracking = (capabilities & CAPABILITY.SESSION_TRACK) !== 0 && changes !== null && changes.length > 0
-  let status = (ok.status ?? STATUS.AUTOCOMMIT) & ~STATUS.SESSION_STATE_CHANGED
-  if (tracking) status |= STATUS.SESSION_STATE_CHANGED
+  const changes = (capabilities & CAPABILITY.SESSION_TRACK) === 0 ? null : (ok.changes ?? null)
+  const flag = changes === null ? 0 : STATUS.SESSION_STATE_CHANGED
   const text = ok.text ?? NOTHING
   const writer = new FieldWriter()
     .u8(ok.lead ?? LEAD.OK)
     .integer(ok.affectedRows ?? 0)
     .integer(ok.insertId ?? 0)
-    .u16(status)
+    .u16((ok.status ?? STATUS.AUTOCOMMIT) | flag)
     .u16(ok.warnings ?? 0)
-  if (tracking || text.length > 0) writer.string(text)
-  if (tracking) writer.string(changes)
+  if (changes !== null || text.length > 0) writer.string(text)
+  if (changes !== null) writer.string(changes)
   return writer.bytes()
 }
 
 /**
- * An OK as the server would have sent it to a client with these capabilities, and with trackers that report only what
- * `visible` lets through. The same buffer when nothing needs to change.
+ * An OK as the backend would have sent it to a client with these capabilities whose own trackers report what `visible`
+ * lets through. The same buffer when nothing needs to change. Both servers leave out what is empty; MariaDB alone
+ * raises SESSION_STATE_CHANGED for clients that cannot be told what changed, which is not imitated.
  */
 export function rewriteOk(
   payload: Buffer,
@@ -118,15 +125,14 @@ export function rewriteOk(
   visible: (change: TrackedChange) => boolean,
 ): Buffer {
   const ok = parseOk(payload, backendCapabilities)
-  if (ok.changes === null && (ok.status & STATUS.SESSION_STATE_CHANGED) === 0) return payload
-  let kept: Buffer | null = null
-  if (ok.changes !== null && (clientCapabilities & CAPABILITY.SESSION_TRACK) !== 0) {
-    const entries = parseChanges(ok.changes)
-    const shown = entries.filter(visible)
-    if (shown.length === entries.length) return payload
-    kept = Buffer.concat(shown.map((change) => change.bytes))
-  }
-  return buildOk({ ...ok, changes: kept }, clientCapabilities)
+  if ((ok.status & STATUS.SESSION_STATE_CHANGED) === 0) return payload
+  const told = (clientCapabilities & CAPABILITY.SESSION_TRACK) !== 0
+  const entries = told && ok.changes !== null ? parseChanges(ok.changes) : []
+  const shown = entries.filter(visible)
+  if (shown.length > 0 && shown.length === entries.length) return payload
+  const status = ok.status & ~STATUS.SESSION_STATE_CHANGED
+  const changes = shown.length > 0 ? Buffer.concat(shown.map((change) => change.bytes)) : null
+  return buildOk({ ...ok, status, changes }, clientCapabilities)
 }
 
 export interface Eof {

@@ -83,6 +83,8 @@ export class ReplyTracker {
   #continues = false
   /** Definitions still to come. */
   #definitions = 0
+  /** The definitions are sent (always, but for a client that chose resultset_metadata = NONE). */
+  #described = true
   #begun = false
   /** A reader's place inside a frame. */
   #at = 0
@@ -177,18 +179,25 @@ export class ReplyTracker {
   }
 
   private definitionsPassed(): void {
-    if (this.#place === PARAMETERS) {
-      if (this.#deprecateEof) this.parametersPassed()
-      else this.#place = PARAMETERS_END
-    } else if (!this.#deprecateEof) this.#place = COLUMNS_END
+    if (!this.#deprecateEof) this.#place = this.#place === PARAMETERS ? PARAMETERS_END : COLUMNS_END
+    else if (this.#place === PARAMETERS) this.expectColumns()
     else if (this.#kind === 'prepare') this.ended = true
     else this.#place = ROWS
   }
 
-  private parametersPassed(): void {
+  private expectParameters(): void {
+    this.#place = PARAMETERS
+    this.#definitions = this.#described ? this.parameterCount : 0
+    if (this.parameterCount === 0) this.expectColumns()
+    else if (this.#definitions === 0) this.definitionsPassed()
+  }
+
+  private expectColumns(): void {
     this.#place = COLUMNS
-    this.#definitions = this.columnCount
+    this.#definitions = this.#described ? this.columnCount : 0
+    // Only a prepared statement can have none. Undescribed columns still have their EOF.
     if (this.columnCount === 0) this.ended = true
+    else if (this.#definitions === 0) this.definitionsPassed()
   }
 
   private look(chunk: Buffer, at: number, length: number): number {
@@ -238,7 +247,7 @@ export class ReplyTracker {
   }
 
   private definitionsEnded(): void {
-    if (this.#place === PARAMETERS_END) this.parametersPassed()
+    if (this.#place === PARAMETERS_END) this.expectColumns()
     else if (this.#kind === 'prepare') this.ended = true
     // With an open cursor the rows wait for COM_STMT_FETCH.
     else if ((this.status & STATUS.CURSOR_EXISTS) !== 0) this.ended = true
@@ -286,11 +295,9 @@ export class ReplyTracker {
   private lookAtColumnCount(chunk: Buffer, end: number): number {
     this.#at--
     this.columnCount = this.count(chunk, end)
-    const definitions = !this.#optionalMetadata || this.#at >= end || chunk[this.#at] !== 0
+    this.#described = !this.#optionalMetadata || this.#at >= end || chunk[this.#at] !== 0
     this.#begun = true
-    this.#place = COLUMNS
-    this.#definitions = definitions ? this.columnCount : 0
-    if (this.#definitions === 0) this.definitionsPassed()
+    this.expectColumns()
     return PASSED
   }
 
@@ -303,14 +310,10 @@ export class ReplyTracker {
     this.columnCount = chunk.readUInt16LE(at + 4)
     this.parameterCount = chunk.readUInt16LE(at + 6)
     this.warnings = end - at >= 11 ? chunk.readUInt16LE(at + 9) : 0
-    const definitions = !this.#optionalMetadata || end - at < 12 || chunk[at + 11] !== 0
+    this.#described = !this.#optionalMetadata || end - at < 12 || chunk[at + 11] !== 0
     this.stop = 'prepared'
     this.okLayout = false
-    if (!definitions) this.ended = true
-    else if (this.parameterCount > 0) {
-      this.#place = PARAMETERS
-      this.#definitions = this.parameterCount
-    } else this.parametersPassed()
+    this.expectParameters()
     return STOPPED
   }
 
