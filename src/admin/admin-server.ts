@@ -1,0 +1,114 @@
+// The operators' HTTP: health, metrics, snapshots as JSON, and the page. It reads; nothing can be changed through it.
+
+import { readFileSync } from 'node:fs'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { getRequestListener } from '@hono/node-server'
+import { type Context, Hono } from 'hono'
+import type { Exposition } from './exposition.ts'
+import { type AdminSnapshots, clockOf, poolsJson, sessionsJson, topologyJson } from './snapshots.ts'
+
+const SESSIONS_SHOWN = 1_000
+const PATHS = ['/healthz', '/readyz', '/metrics', '/topology', '/pools', '/sessions', '/statements', '/events', '/']
+
+/** The page loads nothing from elsewhere, and must not be made to. */
+const PAGE_POLICY =
+  "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; " +
+  "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+export interface AdminServer {
+  /** Where it listens; the port is the real one where 0 was asked for. */
+  readonly host: string
+  readonly port: number
+  close(): Promise<void>
+}
+
+export function createAdminApp(snapshots: AdminSnapshots): Hono {
+  const app = new Hono()
+  const clock = () => clockOf(snapshots.nowMs(), Date.now())
+  const missing = (context: Context) => context.json({ error: 'not kept by this proxy' }, 404)
+  let exposition: Promise<Exposition> | null = null
+
+  app.use(async (context, next) => {
+    if (context.req.method !== 'GET' && context.req.method !== 'HEAD') {
+      return context.json({ error: 'this only reads; expected GET' }, 405, { allow: 'GET, HEAD' })
+    }
+    await next()
+    context.header('cache-control', 'no-store')
+    context.header('x-content-type-options', 'nosniff')
+    return
+  })
+  app.onError((error, context) => context.json({ error: error.message }, 500))
+  app.notFound((context) => context.json({ error: `there is no ${context.req.path}`, paths: PATHS }, 404))
+
+  app.get('/healthz', (context) => context.text('ok\n'))
+  app.get('/readyz', (context) => {
+    const why = snapshots.ready()
+    return why === null ? context.text('ready\n') : context.text(`not ready: ${why}\n`, 503)
+  })
+  app.get('/metrics', async (context) => {
+    exposition ??= import('./exposition.ts').then(({ createExposition }) => createExposition(snapshots.metrics))
+    const { contentType, text } = await exposition
+    return context.body(await text(), 200, { 'content-type': contentType })
+  })
+  app.get('/topology', (context) => context.json(topologyJson(snapshots.topology(), clock())))
+  app.get('/pools', (context) => context.json(poolsJson(snapshots.pools())))
+  app.get('/sessions', (context) => {
+    const { limit, user, pinned } = context.req.query()
+    const shown = limit !== undefined && /^\d+$/.test(limit) ? Number(limit) : SESSIONS_SHOWN
+    const filter = { limit: shown, user: user ?? null, pinned: pinned === '1' || pinned === 'true' }
+    return context.json(sessionsJson(snapshots.sessions(), filter, clock()))
+  })
+  app.get('/statements', (context) =>
+    snapshots.statements === undefined ? missing(context) : context.json({ statements: snapshots.statements() }),
+  )
+  app.get('/events', (context) =>
+    snapshots.events === undefined ? missing(context) : context.json({ events: snapshots.events() }),
+  )
+  app.get('/', (context) => {
+    context.header('content-security-policy', PAGE_POLICY)
+    context.header('referrer-policy', 'no-referrer')
+    return context.html(page().replace('%VERSION%', snapshots.version.replace(/[^\w.+-]/g, '')))
+  })
+  return app
+}
+
+/** Resolves once it listens; rejects when the address cannot be had. */
+export async function startAdminServer(
+  snapshots: AdminSnapshots,
+  bind: { readonly host: string; readonly port: number },
+): Promise<AdminServer> {
+  const listener = getRequestListener(createAdminApp(snapshots).fetch)
+  const server = createServer((request, response) => void listener(request, response))
+  // Operators' tools keep connections; a proxy that ends must not wait for them.
+  server.keepAliveTimeout = 5_000
+  server.headersTimeout = 10_000
+  server.maxConnections = 256
+  await listen(server, bind)
+  const { address, port } = server.address() as AddressInfo
+  return { host: address, port, close: () => close(server) }
+}
+
+function listen(server: Server, bind: { readonly host: string; readonly port: number }): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(bind.port, bind.host, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+}
+
+function close(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve())
+    server.closeAllConnections()
+  })
+}
+
+let pageText: string | null = null
+
+function page(): string {
+  pageText ??= readFileSync(new URL('./page/index.html', import.meta.url), 'utf8')
+  return pageText
+}

@@ -1,0 +1,102 @@
+// A proxy's snapshots without a proxy: two clusters' worth of everything an operator can see.
+
+import type { AdminSnapshots, ClusterPool, ClusterSession } from '../../../src/admin/snapshots.ts'
+import { createMetrics } from '../../../src/metrics.ts'
+import type { Backend, Topology } from '../../../src/topology/topology.ts'
+
+export const NOW_MS = 1_000_000
+
+export function backend(port: number, more: Partial<Backend> = {}): Backend {
+  const id = `127.0.0.1:${port}`
+  return {
+    id,
+    host: '127.0.0.1',
+    port,
+    role: 'reader',
+    health: 'up',
+    lagMs: 12,
+    weight: 1,
+    version: '8.4.3',
+    sinceMs: NOW_MS - 60_000,
+    why: 'read_only is on and it replicates from 127.0.0.1:13306',
+    ...more,
+  }
+}
+
+export const topology: Topology = {
+  cluster: 'main',
+  epoch: 7,
+  backends: [
+    backend(13306, { role: 'writer', lagMs: 0, why: 'read_only is off' }),
+    backend(13307),
+    backend(13308, { health: 'down', lagMs: null, why: 'connect ECONNREFUSED', sinceMs: NOW_MS - 5_000 }),
+  ],
+}
+
+export function pool(port: number, more: Partial<ClusterPool> = {}): ClusterPool {
+  return {
+    cluster: 'main',
+    backend: `127.0.0.1:${port}`,
+    user: 'app',
+    identity: 'app:hunter2:utf8mb4',
+    idle: 3,
+    lent: 2,
+    cleaning: 1,
+    opening: 0,
+    waiting: 0,
+    ...more,
+  }
+}
+
+export function session(id: number, more: Partial<ClusterSession> = {}): ClusterSession {
+  return {
+    cluster: 'main',
+    id,
+    user: 'app',
+    schema: 'shop',
+    clientAddress: '127.0.0.1',
+    state: 'idle',
+    sinceMs: NOW_MS - 2_000,
+    transaction: 'none',
+    autocommit: true,
+    override: null,
+    pins: [],
+    variables: new Map([['secret_variable', 'hunter2']]),
+    backend: null,
+    statements: 42,
+    ...more,
+  }
+}
+
+export const locked = session(2, {
+  user: 'batch',
+  state: 'active',
+  backend: '127.0.0.1:13306',
+  pins: [
+    {
+      reason: 'advisory-lock',
+      sinceMs: NOW_MS - 1_500,
+      because: 'SELECT GET_LOCK ( ? , ? )',
+      names: new Map([['hunter2', 1]]),
+    },
+    {
+      reason: 'temporary-table',
+      sinceMs: NOW_MS - 500,
+      because: 'CREATE TEMPORARY TABLE t ( a INT )',
+      names: new Map([['t', 1]]),
+    },
+  ],
+})
+
+export function snapshots(more: Partial<AdminSnapshots> = {}): AdminSnapshots {
+  return {
+    version: '0.1.0',
+    metrics: createMetrics(),
+    nowMs: () => NOW_MS,
+    ready: () => null,
+    topology: () => [topology],
+    pools: () => [pool(13306), pool(13307)],
+    sessions: () => [session(1), locked],
+    ...more,
+  }
+}
