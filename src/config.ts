@@ -59,13 +59,15 @@ export class ConfigError extends Error {
 /** Looked for in the working folder when no file is named. */
 export const DEFAULT_FILE = 'sluice.yaml'
 
-/**
- * The settings of `file`; without one those of `SLUICE_CONFIG`, else of `sluice.yaml` in the working folder, else of the
- * environment (`SLUICE_CLUSTER` and its kin). Throws ConfigError.
- */
+/** The file that holds the settings: the one that is named, else `SLUICE_CONFIG`, else `sluice.yaml` if it is here. */
+export function findConfig(file: string | null, env: Environment = process.env): string | null {
+  return file ?? env.SLUICE_CONFIG ?? (existsSync(DEFAULT_FILE) ? DEFAULT_FILE : null)
+}
+
+/** The settings of the file that `findConfig` finds, else of the environment. Throws ConfigError. */
 export function loadConfig(file: string | null, env: Environment = process.env): LoadedConfig {
-  const named = file ?? env.SLUICE_CONFIG ?? (existsSync(DEFAULT_FILE) ? DEFAULT_FILE : null)
-  if (named !== null) return loadFile(named, env)
+  const found = findConfig(file, env)
+  if (found !== null) return loadFile(found, env)
   if (env.SLUICE_CLUSTER !== undefined) return loadEnvironment(env)
   throw new ConfigError([
     `no settings: there is no ${DEFAULT_FILE} here; expected --config FILE, or SLUICE_CLUSTER=host:port[,…], SLUICE_USER and SLUICE_PASSWORD in the environment`,
