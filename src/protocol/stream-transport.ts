@@ -135,7 +135,8 @@ export class StreamTransport implements Transport {
     if (this.#closed) return
     const { onClosed, stream } = this
     this.close()
-    if (error === null && stream.writableLength > 0 && !stream.destroyed) {
+    // Whoever has only stopped sending may still read what was written so far.
+    if (error === null && !stream.destroyed) {
       stream.end()
       destroyLater(stream)
     } else {

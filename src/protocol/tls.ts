@@ -137,7 +137,7 @@ function isUsable({ cert, key }: Certificate, nowMs: number): boolean {
   }
 }
 
-async function makeCertificate(nowMs: number): Promise<Certificate> {
+export async function makeCertificate(nowMs: number): Promise<Certificate> {
   const { generate } = await import('selfsigned')
   const notAfterDate = new Date(nowMs)
   notAfterDate.setFullYear(notAfterDate.getFullYear() + VALID_YEARS)
