@@ -17,6 +17,8 @@ export const ERRORS = {
   REQUEST_TOO_LARGE: { ends: 'session', level: 'warn' },
   UNKNOWN_REQUEST: { ends: 'request', level: 'info' },
   UNKNOWN_STATEMENT: { ends: 'request', level: 'info' },
+  PREPARED_MAX: { ends: 'request', level: 'warn' },
+  NO_CURSOR: { ends: 'request', level: 'info' },
   UNKNOWN_SESSION: { ends: 'request', level: 'info' },
   KILL_DENIED: { ends: 'request', level: 'info' },
   KILLED: { ends: 'session', level: 'info' },

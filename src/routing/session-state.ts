@@ -40,6 +40,7 @@ export const PIN_ENDS: Readonly<Record<PinReason, string>> = {
   'unknown-state': 'a reset of the connection (COM_RESET_CONNECTION, COM_CHANGE_USER) or its end',
 }
 
+const NONE: readonly PinReason[] = []
 const NOTHING: ReadonlyMap<string, string> = new Map()
 
 /** Says which backend should serve, by `SET @sluice_route = …`. */
@@ -106,8 +107,9 @@ export class SessionState {
     }
   }
 
-  /** Takes in one statement's outcome. The backend's own word beats what we read in the SQL. */
-  observe(classification: Classification, reply: Reply, nowMs: number): void {
+  /** Takes in one statement's outcome; gives the pins that began. The backend's own word beats what we read in the SQL. */
+  observe(classification: Classification, reply: Reply, nowMs: number): readonly PinReason[] {
+    const before = this.#pins === null ? NONE : [...this.#pins.keys()]
     if (reply.changed !== null) this.#settings = withChange(this.#settings, reply.changed)
     this.#autocommit = reply.autocommit
     this.observeTransaction(classification, reply, nowMs)
@@ -121,6 +123,7 @@ export class SessionState {
     // Whoever asks for diagnostics leaves them as they are; everybody else replaces them.
     if (reply.warnings > 0 || failed) this.pin('diagnostics', null, classification, nowMs)
     else if (!classification.facts.includes('diagnostics')) this.unpin('diagnostics')
+    return this.#pins === null ? NONE : [...this.#pins.keys()].filter((reason) => !before.includes(reason))
   }
 
   /** What the session held on a connection that is gone. Its settings live on; these do not. */

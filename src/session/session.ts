@@ -2,6 +2,7 @@
 
 import { type CloseReason, ProxyError } from '../errors.ts'
 import {
+  type BackendConnection,
   BackendLost,
   type ClientConnection,
   ClientLost,
@@ -208,7 +209,7 @@ export class Session {
       try {
         const reply = await this.exchangeOnce(decided, request)
         if (reply !== null && reply.outcome !== 'refused' && reply.outcome !== 'behind') {
-          this.#shared.metrics.count(this.#shared.cluster, decision, classification.access, this.#sinceMs, startedMs)
+          this.#shared.tally.count(targetOf(decision, connection), classification.access, this.#sinceMs, startedMs)
           return reply
         }
         // A reader cannot serve it, or not yet, and has executed nothing. The writer can.
@@ -282,12 +283,11 @@ export class Session {
   private observe(classification: Classification, reply: Reply): void {
     const { connection } = this.#leases.current!
     const { metrics } = this.#shared
-    const before = this.#state.pins.length
-    this.#state.observe(classification, reply, this.#shared.nowMs())
+    const begun = this.#state.observe(classification, reply, this.#shared.nowMs())
+    for (const reason of begun) metrics.pins.labels(reason).value += 1
     this.#leases.ran(reply.insertId !== 0n)
     if (this.#state.leavesTraces || classification.assigns.some(({ scope }) => scope === 'user'))
       connection.dirty = true
-    if (this.#state.pins.length > before) metrics.pinned(this.#state.pins)
   }
 
   /** COM_RESET_CONNECTION and COM_CHANGE_USER: as if just logged in. */
@@ -310,4 +310,10 @@ export class Session {
     this.#client.fail(error)
     return error.traits.ends === 'session'
   }
+}
+
+/** The target as metrics name it; a pinned session's is what its backend is. */
+function targetOf(decision: Route, connection: BackendConnection): string {
+  if (decision.action === 'send') return decision.target
+  return connection.backend.role === 'reader' ? 'reader' : 'writer'
 }

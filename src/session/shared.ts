@@ -11,6 +11,7 @@ import type { SqlContext } from '../sql/classifier.ts'
 import type { Backend, Topology } from '../topology/topology.ts'
 import type { FailoverHold } from './failover-hold.ts'
 import type { Sessions } from './sessions.ts'
+import type { Tally } from './tally.ts'
 
 export interface Shared extends Loads {
   readonly cluster: string
@@ -18,6 +19,7 @@ export interface Shared extends Loads {
   readonly hold: FailoverHold
   readonly sessions: Sessions
   readonly metrics: Metrics
+  readonly tally: Tally
   readonly log: Log
   readonly policy: RoutingPolicy
   topology(): Topology

@@ -1,0 +1,223 @@
+// One cluster behind the proxy, put together: who is there, the connections to them, and what its sessions share.
+
+import { BlockList } from 'node:net'
+import { type ClusterConfig, type Config, parseNetwork } from './config.ts'
+import { type CloseReason, ProxyError } from './errors.ts'
+import type { Log } from './log.ts'
+import type { Metrics } from './metrics.ts'
+import { Pools } from './pool/pools.ts'
+import type { Accounts, BackendTls, Identity, Protocol, Settings } from './protocol/protocol.ts'
+import type { Endpoint, RouteRule, RoutingPolicy } from './routing/policy.ts'
+import { FailoverHold } from './session/failover-hold.ts'
+import type { Sessions } from './session/sessions.ts'
+import type { Shared } from './session/shared.ts'
+import { Tally } from './session/tally.ts'
+import type { Classification } from './sql/classification.ts'
+import { type Classifier, createClassifier, type SqlContext } from './sql/classifier.ts'
+import { Monitor } from './topology/monitor.ts'
+import { type Backend, type Topology, TopologyStore } from './topology/topology.ts'
+
+export interface ClusterParts {
+  readonly name: string
+  readonly config: ClusterConfig
+  readonly limits: Config['limits']
+  readonly protocol: Protocol
+  readonly metrics: Metrics
+  readonly sessions: Sessions
+  readonly log: Log
+  readonly nowMs: () => number
+}
+
+export class Cluster {
+  readonly name: string
+  readonly #parts: ClusterParts
+  readonly #store: TopologyStore
+  readonly #monitor: Monitor
+  readonly #pools: Pools
+  readonly #hold: FailoverHold
+  readonly #classifier: Classifier
+  readonly #tally: Tally
+  /** Classifications of statements that a reader refused, by digest. */
+  readonly #learned = new Map<string, Classification>()
+  #turn = 0
+
+  constructor(parts: ClusterParts) {
+    const { name, config, limits, protocol, metrics, log, nowMs } = parts
+    const tls = backendTls(config)
+    this.name = name
+    this.#parts = parts
+    this.#store = new TopologyStore(name)
+    this.#hold = new FailoverHold(config.hold)
+    this.#tally = new Tally(name, metrics, nowMs)
+    const { safeFunctions, readProcedures } = config
+    this.#classifier = createClassifier({ digestsMax: limits.digestsMax, safeFunctions, readProcedures })
+    this.#pools = new Pools({
+      limits: config.pool,
+      connect: (backend, identity, account) => {
+        const { connectMsMax } = config
+        return protocol.connect({ backend, identity, account, tls, connectMsMax, preparedMax: config.pool.preparedMax })
+      },
+      nowMs,
+      onClose: (backend: string, reason: CloseReason) => {
+        metrics.backendCloses.labels(reason).value += 1
+        log.debug({ cluster: name, backend, reason }, 'backend connection closed')
+      },
+      onReset: () => {
+        metrics.resets.value += 1
+      },
+    })
+    const { user, password, timeoutMs } = config.monitor
+    this.#monitor = new Monitor({
+      cluster: name,
+      topology: config.topology,
+      weights: new Map(Object.entries(config.weights)),
+      lagMsMax: config.reads.lagMsMax,
+      probing: config.monitor,
+      prober: (host, port) => protocol.prober({ host, port, user, password, tls, timeoutMs }),
+      store: this.#store,
+      log,
+      nowMs,
+    })
+    this.#store.subscribe((topology) => {
+      this.#pools.follow(topology)
+      this.#hold.follow(topology)
+    })
+  }
+
+  get topology(): Topology {
+    return this.#store.current
+  }
+
+  get writer(): Backend | null {
+    return this.topology.backends.find(({ role, health }) => role === 'writer' && health === 'up') ?? null
+  }
+
+  /** What clients are greeted with: the writer's version, or that of whoever answered; null while nobody has. */
+  get serverVersion(): string | null {
+    const { backends } = this.topology
+    return this.writer?.version ?? backends.find(({ version }) => version !== null)?.version ?? null
+  }
+
+  get pools(): Pools {
+    return this.#pools
+  }
+
+  get held(): number {
+    return this.#hold.held
+  }
+
+  /** Resolves once every backend has been asked, whatever they answered. */
+  start(): Promise<void> {
+    return this.#monitor.start()
+  }
+
+  stop(): void {
+    this.#monitor.stop()
+    const error = new ProxyError('SHUTTING_DOWN', 'the proxy is shutting down')
+    this.#hold.close(error)
+    this.#pools.close(error)
+  }
+
+  /** What the sessions of a listener share. `policy` is asked at every statement, so that new settings take effect. */
+  sharedBy(policy: () => RoutingPolicy): Shared {
+    const { metrics, sessions, log, protocol, nowMs } = this.#parts
+    const cluster = this
+    return {
+      cluster: this.name,
+      pools: this.#pools,
+      hold: this.#hold,
+      tally: this.#tally,
+      sessions,
+      metrics,
+      log,
+      nowMs,
+      get policy() {
+        return policy()
+      },
+      topology: () => this.topology,
+      sqlContext: (settings: Settings, identity: Identity): SqlContext =>
+        protocol.sqlContext(settings, identity, this.serverVersion ?? ''),
+      classify: (sql: Buffer, context: SqlContext) => this.classify(sql, context),
+      learn: (classification: Classification) => this.learn(classification),
+      suspect: (backend: Backend, why: string) => this.#monitor.suspect(backend.id, why),
+      outstanding: (backend: Backend) => this.#pools.outstanding(backend),
+      usable: (backend: Backend) => backend.health === 'up',
+      get turn() {
+        cluster.#turn = (cluster.#turn + 1) & 0xffff
+        return cluster.#turn
+      },
+    }
+  }
+
+  private classify(sql: Buffer, context: SqlContext): Classification {
+    const classification = this.#classifier.classify(sql, context)
+    if (this.#learned.size === 0 || classification.access !== 'read') return classification
+    return this.#learned.get(classification.digest) ?? classification
+  }
+
+  private learn(classification: Classification): void {
+    const { limits, metrics, log } = this.#parts
+    if (this.#learned.size >= limits.digestsMax) this.#learned.delete(this.#learned.keys().next().value!)
+    this.#learned.set(classification.digest, classification)
+    metrics.learnedWrites.value += 1
+    log.info({ cluster: this.name, digest: classification.digest }, 'a reader refused a statement; it is a write now')
+  }
+}
+
+export function backendTls(config: ClusterConfig): BackendTls {
+  const { mode, ca, cert, key } = config.tls
+  return { mode, ca, cert, key }
+}
+
+export function accountsOf(config: Config, cluster: string): Accounts {
+  const rows = config.users.filter(({ clusters }) => clusters === null || clusters.includes(cluster))
+  const accounts = new Map(
+    rows.map(({ name, password, backend, requireTls, route }) => [
+      name,
+      {
+        user: name,
+        password,
+        backendUser: backend?.user ?? name,
+        backendPassword: backend?.password ?? password,
+        requireTls,
+        route,
+      },
+    ]),
+  )
+  return { find: (user) => accounts.get(user) ?? null }
+}
+
+export function policyOf(config: Config, clusterName: string, listenerRoute: string): RoutingPolicy {
+  const cluster = config.clusters[clusterName]!
+  const endpoints = new Map<string, Endpoint>()
+  for (const [name, { type, members, excluded }] of Object.entries(cluster.endpoints)) {
+    endpoints.set(name, {
+      name,
+      type,
+      members: members === null ? null : new Set(members),
+      excluded: new Set(excluded),
+    })
+  }
+  const userRoutes = new Map<string, string>()
+  for (const { name, route } of config.users) if (route !== null) userRoutes.set(name, route)
+  return { listenerRoute, userRoutes, endpoints, rules: config.rules.map(ruleOf), fallback: cluster.reads.fallback }
+}
+
+function ruleOf({ name, match, route }: Config['rules'][number]): RouteRule {
+  const set = (values: readonly string[] | null) => (values === null ? null : new Set(values))
+  let clientAddresses: BlockList | null = null
+  for (const text of match.clientAddress ?? []) {
+    const network = parseNetwork(text)!
+    clientAddresses ??= new BlockList()
+    clientAddresses.addSubnet(network.address, network.prefix, network.family)
+  }
+  return {
+    name,
+    users: set(match.user),
+    schemas: set(match.schema),
+    clientAddresses,
+    digests: set(match.digest),
+    tables: set(match.table),
+    route,
+  }
+}

@@ -1,0 +1,374 @@
+// A connection to a backend: brings itself to a session's settings, carries one request and its reply at a time, and is
+// made clean again. Replies pass through: only the frames that mean something are looked at.
+
+import type { CloseReason } from '../../errors.ts'
+import {
+  type BackendConnection,
+  BackendLost,
+  type ClientConnection,
+  type ClientRequest,
+  type ConnectOptions,
+  type ExchangeOptions,
+  type Refusal,
+  type Reply,
+  type Settings,
+} from '../protocol.ts'
+import { NO_SETTINGS, sameSettings, settingsOf } from '../settings.ts'
+import type { Transport } from '../transport.ts'
+import type { MysqlClient } from './client.ts'
+import { type BackendLogin, changeUser, openBackend, targetOf } from './connect.ts'
+import { Exchange, type ExchangeEnd, type Line } from './exchange.ts'
+import { closeFrames, executeFrames, withStatementId } from './execute.ts'
+import { frame } from './frames.ts'
+import { BYTE_MEANING, type MysqlIdentity } from './identity.ts'
+import { buildCommand, buildQuery, CAPABILITY, COMMAND, MalformedMessage, STATUS } from './messages.ts'
+import { errorIn, OwnReplies, type OwnReply, rowsIn } from './own-replies.ts'
+import { PreparedCache } from './prepared.ts'
+import type { ReplyForm, ReplyKind } from './reply-tracker.ts'
+import type { ClientStatement, MysqlRequest } from './request.ts'
+import { alignmentSql, armingSql, BASE_VARIABLES, MULTI_STATEMENTS } from './variables.ts'
+
+/** What the connection is busy with. */
+type Work =
+  | { readonly kind: 'exchange'; readonly exchange: Exchange }
+  | { readonly kind: 'own'; readonly replies: OwnReplies; readonly done: (lost: BackendLost | null) => void }
+
+const SET_OPTION_ON = Buffer.from([COMMAND.SET_OPTION, 0, 0])
+const SET_OPTION_OFF = Buffer.from([COMMAND.SET_OPTION, 1, 0])
+
+export class MysqlBackend implements BackendConnection {
+  readonly backend: BackendConnection['backend']
+  readonly identity: MysqlIdentity
+  readonly openedMs: number
+  dirty = false
+  broken = false
+  onLost: () => void = () => {}
+  readonly #options: ConnectOptions
+  readonly #login: BackendLogin
+  readonly #transport: Transport
+  readonly #form: ReplyForm
+  readonly #prepared: PreparedCache
+  #settings: Settings = NO_SETTINGS
+  /** The server's trackers tell us everything; a client that sets its own takes them from us for a moment. */
+  #armed = true
+  /** Status flags as the server told them last. */
+  #status: number
+  #work: Work | null = null
+
+  constructor(login: BackendLogin, options: ConnectOptions, nowMs: number) {
+    this.backend = options.backend
+    this.identity = options.identity as MysqlIdentity
+    this.openedMs = nowMs
+    this.#options = options
+    this.#login = login
+    this.#status = login.status
+    this.#transport = login.transport
+    this.#prepared = new PreparedCache(options.preparedMax)
+    this.#form = {
+      deprecateEof: (login.capabilities & CAPABILITY.DEPRECATE_EOF) !== 0,
+      optionalMetadata: (login.capabilities & CAPABILITY.OPTIONAL_RESULTSET_METADATA) !== 0,
+    }
+    this.attach()
+  }
+
+  get settings(): Settings {
+    return this.#settings
+  }
+
+  /** Opens, logs in and arms a connection. Throws ConnectFailed. */
+  static async open(options: ConnectOptions, nowMs: number): Promise<MysqlBackend> {
+    const { account } = options
+    const identity = options.identity as MysqlIdentity
+    const user = { user: account.backendUser, password: account.backendPassword }
+    const login = await openBackend(targetOf(options), user, identity.capabilities, identity.extendedCapabilities)
+    const missing = identity.capabilities & ~login.capabilities & BYTE_MEANING
+    const connection = new MysqlBackend(login, options, nowMs)
+    if (missing !== 0) {
+      connection.close('proxy error')
+      throw new BackendLost('unsent', false, `${options.backend.id} lacks what the client was offered (${missing})`)
+    }
+    await connection.arm()
+    return connection
+  }
+
+  align(settings: Settings): Promise<Refusal | null> | null {
+    if (this.#armed && (settings === this.#settings || sameSettings(settings, this.#settings))) return null
+    return this.alignNow(settings)
+  }
+
+  async exchange(request: ClientRequest, client: ClientConnection, options: ExchangeOptions): Promise<Reply> {
+    // A listener speaks one protocol, so these are ours: the one assertion at the seam.
+    const mysqlRequest = request as MysqlRequest
+    const mysqlClient = client as MysqlClient
+    if (this.broken) throw new BackendLost('unsent', true, 'the connection was lost before the statement was sent')
+    const statement = mysqlRequest.prepared
+    let frames: readonly Buffer[] = mysqlRequest.frames
+    if (statement !== null && request.kind === 'prepare') statement.prepareUnder(this.#settings)
+    else if (statement !== null) {
+      const entry = this.#prepared.get(statement) ?? (await this.prepare(statement))
+      if (!('id' in entry)) return this.answer(entry.frame, mysqlRequest, mysqlClient, options)
+      const { message } = mysqlRequest
+      const isExecution = request.kind === 'execute'
+      frames = isExecution ? executeFrames(mysqlRequest, entry, this.attributes) : [withStatementId(message, entry.id)]
+    }
+    const exchange = new Exchange(mysqlRequest, mysqlClient, this.line, options)
+    this.#work = { kind: 'exchange', exchange }
+    this.send(frames)
+    const end = await exchange.done
+    return this.learned(end, mysqlRequest, mysqlClient)
+  }
+
+  async query(sql: string): Promise<readonly (readonly (string | null)[])[] | Refusal> {
+    const [reply] = await this.ask([[buildQuery(sql, this.attributes), 'query']])
+    const error = errorIn(reply!)
+    if (error !== null) return refusalOf('variables', reply!, error.message.toString())
+    return rowsIn(reply!, this.#form)
+  }
+
+  async cancel(): Promise<void> {
+    const { account, identity } = this.#options
+    const user = { user: account.backendUser, password: account.backendPassword }
+    const { capabilities, extendedCapabilities } = identity as MysqlIdentity
+    const login = await openBackend(targetOf(this.#options), user, capabilities, extendedCapabilities)
+    const killer = new MysqlBackend(login, this.#options, this.openedMs)
+    try {
+      await killer.query(`KILL QUERY ${this.#login.connectionId}`)
+    } finally {
+      killer.close('proxy in doubt')
+    }
+  }
+
+  async reset(): Promise<boolean> {
+    const [reset, arming] = await this.ask([
+      [buildCommand(COMMAND.RESET_CONNECTION), 'single'],
+      [buildQuery(armingSql(), this.attributes), 'single'],
+    ])
+    if (errorIn(reset!) !== null || errorIn(arming!) !== null) return false
+    this.#prepared.clear()
+    this.#armed = true
+    this.dirty = false
+    const multi = this.#settings.variables.get(MULTI_STATEMENTS)
+    const variables = multi === undefined ? BASE_VARIABLES : new Map([...BASE_VARIABLES, [MULTI_STATEMENTS, multi]])
+    this.#settings = settingsOf(this.#settings.schema, variables)
+    return true
+  }
+
+  close(reason: CloseReason): void {
+    if (!this.broken && this.#work === null) this.#transport.write(frame(buildCommand(COMMAND.QUIT), 0))
+    this.broken = true
+    this.onLost = () => {}
+    if (this.#work === null) this.#transport.end()
+    else this.#transport.destroy()
+    this.abandon(reason)
+  }
+
+  /** The client closed a statement whose cursor is open here. */
+  closeCursor(statement: ClientStatement): void {
+    statement.cursorHome = null
+    this.#prepared.remove(statement)
+    if (!this.broken && this.#work === null) this.send([])
+  }
+
+  private get attributes(): boolean {
+    return (this.#login.capabilities & CAPABILITY.QUERY_ATTRIBUTES) !== 0
+  }
+
+  /** SET, the schema and the multi-statement option in one go: as many commands as needed, one round trip. */
+  private async alignNow(settings: Settings): Promise<Refusal | null> {
+    const from = this.#settings
+    const commands: [Buffer, ReplyKind][] = []
+    const whats: Refusal['what'][] = []
+    if (settings.schema === null && from.schema !== null) {
+      await this.leaveSchema()
+      return this.align(settings)
+    }
+    const sql = alignmentSql(from, settings, this.#armed)
+    if (sql !== null) {
+      commands.push([buildQuery(sql, this.attributes), 'single'])
+      whats.push('variables')
+    }
+    if (settings.schema !== from.schema) {
+      commands.push([buildCommand(COMMAND.INIT_DB, settings.schema!), 'single'])
+      whats.push('schema')
+    }
+    const multi = settings.variables.has(MULTI_STATEMENTS)
+    if (multi !== from.variables.has(MULTI_STATEMENTS)) {
+      commands.push([multi ? SET_OPTION_ON : SET_OPTION_OFF, 'single'])
+      whats.push('variables')
+    }
+    if (commands.length > 0) {
+      const replies = await this.ask(commands)
+      for (const [index, reply] of replies.entries()) {
+        const error = errorIn(reply)
+        if (error !== null) return refusalOf(whats[index]!, reply, error.message.toString())
+      }
+    }
+    this.#armed = true
+    this.#settings = settings
+    return null
+  }
+
+  /** No command leaves a schema for none; to log in again without one does, and forgets everything else as well. */
+  private async leaveSchema(): Promise<void> {
+    const { account, connectMsMax } = this.#options
+    const user = { user: account.backendUser, password: account.backendPassword }
+    try {
+      await changeUser(this.#login, user, null, connectMsMax)
+    } catch (error) {
+      this.broken = true
+      throw new BackendLost('unsent', true, `lost ${this.backend.id} while leaving a schema`, { cause: error })
+    }
+    this.attach()
+    await this.arm()
+  }
+
+  /** Everything the server remembered for sessions is gone; it is told again what to report. */
+  private async arm(): Promise<void> {
+    this.#prepared.clear()
+    const [reply] = await this.ask([[buildQuery(armingSql(), this.attributes), 'single']])
+    const error = errorIn(reply!)
+    if (error !== null) throw new BackendLost('unsent', false, `${this.backend.id}: ${error.message}`)
+    this.#armed = true
+    this.#settings = settingsOf(null, BASE_VARIABLES)
+  }
+
+  private attach(): void {
+    this.#transport.onBytes = (bytes) => this.receive(bytes)
+    this.#transport.onClosed = (error) => this.lost(error?.message ?? 'the server closed the connection')
+    this.#transport.resume()
+  }
+
+  private async prepare(statement: ClientStatement): Promise<(ReturnType<PreparedCache['get']> & object) | Refusal> {
+    const [reply] = await this.ask([[buildCommand(COMMAND.STMT_PREPARE, statement.sql), 'prepare']])
+    const error = errorIn(reply!)
+    if (error !== null) return refusalOf('prepare', reply!, error.message.toString())
+    return this.#prepared.add(statement, reply![0]!.readUInt32LE(1))
+  }
+
+  /** The backend would not prepare what it is to execute: its error is the answer to the execution. */
+  private async answer(
+    error: Buffer,
+    request: MysqlRequest,
+    client: MysqlClient,
+    options: ExchangeOptions,
+  ): Promise<Reply> {
+    const exchange = new Exchange(request, client, this.line, options)
+    exchange.feed(frame(error, client.sequence))
+    return this.learned(await exchange.done, request, client)
+  }
+
+  private get line(): Line {
+    const { capabilities } = this.#login
+    return {
+      transport: this.#transport,
+      form: this.#form,
+      capabilities,
+      settings: this.#settings,
+      status: this.#status,
+    }
+  }
+
+  /** What a reply means for the connection itself. */
+  private learned(end: ExchangeEnd, request: MysqlRequest, client: MysqlClient): Reply {
+    this.#work = null
+    this.#status = end.status
+    const { reply } = end
+    const statement = request.prepared
+    if (statement !== null && request.kind === 'prepare') {
+      if (end.prepared !== null) {
+        statement.parameterCount = end.prepared.parameters
+        this.#prepared.add(statement, end.prepared.id)
+      } else if (reply.outcome === 'error') client.forget(statement)
+    } else if (statement !== null) this.followCursor(statement, end, request)
+    if (reply.changed !== null) this.follow(reply.changed)
+    client.status = end.status
+    return { ...reply, cursorOpen: this.#prepared.cursors > 0 }
+  }
+
+  private followCursor(statement: ClientStatement, end: ExchangeEnd, request: MysqlRequest): void {
+    statement.forgetLongData()
+    const entry = this.#prepared.get(statement)
+    if (entry === null) return
+    const { status } = end
+    const open = request.kind === 'execute' ? (status & STATUS.CURSOR_EXISTS) !== 0 : entry.cursor
+    const isOver = (status & STATUS.LAST_ROW_SENT) !== 0 || request.reply === 'single' || end.reply.outcome !== 'ok'
+    entry.cursor = open && !isOver
+    statement.cursorHome = entry.cursor ? this : null
+  }
+
+  private follow(changed: NonNullable<Reply['changed']>): void {
+    const schema = changed.schema === undefined ? this.#settings.schema : changed.schema
+    const variables = new Map(this.#settings.variables)
+    for (const [name, value] of changed.variables) {
+      if (name.startsWith('session_track_')) this.#armed = false
+      if (name === MULTI_STATEMENTS && value === 'OFF') variables.delete(name)
+      else variables.set(name, value)
+    }
+    this.#settings = settingsOf(schema, variables)
+  }
+
+  /** Commands of our own, sent together; their replies in order. Throws BackendLost. */
+  private ask(commands: readonly (readonly [Buffer, ReplyKind])[]): Promise<readonly OwnReply[]> {
+    if (this.broken) return Promise.reject(new BackendLost('unsent', true, 'the connection was lost'))
+    return new Promise((resolve, reject) => {
+      const replies = new OwnReplies(
+        commands.map(([, kind]) => kind),
+        this.#form,
+      )
+      this.#work = {
+        kind: 'own',
+        replies,
+        done: (lost) => {
+          this.#work = null
+          if (lost !== null) return reject(lost)
+          if (replies.status !== -1) this.#status = replies.status
+          resolve(replies.replies)
+        },
+      }
+      this.send(commands.map(([payload]) => frame(payload, 0)))
+    })
+  }
+
+  private send(frames: readonly Buffer[]): void {
+    const abandoned = closeFrames(this.#prepared.takeAbandoned())
+    const all = abandoned === null ? frames : [abandoned, ...frames]
+    if (all.length === 0) return
+    this.#transport.write(all.length === 1 ? all[0]! : Buffer.concat(all))
+  }
+
+  private receive(bytes: Buffer): void {
+    const work = this.#work
+    try {
+      if (work === null) throw new MalformedMessage('bytes that nobody asked for')
+      if (work.kind === 'exchange') work.exchange.feed(bytes)
+      else if (work.replies.feed(bytes)) work.done(null)
+    } catch (error) {
+      if (!(error instanceof MalformedMessage)) throw error
+      this.#transport.destroy()
+      this.lost(`it sent what cannot be understood (${error.message})`)
+    }
+  }
+
+  private lost(why: string): void {
+    if (this.broken) return
+    this.broken = true
+    const work = this.#work
+    this.#work = null
+    const message = `lost ${this.backend.id}: ${why}`
+    if (work?.kind === 'exchange') work.exchange.backendLost(message)
+    else if (work !== null) work.done(new BackendLost('unsent', true, message))
+    this.onLost()
+  }
+
+  /** Closed by us under whoever uses it. */
+  private abandon(reason: CloseReason): void {
+    const work = this.#work
+    this.#work = null
+    if (work?.kind === 'exchange') work.exchange.abandon()
+    else if (work !== null) work.done(new BackendLost('unsent', true, `closed: ${reason}`))
+  }
+}
+
+function refusalOf(what: Refusal['what'], reply: OwnReply, message: string): Refusal {
+  return { what, message, frame: reply.at(-1)! }
+}

@@ -1,0 +1,394 @@
+// A client's side of a session: messages in, requests out; answers and errors of our own back. What needs no backend is
+// answered here.
+
+import { type CloseReason, ProxyError } from '../../errors.ts'
+import type { Account, ClientConnection, Refusal, Settings } from '../protocol.ts'
+import { settingsOf } from '../settings.ts'
+import type { Transport } from '../transport.ts'
+import { acceptChangeUser, type ChangeUserOptions, type ClientLogin } from './accept.ts'
+import { loginVariables } from './charsets.ts'
+import { startCompression } from './compressed-transport.ts'
+import { FrameError, frame, type Message, type MessageReader } from './frames.ts'
+import { identityOf, type MysqlIdentity } from './identity.ts'
+import {
+  buildOk,
+  buildTextResult,
+  CAPABILITY,
+  COMMAND,
+  MalformedMessage,
+  parseExecute,
+  parseLongData,
+  parseQuery,
+  STATUS,
+  statementIdOf,
+} from './messages.ts'
+import { ClientStatement, type MysqlRequest, requestOf } from './request.ts'
+import { MULTI_STATEMENTS, quoteName } from './variables.ts'
+import { buildWireError } from './wire-errors.ts'
+
+/** MariaDB's way to say "the statement prepared last". */
+const LAST_PREPARED = 0xffffffff
+/** Messages that arrive while a request is served wait here, up to about this much; then the client is not read. */
+const NOTHING = Buffer.alloc(0)
+const UTF8MB4_GENERAL_CI = 45
+
+export interface ClientOptions extends ChangeUserOptions {
+  readonly sessionId: number
+  readonly requestBytesMax: number
+  readonly preparedMax: number
+}
+
+export class MysqlClient implements ClientConnection {
+  account: Account
+  identity: MysqlIdentity
+  loginSettings: Settings
+  gone = false
+  onGone: () => void = () => {}
+  /** Called when everything written has gone out, after `send` gave false. */
+  onDrained: () => void = () => {}
+  /** Sequence number of the next frame to the client. */
+  sequence: number
+  /** The session's status flags as some backend reported them last; what a PING is answered with. */
+  status: number = STATUS.AUTOCOMMIT
+  readonly capabilities: number
+  readonly #options: ClientOptions
+  readonly #extendedCapabilities: number
+  readonly #reader: MessageReader
+  readonly #statements = new Map<number, ClientStatement>()
+  #login: ClientLogin | null
+  #transport: Transport
+  #nextStatementId = 1
+  #lastPrepared: ClientStatement | null = null
+  #wake: (() => void) | null = null
+  #takeBytes: ((bytes: Buffer) => void) | null = null
+
+  constructor(login: ClientLogin, options: ClientOptions) {
+    this.#options = options
+    this.#login = login
+    this.#reader = login.reader
+    this.#transport = login.transport
+    this.#extendedCapabilities = login.extendedCapabilities
+    this.account = login.account
+    this.capabilities = login.capabilities
+    this.sequence = login.sequence
+    this.identity = identityOf(login.account, login.capabilities, login.extendedCapabilities)
+    this.loginSettings = this.settingsAfter(login.schema, login.collation)
+    this.attach(login.transport)
+  }
+
+  get sessionId(): number {
+    return this.#options.sessionId
+  }
+
+  get peerAddress(): string {
+    return this.#transport.peerAddress
+  }
+
+  welcome(): void {
+    this.ok()
+    const compression = this.#login?.compression ?? 'none'
+    this.#login = null
+    this.#reader.bytesMax = this.#options.requestBytesMax
+    if (compression !== 'none') this.attach(startCompression(this.#transport, compression))
+    this.#transport.resume()
+  }
+
+  async next(): Promise<MysqlRequest | null> {
+    while (!this.gone) {
+      try {
+        const message = this.#reader.shift()
+        if (message === null) {
+          await this.moreBytes()
+          continue
+        }
+        this.sequence = (message.lastSequence + 1) & 0xff
+        const request = message.payload[0] === COMMAND.CHANGE_USER ? await this.changeUser(message) : this.read(message)
+        if (request !== null) return request
+      } catch (error) {
+        if (!this.answerBadBytes(error)) throw error
+      }
+    }
+    return null
+  }
+
+  ok(): void {
+    this.reply(buildOk({ status: this.status }, this.capabilities))
+  }
+
+  rows(columns: readonly string[], rows: readonly (readonly (string | null)[])[]): void {
+    const { capabilities, status, sequence } = this
+    const mariadbCapabilities = this.#extendedCapabilities
+    const form = { capabilities, mariadbCapabilities, status, sequence, collation: UTF8MB4_GENERAL_CI }
+    this.send(buildTextResult(columns, rows, form))
+  }
+
+  fail(error: ProxyError): void {
+    this.reply(buildWireError(error))
+  }
+
+  refuse(refusal: Refusal): void {
+    this.reply(refusal.frame)
+  }
+
+  end(reason: CloseReason): void {
+    this.gone = true
+    this.onGone = () => {}
+    if (reason === 'client killed') this.#transport.destroy()
+    else this.#transport.end()
+    this.#wake?.()
+  }
+
+  /** One message of ours, with the next sequence number. */
+  reply(payload: Buffer): void {
+    this.send(frame(payload, this.sequence))
+    this.sequence = (this.sequence + 1) & 0xff
+  }
+
+  /** Bytes for the client, as they are. False: they stay in use, and no more should come, until `onDrained`. */
+  send(bytes: Buffer): boolean {
+    return this.#transport.write(bytes)
+  }
+
+  /** From now on the client's bytes go to `take`, unread; null: back to requests. */
+  divert(take: ((bytes: Buffer) => void) | null): void {
+    this.#takeBytes = take
+    this.#transport.resume()
+  }
+
+  /** Bytes that were diverted and belong to the next request. */
+  unread(bytes: Buffer): void {
+    this.receive(bytes)
+  }
+
+  pauseReading(): void {
+    this.#transport.pause()
+  }
+
+  resumeReading(): void {
+    this.#transport.resume()
+  }
+
+  /** A statement that no backend could prepare does not exist. */
+  forget(statement: ClientStatement): void {
+    this.#statements.delete(statement.id)
+    if (this.#lastPrepared === statement) this.#lastPrepared = null
+  }
+
+  private attach(transport: Transport): void {
+    this.#transport = transport
+    transport.onBytes = (bytes) => this.receive(bytes)
+    transport.onDrain = () => this.onDrained()
+    transport.onClosed = () => this.lost()
+  }
+
+  private receive(bytes: Buffer): void {
+    if (this.#takeBytes !== null) return this.#takeBytes(bytes)
+    this.#reader.push(bytes)
+    // Whoever sends ahead of the answers waits until they are given.
+    if (this.#wake === null) this.#transport.pause()
+    else this.#wake()
+  }
+
+  private moreBytes(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = () => {
+        this.#wake = null
+        resolve()
+      }
+      this.#transport.resume()
+    })
+  }
+
+  private lost(): void {
+    this.gone = true
+    this.#wake?.()
+    this.onGone()
+  }
+
+  /** The request in a message, or null if it is answered already. */
+  private read(message: Message): MysqlRequest | null {
+    const { payload } = message
+    if (payload.length === 0) throw new MalformedMessage('a message without a command')
+    const command = payload[0]!
+    switch (command) {
+      case COMMAND.QUIT:
+        this.lost()
+        return null
+      case COMMAND.PING:
+        this.ok()
+        return null
+      case COMMAND.QUERY: {
+        const attributes = (this.capabilities & CAPABILITY.QUERY_ATTRIBUTES) !== 0
+        return requestOf('statement', message, 'query', parseQuery(payload, attributes))
+      }
+      case COMMAND.STMT_PREPARE:
+        return this.prepare(message)
+      case COMMAND.STMT_EXECUTE:
+      case COMMAND.STMT_BULK_EXECUTE:
+        return this.execute(message)
+      case COMMAND.STMT_SEND_LONG_DATA:
+        this.keepLongData(message)
+        return null
+      case COMMAND.STMT_FETCH:
+        return this.fetch(message)
+      case COMMAND.STMT_RESET:
+        return this.resetStatement(message)
+      case COMMAND.STMT_CLOSE:
+        this.closeStatement(statementIdOf(payload))
+        return null
+      case COMMAND.RESET_CONNECTION:
+        this.#statements.clear()
+        this.#lastPrepared = null
+        return requestOf('reset', message, 'single', { sql: NOTHING })
+      case COMMAND.BINLOG_DUMP:
+      case COMMAND.BINLOG_DUMP_GTID:
+      case COMMAND.REGISTER_SLAVE:
+        return requestOf('relay', message, 'single', { sql: Buffer.from('SHOW BINARY LOGS') })
+      default:
+        return this.readAsSql(message)
+    }
+  }
+
+  private readAsSql(message: Message): MysqlRequest {
+    const { payload } = message
+    const command = payload[0]!
+    const as = (sql: string, reply: MysqlRequest['reply']) =>
+      requestOf('statement', message, reply, { sql: Buffer.from(sql) })
+    switch (command) {
+      case COMMAND.INIT_DB:
+        return as(`USE ${quoteName(payload.toString('utf8', 1))}`, 'single')
+      case COMMAND.FIELD_LIST: {
+        const end = payload.indexOf(0, 1)
+        return as(
+          `SHOW COLUMNS FROM ${quoteName(payload.toString('utf8', 1, end < 0 ? undefined : end))}`,
+          'field-list',
+        )
+      }
+      case COMMAND.STATISTICS:
+        return as('SHOW STATUS', 'statistics')
+      case COMMAND.PROCESS_INFO:
+        return as('SHOW PROCESSLIST', 'query')
+      case COMMAND.PROCESS_KILL:
+        if (payload.length < 5) throw new MalformedMessage('a kill without the number of a connection')
+        return as(`KILL ${payload.readUInt32LE(1)}`, 'single')
+      case COMMAND.SET_OPTION:
+        // Belongs to the session as its variables do; the classifier needs to know no more than that.
+        return as('SET multi_statements = DEFAULT', 'single')
+      default:
+        // Whatever it is, the writer knows what to answer.
+        return as('FLUSH STATUS', 'single')
+    }
+  }
+
+  private prepare(message: Message): MysqlRequest | null {
+    if (this.#statements.size >= this.#options.preparedMax) {
+      const text = `Can't create more than max_prepared_stmt_count statements (current value: ${this.#options.preparedMax}; limits.preparedPerSessionMax)`
+      this.fail(new ProxyError('PREPARED_MAX', text))
+      return null
+    }
+    const statement = new ClientStatement(this.#nextStatementId, message.payload.subarray(1))
+    this.#nextStatementId = (this.#nextStatementId % 0x7fffffff) + 1
+    this.#statements.set(statement.id, statement)
+    this.#lastPrepared = statement
+    return requestOf('prepare', message, 'prepare', { sql: statement.sql, prepared: statement })
+  }
+
+  private execute(message: Message): MysqlRequest | null {
+    const { payload } = message
+    const statement = this.statementFor(payload, 'mysqld_stmt_execute')
+    if (statement === null) return null
+    const attributes = (this.capabilities & CAPABILITY.QUERY_ATTRIBUTES) !== 0
+    const isBulk = payload[0] === COMMAND.STMT_BULK_EXECUTE
+    const route = isBulk || !attributes ? null : parseExecute(payload, statement.parameterCount, true).route
+    return requestOf('execute', message, 'query', { sql: statement.sql, prepared: statement, route })
+  }
+
+  private fetch(message: Message): MysqlRequest | null {
+    const statement = this.statementFor(message.payload, 'mysqld_stmt_fetch')
+    if (statement === null) return null
+    if (statement.cursorHome !== null) {
+      return requestOf('continue', message, 'fetch', { sql: statement.sql, prepared: statement })
+    }
+    this.fail(new ProxyError('NO_CURSOR', `The statement (${statement.id}) has no open cursor.`))
+    return null
+  }
+
+  private resetStatement(message: Message): MysqlRequest | null {
+    const statement = this.statementFor(message.payload, 'mysqld_stmt_reset')
+    if (statement === null) return null
+    statement.forgetLongData()
+    if (statement.cursorHome !== null) {
+      return requestOf('continue', message, 'single', { sql: statement.sql, prepared: statement })
+    }
+    this.ok()
+    return null
+  }
+
+  private closeStatement(id: number): void {
+    const statement = this.#statements.get(id)
+    if (statement === undefined) return
+    statement.cursorHome?.closeCursor(statement)
+    this.forget(statement)
+  }
+
+  private keepLongData(message: Message): void {
+    const { statementId, parameter } = parseLongData(message.payload)
+    const statement = this.#statements.get(statementId)
+    // There is no answer to long data: the server, too, says what is wrong when the statement is executed.
+    if (statement === undefined) return
+    statement.longDataBytes += message.bytes.length
+    if (statement.longDataBytes > this.#options.requestBytesMax) {
+      throw new FrameError(
+        'too large',
+        `long data of more than ${this.#options.requestBytesMax} bytes for parameter ${parameter}`,
+      )
+    }
+    statement.longData.push(message.bytes)
+  }
+
+  private statementFor(payload: Buffer, where: string): ClientStatement | null {
+    const id = statementIdOf(payload)
+    const statement = id === LAST_PREPARED ? this.#lastPrepared : this.#statements.get(id)
+    if (statement != null) return statement
+    this.fail(new ProxyError('UNKNOWN_STATEMENT', `Unknown prepared statement handler (${id}) given to ${where}`))
+    return null
+  }
+
+  private async changeUser(message: Message): Promise<MysqlRequest> {
+    const link = { transport: this.#transport, reader: this.#reader }
+    const login = await acceptChangeUser(link, message.payload, this.sequence, this.#options)
+    this.attach(this.#transport)
+    this.sequence = login.sequence
+    this.account = login.account
+    this.identity = identityOf(login.account, this.capabilities, this.#extendedCapabilities)
+    this.loginSettings = this.settingsAfter(login.schema, login.collation)
+    this.status = STATUS.AUTOCOMMIT
+    this.#statements.clear()
+    this.#lastPrepared = null
+    return requestOf('login', message, 'single', { sql: NOTHING })
+  }
+
+  private settingsAfter(schema: string | null, collation: number | null): Settings {
+    const variables = new Map(loginVariables(collation, this.#options.serverVersion))
+    if ((this.capabilities & CAPABILITY.MULTI_STATEMENTS) !== 0) variables.set(MULTI_STATEMENTS, 'ON')
+    return settingsOf(schema, variables)
+  }
+
+  /** True if it was the client's fault, and it has been told. */
+  private answerBadBytes(error: unknown): boolean {
+    if (error instanceof MalformedMessage) {
+      this.fail(new ProxyError('MALFORMED_REQUEST', `Malformed communication packet (${error.message})`))
+      return true
+    }
+    if (!(error instanceof FrameError)) return false
+    const isLarge = error.fault === 'too large'
+    const { requestBytesMax } = this.#options
+    const text = isLarge
+      ? `Got a packet bigger than 'max_allowed_packet' bytes (limits.requestBytesMax is ${requestBytesMax})`
+      : `Got packets out of order (${error.message})`
+    this.fail(new ProxyError(isLarge ? 'REQUEST_TOO_LARGE' : 'MALFORMED_REQUEST', text))
+    this.#transport.end()
+    this.lost()
+    return true
+  }
+}

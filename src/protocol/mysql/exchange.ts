@@ -1,0 +1,264 @@
+// One request's reply on its way from a backend to a client. Bytes go through as they come; only the frames that mean
+// something are looked at, and the few that must read differently for this client are replaced.
+
+import { BackendLost, ClientLost, type ExchangeOptions, type Reply, type Settings } from '../protocol.ts'
+import type { Transport } from '../transport.ts'
+import type { MysqlClient } from './client.ts'
+import { frame, HEADER_BYTES } from './frames.ts'
+import { COMMAND, parseChanges, parseOk, rewriteOk, STATUS, TRACK, type TrackedChange } from './messages.ts'
+import { type ReplyForm, ReplyTracker } from './reply-tracker.ts'
+import type { MysqlRequest } from './request.ts'
+import { Upload } from './upload.ts'
+import { isKept, isReported, MULTI_STATEMENTS } from './variables.ts'
+
+/** A backend that is read-only says one of these instead of executing anything. */
+const REFUSED: ReadonlySet<number> = new Set([1290, 1792, 1836, 1874])
+/** What a reader may not know yet: tables, columns, schemas, routines, rights. */
+const BEHIND: ReadonlySet<number> = new Set([1044, 1049, 1054, 1142, 1143, 1146, 1176, 1305, 1356, 1370, 1449])
+
+/** What the connection is, as far as the exchange needs to know. */
+export interface Line {
+  readonly transport: Transport
+  readonly form: ReplyForm
+  readonly capabilities: number
+  /** The session's settings when the request was sent. */
+  readonly settings: Settings
+  /** Status flags before the request. */
+  readonly status: number
+}
+
+/** What a finished exchange tells its connection. */
+export interface ExchangeEnd {
+  readonly reply: Omit<Reply, 'cursorOpen'>
+  readonly status: number
+  /** The answer to a prepare: the server's number for the statement, and how many parameters it has. */
+  readonly prepared: { readonly id: number; readonly parameters: number } | null
+}
+
+export class Exchange {
+  readonly done: Promise<ExchangeEnd>
+  readonly #line: Line
+  readonly #client: MysqlClient
+  readonly #request: MysqlRequest
+  readonly #options: ExchangeOptions
+  readonly #tracker = new ReplyTracker()
+  #settle!: { resolve: (end: ExchangeEnd) => void; reject: (error: Error) => void }
+  /** Bytes that could not be understood yet, to be shown again in front of the next ones. */
+  #held: Buffer | null = null
+  #upload: Upload | null = null
+  #forwardedBytes = 0
+  /** The client has not taken all of it yet: nothing is read from the backend, whose buffer is still in use. */
+  #blocked = false
+  #end: ExchangeEnd | null = null
+  #status: number
+  #schema: string | null | undefined = undefined
+  #variables: Map<string, string> | null = null
+  #stateChanged = false
+  #position: string | null = null
+  #insertId = 0n
+  #prepared: ExchangeEnd['prepared'] = null
+
+  constructor(request: MysqlRequest, client: MysqlClient, line: Line, options: ExchangeOptions) {
+    this.#request = request
+    this.#client = client
+    this.#line = line
+    this.#options = options
+    this.#status = line.status
+    this.#tracker.begin(request.reply, line.form)
+    this.done = new Promise((resolve, reject) => {
+      this.#settle = { resolve, reject }
+    })
+    client.onDrained = () => this.drained()
+    if (request.kind === 'relay') client.divert((bytes) => this.toBackend(Buffer.from(bytes)))
+  }
+
+  /** Bytes from the backend. Throws MalformedMessage. */
+  feed(bytes: Buffer): void {
+    if (this.#request.kind === 'relay') return this.forward(bytes)
+    const chunk = this.#held === null ? bytes : Buffer.concat([this.#held, bytes])
+    this.#held = null
+    const tracker = this.#tracker
+    /** Up to where the chunk has gone to the client. */
+    let gone = 0
+    let at = 0
+    for (;;) {
+      const stop = tracker.feed(chunk, at)
+      if (stop === 'none') break
+      at = tracker.end
+      if (stop === 'error' && this.holdsBack(chunk)) return
+      if (stop === 'prepared') this.takePrepared(chunk)
+      else if (stop === 'ok' || stop === 'eof') {
+        const replaced = this.readEnd(chunk)
+        if (replaced !== null) {
+          this.forward(chunk.subarray(gone, tracker.start))
+          this.forward(frame(replaced, tracker.sequence))
+          gone = at
+        }
+      } else if (stop === 'infile') this.startUpload()
+      if (tracker.ended) break
+    }
+    const end = tracker.ended ? Math.max(at, tracker.forwardable) : tracker.forwardable
+    this.forward(chunk.subarray(gone, end))
+    if (tracker.ended) return this.finish(tracker.stop === 'error' ? 'error' : 'ok')
+    if (end < chunk.length) this.#held = Buffer.from(chunk.subarray(end))
+  }
+
+  /** The backend has gone. */
+  backendLost(message: string): void {
+    if (this.#end !== null) return this.settle()
+    this.#client.divert(null)
+    if (this.#forwardedBytes === 0) return this.#settle.reject(new BackendLost('sent', true, message))
+    const resumable = this.#held === null && this.#tracker.atFrameBoundary && this.#request.kind !== 'relay'
+    this.#client.sequence = (this.#tracker.sequence + 1) & 0xff
+    this.#settle.reject(new BackendLost('replying', resumable, message))
+  }
+
+  /** The connection was closed on purpose. */
+  abandon(): void {
+    this.#settle.reject(new ClientLost('the connection was closed under its statement'))
+  }
+
+  /** A first answer that another backend can do better than. */
+  private holdsBack(chunk: Buffer): boolean {
+    const { first, errno } = this.#tracker
+    if (!first || this.#forwardedBytes > 0 || !this.#options.learn) return false
+    const outcome = REFUSED.has(errno) ? 'refused' : BEHIND.has(errno) ? 'behind' : null
+    if (outcome === null || this.#tracker.end < chunk.length) return false
+    this.finish(outcome)
+    return true
+  }
+
+  private takePrepared(chunk: Buffer): void {
+    const { start, statementId, parameterCount } = this.#tracker
+    this.#prepared = { id: statementId, parameters: parameterCount }
+    // The chunk is ours, so the client's number can be put in place of the server's where it stands.
+    chunk.writeUInt32LE(this.#request.prepared!.id, start + HEADER_BYTES + 1)
+  }
+
+  /** An OK or EOF; gives its payload as this client must see it, or null if it may see it as it is. */
+  private readEnd(chunk: Buffer): Buffer | null {
+    const tracker = this.#tracker
+    this.#status = tracker.status
+    if (!tracker.okLayout) return null
+    const insertId = tracker.insertId
+    if (insertId !== 0n) this.#insertId = insertId
+    if (!tracker.hasStateChanges) return null
+    const payload = chunk.subarray(tracker.start + HEADER_BYTES, tracker.end)
+    const { capabilities } = this.#line
+    const { changes } = parseOk(payload, capabilities)
+    if (changes !== null) for (const change of parseChanges(changes)) this.take(change)
+    const visible = (change: TrackedChange) => this.isVisible(change)
+    const rewritten = rewriteOk(payload, capabilities, this.#client.capabilities, visible)
+    return rewritten === payload ? null : rewritten
+  }
+
+  private take({ kind, name, value }: TrackedChange): void {
+    if (kind === TRACK.SYSTEM_VARIABLES) {
+      if (isKept(name)) this.keep(name, value?.toString() ?? '')
+      else if (name === 'last_gtid') this.#position = value?.toString() ?? null
+    } else if (kind === TRACK.SCHEMA) this.#schema = value === null || value.length === 0 ? null : value.toString()
+    else if (kind === TRACK.STATE_CHANGE) this.#stateChanged = true
+    else if (kind === TRACK.GTIDS) this.#position = value?.toString() ?? null
+  }
+
+  private keep(name: string, value: string): void {
+    this.#variables ??= new Map()
+    this.#variables.set(name, value)
+  }
+
+  /** Would the server have told this client, whose trackers are not the connection's? */
+  private isVisible({ kind, name }: TrackedChange): boolean {
+    const { settings } = this.#line
+    const tracker = (which: string) => settings.variables.get(`session_track_${which}`) ?? ''
+    switch (kind) {
+      case TRACK.SYSTEM_VARIABLES:
+        return isReported(settings, name)
+      case TRACK.SCHEMA:
+        return tracker('schema') !== 'OFF'
+      case TRACK.STATE_CHANGE:
+        return tracker('state_change') === 'ON'
+      case TRACK.GTIDS:
+        return !['', 'OFF'].includes(tracker('gtids'))
+      default:
+        return !['', 'OFF'].includes(tracker('transaction_info'))
+    }
+  }
+
+  private forward(bytes: Buffer): void {
+    if (bytes.length === 0) return
+    this.#forwardedBytes += bytes.length
+    if (this.#client.send(bytes) || this.#blocked) return
+    this.#blocked = true
+    this.#line.transport.pause()
+  }
+
+  private drained(): void {
+    if (!this.#blocked) return
+    this.#blocked = false
+    if (this.#end !== null) this.settle()
+    else this.#line.transport.resume()
+  }
+
+  /** The server asks for a file of the client's: its bytes go to the server until the file ends. */
+  private startUpload(): void {
+    const upload = new Upload()
+    this.#upload = upload
+    this.#client.divert((bytes) => {
+      const end = upload.feed(bytes)
+      this.toBackend(Buffer.from(end < 0 ? bytes : bytes.subarray(0, end)))
+      if (end < 0) return
+      this.#upload = null
+      this.#client.divert(null)
+      if (end < bytes.length) this.#client.unread(bytes.subarray(end))
+    })
+  }
+
+  /** Bytes of the client's. They are a copy: its read buffer is everybody's. */
+  private toBackend(bytes: Buffer): void {
+    const { transport } = this.#line
+    if (transport.write(bytes)) return
+    this.#client.pauseReading()
+    transport.onDrain = () => this.#client.resumeReading()
+  }
+
+  private finish(outcome: Reply['outcome']): void {
+    if (this.#upload !== null) this.#client.divert(null)
+    const tracker = this.#tracker
+    const changed = this.changes(outcome)
+    this.#end = {
+      reply: {
+        outcome,
+        transaction: (this.#status & STATUS.IN_TRANS) !== 0 ? 'open' : 'none',
+        autocommit: (this.#status & STATUS.AUTOCOMMIT) !== 0,
+        changed,
+        stateChanged: this.#stateChanged,
+        warnings: outcome === 'ok' ? tracker.warnings : 0,
+        affectedRows: outcome === 'ok' && tracker.okLayout && tracker.stop === 'ok' ? tracker.affectedRows : -1,
+        insertId: this.#insertId,
+        position: this.#position,
+      },
+      status: this.#status,
+      prepared: this.#prepared,
+    }
+    this.#status &= ~STATUS.SESSION_STATE_CHANGED
+    if (!this.#blocked) this.settle()
+  }
+
+  private settle(): void {
+    this.#client.onDrained = () => {}
+    this.#settle.resolve(this.#end!)
+  }
+
+  private changes(outcome: Reply['outcome']): Reply['changed'] {
+    const { command, message } = this.#request
+    if (outcome === 'ok' && command === COMMAND.SET_OPTION) {
+      this.keep(MULTI_STATEMENTS, message.payload[1] === 0 ? 'ON' : 'OFF')
+    }
+    // Before MySQL reported it, and where the client's own tracker is off, the command itself tells.
+    if (outcome === 'ok' && command === COMMAND.INIT_DB) this.#schema ??= message.payload.toString('utf8', 1)
+    if (this.#schema === undefined && this.#variables === null) return null
+    return { schema: this.#schema, variables: this.#variables ?? NOTHING }
+  }
+}
+
+const NOTHING: ReadonlyMap<string, string> = new Map()

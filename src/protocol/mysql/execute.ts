@@ -1,0 +1,51 @@
+// Commands about prepared statements, with the server's numbers in place of ours. Pure.
+
+import { frame, HEADER_BYTES, type Message, PAYLOAD_BYTES_MAX } from './frames.ts'
+import { bindTypes, buildStatementCommand, COMMAND, parseExecute } from './messages.ts'
+import type { PreparedEntry } from './prepared.ts'
+import type { ClientStatement, MysqlRequest } from './request.ts'
+
+const ID_AT = HEADER_BYTES + 1
+
+/** The request's bytes with the server's number; in place, since they are a copy of what the client sent. */
+export function withStatementId(message: Message, id: number): Buffer {
+  message.bytes.writeUInt32LE(id, ID_AT)
+  return message.bytes
+}
+
+/** COM_STMT_EXECUTE as this server must see it, behind the long data sent ahead for it. */
+export function executeFrames(request: MysqlRequest, entry: PreparedEntry, attributes: boolean): readonly Buffer[] {
+  const { message, command } = request
+  const statement = request.prepared!
+  const ahead = statement.longData.map((bytes) => {
+    bytes.writeUInt32LE(entry.id, ID_AT)
+    return bytes
+  })
+  const execution = withStatementId(message, entry.id)
+  if (command !== COMMAND.STMT_EXECUTE || statement.parameterCount === 0) return [...ahead, execution]
+  const layout = parseExecute(message.payload, statement.parameterCount, attributes)
+  if (layout.typesBound) {
+    rememberTypes(statement, entry, message.payload.subarray(layout.typesAt, layout.valuesAt))
+    return [...ahead, execution]
+  }
+  // The client told the types once, maybe to another server.
+  const { types } = statement
+  if (types === null || entry.types === types || layout.parameterCount !== statement.parameterCount) {
+    return [...ahead, execution]
+  }
+  entry.types = types
+  const payload = bindTypes(message.payload, layout, types)
+  if (payload.length < PAYLOAD_BYTES_MAX) payload.writeUInt32LE(entry.id, 1)
+  return [...ahead, frame(payload, message.sequence)]
+}
+
+function rememberTypes(statement: ClientStatement, entry: PreparedEntry, types: Buffer): void {
+  if (statement.types === null || !statement.types.equals(types)) statement.types = Buffer.from(types)
+  entry.types = statement.types
+}
+
+/** Closes statements; null if there are none. Nothing answers it. */
+export function closeFrames(ids: readonly number[]): Buffer | null {
+  if (ids.length === 0) return null
+  return Buffer.concat(ids.map((id) => frame(buildStatementCommand(COMMAND.STMT_CLOSE, id), 0)))
+}

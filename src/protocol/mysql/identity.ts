@@ -1,0 +1,32 @@
+// Which connections may serve which clients: the login, and the options that change what bytes mean. Pure.
+
+import type { Account, Identity } from '../protocol.ts'
+import { CAPABILITY } from './numbers.ts'
+
+/**
+ * Options that change how a request is read or a reply is written. A client that has one of them is served by
+ * connections that have it. CLIENT_MULTI_STATEMENTS is not among them: it can be switched, so it is aligned.
+ */
+export const BYTE_MEANING =
+  CAPABILITY.FOUND_ROWS |
+  CAPABILITY.NO_SCHEMA |
+  CAPABILITY.ODBC |
+  CAPABILITY.LOCAL_FILES |
+  CAPABILITY.IGNORE_SPACE |
+  CAPABILITY.INTERACTIVE |
+  CAPABILITY.MULTI_RESULTS |
+  CAPABILITY.PS_MULTI_RESULTS |
+  CAPABILITY.DEPRECATE_EOF |
+  CAPABILITY.OPTIONAL_RESULTSET_METADATA |
+  CAPABILITY.QUERY_ATTRIBUTES
+
+export interface MysqlIdentity extends Identity {
+  readonly capabilities: number
+  readonly extendedCapabilities: number
+}
+
+export function identityOf(account: Account, capabilities: number, extendedCapabilities: number): MysqlIdentity {
+  const meaning = capabilities & BYTE_MEANING
+  const key = `${account.user}\0${meaning.toString(16)}\0${extendedCapabilities.toString(16)}`
+  return { key, user: account.user, capabilities: meaning, extendedCapabilities }
+}

@@ -1,0 +1,82 @@
+// The MySQL protocol; the only file of this folder that others import.
+
+import type { Duplex } from 'node:stream'
+import type { ProxyError } from '../../errors.ts'
+import type { SqlContext } from '../../sql/classifier.ts'
+import { dialects } from '../../sql/dialects.ts'
+import {
+  type AcceptOptions,
+  BackendLost,
+  type ClientConnection,
+  ConnectFailed,
+  type ConnectOptions,
+  type Identity,
+  type Prober,
+  type ProbeTarget,
+  type Protocol,
+  type Settings,
+} from '../protocol.ts'
+import { transportOf } from '../socket-transport.ts'
+import { acceptLogin, turnAway } from './accept.ts'
+import { MysqlBackend } from './backend.ts'
+import { lexedCharset } from './charsets.ts'
+import { MysqlClient } from './client.ts'
+import type { MysqlIdentity } from './identity.ts'
+import { CAPABILITY, serverVersion } from './messages.ts'
+import { createProber } from './probe.ts'
+
+/** Different combinations of modes, charsets and versions that are remembered; beyond it they are made anew. */
+const CONTEXTS_MAX = 256
+
+export function createMysqlProtocol(nowMs: () => number): Protocol {
+  const contexts = new Map<string, SqlContext>()
+
+  return {
+    name: 'mysql',
+
+    sqlContext(settings: Settings, identity: Identity, version: string): SqlContext {
+      const sqlMode = settings.variables.get('sql_mode') ?? ''
+      const charset = settings.variables.get('character_set_client') ?? ''
+      const ignoreSpace = ((identity as MysqlIdentity).capabilities & CAPABILITY.IGNORE_SPACE) !== 0
+      const key = `${version}\0${sqlMode}\0${charset}\0${ignoreSpace}`
+      const known = contexts.get(key)
+      if (known !== undefined) return known
+      const context = contextOf(version, sqlMode, charset, ignoreSpace)
+      if (contexts.size >= CONTEXTS_MAX) contexts.clear()
+      contexts.set(key, context)
+      return context
+    },
+
+    async accept(stream: Duplex, options: AcceptOptions): Promise<ClientConnection> {
+      return new MysqlClient(await acceptLogin(transportOf(stream), options), options)
+    },
+
+    turnAway(stream: Duplex, error: ProxyError): void {
+      turnAway(transportOf(stream), error)
+    },
+
+    async connect(options: ConnectOptions): Promise<MysqlBackend> {
+      try {
+        return await MysqlBackend.open(options, nowMs())
+      } catch (error) {
+        if (error instanceof BackendLost) throw new ConnectFailed('network', error.message, null, { cause: error })
+        throw error
+      }
+    },
+
+    prober: (target: ProbeTarget): Prober => createProber(target),
+  }
+}
+
+function contextOf(version: string, sqlMode: string, charset: string, ignoreSpace: boolean): SqlContext {
+  const { engine, number } = serverVersion(version)
+  const modes = new Set(sqlMode.toUpperCase().split(','))
+  return {
+    dialect: dialects[engine],
+    version: number,
+    ansiQuotes: modes.has('ANSI_QUOTES') || modes.has('ANSI') || (engine === 'mariadb' && modes.has('ORACLE')),
+    noBackslashEscapes: modes.has('NO_BACKSLASH_ESCAPES'),
+    ignoreSpace: ignoreSpace || modes.has('IGNORE_SPACE') || modes.has('ANSI'),
+    charset: lexedCharset(charset),
+  }
+}

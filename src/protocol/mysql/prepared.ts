@@ -1,0 +1,82 @@
+// Which statements a backend connection has prepared. Shared by all sessions that use the connection; bounded; the least
+// recently used is closed first.
+
+import type { ClientStatement } from './request.ts'
+
+export interface PreparedEntry {
+  /** The server's number for it on this connection. */
+  readonly id: number
+  /** The parameter types this server was told last. */
+  types: Buffer | null
+  /** A cursor is open on it: it must not be closed. */
+  cursor: boolean
+}
+
+export class PreparedCache {
+  readonly #max: number
+  readonly #entries = new Map<string, PreparedEntry>()
+  /** Numbers to be closed with the next command. */
+  #abandoned: number[] = []
+
+  constructor(max: number) {
+    this.#max = max
+  }
+
+  get size(): number {
+    return this.#entries.size
+  }
+
+  get cursors(): number {
+    let count = 0
+    for (const entry of this.#entries.values()) if (entry.cursor) count += 1
+    return count
+  }
+
+  get(statement: ClientStatement): PreparedEntry | null {
+    const key = statement.key
+    const entry = this.#entries.get(key)
+    if (entry === undefined) return null
+    // Back in at the end: the order is the order of use.
+    this.#entries.delete(key)
+    this.#entries.set(key, entry)
+    return entry
+  }
+
+  add(statement: ClientStatement, id: number): PreparedEntry {
+    this.remove(statement)
+    const entry: PreparedEntry = { id, types: null, cursor: false }
+    this.#entries.set(statement.key, entry)
+    if (this.#entries.size > this.#max) this.evict()
+    return entry
+  }
+
+  remove(statement: ClientStatement): void {
+    const key = statement.key
+    const entry = this.#entries.get(key)
+    if (entry === undefined) return
+    this.#entries.delete(key)
+    this.#abandoned.push(entry.id)
+  }
+
+  /** The numbers to close now; asked for once. */
+  takeAbandoned(): readonly number[] {
+    const abandoned = this.#abandoned
+    if (abandoned.length > 0) this.#abandoned = []
+    return abandoned
+  }
+
+  /** The server has forgotten them all. */
+  clear(): void {
+    this.#entries.clear()
+    this.#abandoned = []
+  }
+
+  private evict(): void {
+    for (const [key, entry] of this.#entries) {
+      if (entry.cursor) continue
+      this.#entries.delete(key)
+      this.#abandoned.push(entry.id)
+      return
+    }
+  }
+}

@@ -1,0 +1,62 @@
+// What a client asks, in this protocol's own shape. Commands that are not SQL carry the SQL that means the same, for the
+// classifier; their bytes go to the backend as they came.
+
+import type { ClientRequest, PreparedStatement, RequestKind, Settings } from '../protocol.ts'
+import type { Message } from './frames.ts'
+import type { ReplyKind } from './reply-tracker.ts'
+
+/** Variables that decide what the text of a statement means. */
+const SCOPE_VARIABLES = ['sql_mode', 'character_set_client', 'collation_connection']
+
+/** A statement the client prepared. It lives here; backend connections prepare it when they first need it. */
+export class ClientStatement implements PreparedStatement {
+  /** Ours; what the client calls it. */
+  readonly id: number
+  readonly sql: Buffer
+  classification: PreparedStatement['classification'] = null
+  /** As the first backend to prepare it answered; -1 before that. */
+  parameterCount = -1
+  /** The parameter types the client sent last; it does not repeat them. */
+  types: Buffer | null = null
+  /** Chunks sent ahead for the next execution, as whole commands whose id is still ours. */
+  longData: Buffer[] = []
+  longDataBytes = 0
+  /** The connection that holds a cursor open on it. */
+  cursorHome: { closeCursor(statement: ClientStatement): void } | null = null
+  /** The same for statements that mean the same: the text, and the schema and modes under which it was prepared. */
+  key = ''
+
+  constructor(id: number, sql: Buffer) {
+    this.id = id
+    this.sql = sql
+  }
+
+  /** It is being prepared in a session with these settings. */
+  prepareUnder({ schema, variables }: Settings): void {
+    const modes = SCOPE_VARIABLES.map((name) => variables.get(name) ?? '')
+    this.key = [schema ?? '', ...modes, this.sql.toString('latin1')].join('\0')
+  }
+
+  forgetLongData(): void {
+    this.longData = []
+    this.longDataBytes = 0
+  }
+}
+
+export interface MysqlRequest extends ClientRequest {
+  readonly command: number
+  readonly message: Message
+  readonly prepared: ClientStatement | null
+  /** How the answer is shaped. */
+  readonly reply: ReplyKind
+}
+
+export function requestOf(
+  kind: RequestKind,
+  message: Message,
+  reply: ReplyKind,
+  { sql, prepared = null, route = null }: { sql: Buffer; prepared?: ClientStatement | null; route?: string | null },
+): MysqlRequest {
+  const command = message.payload[0]!
+  return { kind, sql, prepared, routeAttribute: route, frames: [message.bytes], command, message, reply }
+}

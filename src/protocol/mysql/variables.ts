@@ -1,0 +1,106 @@
+// Session variables as the trackers report them, and the SQL that brings a connection to them. Pure.
+
+import type { Settings } from '../protocol.ts'
+
+/**
+ * Stands among the variables for CLIENT_MULTI_STATEMENTS, which belongs to the session as they do and is switched by
+ * COM_SET_OPTION. No server has a variable of this name.
+ */
+export const MULTI_STATEMENTS = '(multi statements)'
+
+/** What a session's own trackers are set to: kept for it, but never given to a connection, whose trackers serve us. */
+const TRACKERS = 'session_track_'
+
+/** Reported, but not a state to give to another connection: read-only, following from others, or used up by one statement. */
+const NOT_KEPT: ReadonlySet<string> = new Set([
+  'character_set_connection', // Follows from collation_connection.
+  'character_set_database',
+  'collation_database',
+  'error_count',
+  'gtid_next',
+  'identity',
+  'insert_id',
+  'last_gtid',
+  'last_insert_id',
+  'pseudo_thread_id',
+  'rand_seed1',
+  'rand_seed2',
+  'warning_count',
+])
+
+export function isKept(name: string): boolean {
+  return !NOT_KEPT.has(name)
+}
+
+export function isTracker(name: string): boolean {
+  return name.startsWith(TRACKERS)
+}
+
+/** What every connection is set to when it is opened and after each reset, so that its state is known. */
+export const BASE_VARIABLES: ReadonlyMap<string, string> = new Map([
+  ['character_set_client', 'utf8mb4'],
+  ['character_set_results', 'utf8mb4'],
+  ['collation_connection', 'utf8mb4_general_ci'],
+])
+
+/** Tells us of every change of the session's state. */
+const ARMED = "session_track_system_variables = '*', session_track_schema = ON, session_track_state_change = ON"
+
+/** For a connection whose variables are all at the server's defaults. */
+export function armingSql(): string {
+  const base = [...BASE_VARIABLES].map(([name, value]) => `${name} = ${value}`)
+  return `SET ${[ARMED, ...base].join(', ')}`
+}
+
+/** What must be set for a connection in state `from` to be in state `to`; null: nothing. */
+export function alignmentSql(from: Settings, to: Settings, armed: boolean): string | null {
+  const parts: string[] = armed ? [] : [ARMED]
+  for (const [name, value] of to.variables) {
+    if (isOurs(name) || from.variables.get(name) === value) continue
+    parts.push(`SESSION ${name} = ${literal(name, value)}`)
+  }
+  for (const name of from.variables.keys()) {
+    if (isOurs(name) || to.variables.has(name)) continue
+    parts.push(`SESSION ${name} = DEFAULT`)
+  }
+  return parts.length === 0 ? null : `SET ${parts.join(', ')}`
+}
+
+function isOurs(name: string): boolean {
+  return name === MULTI_STATEMENTS || isTracker(name)
+}
+
+/** Reported as empty when they are NULL. */
+const NULLABLE: ReadonlySet<string> = new Set(['character_set_results', 'innodb_ft_user_stopword_table'])
+
+/** A variable's printed value as SQL. A number stays one: servers refuse text for numeric variables. */
+export function literal(name: string, value: string): string {
+  if (value === '' && NULLABLE.has(name)) return 'NULL'
+  if (/^-?\d+(\.\d+)?$/.test(value)) return value
+  // A backslash means itself or not depending on sql_mode; hexadecimal never depends on anything.
+  if (value.includes('\\')) return `x'${Buffer.from(value).toString('hex')}'`
+  return `'${value.replaceAll("'", "''")}'`
+}
+
+export function quoteName(name: string): string {
+  return `\`${name.replaceAll('`', '``')}\``
+}
+
+/** Variables a server reports to a client that has not chosen its own. */
+const REPORTED_BY_DEFAULT: ReadonlySet<string> = new Set([
+  'autocommit',
+  'character_set_client',
+  'character_set_connection',
+  'character_set_results',
+  'time_zone',
+])
+
+/** Would a server have reported this change to a session with these settings? */
+export function isReported(settings: Settings, name: string): boolean {
+  const wanted = settings.variables.get('session_track_system_variables')
+  if (wanted === undefined) return REPORTED_BY_DEFAULT.has(name)
+  return wanted
+    .toLowerCase()
+    .split(',')
+    .some((entry) => entry.trim() === '*' || entry.trim() === name)
+}

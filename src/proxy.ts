@@ -1,0 +1,203 @@
+// The wiring: settings in, a proxy with start() and stop() out. The only place that knows concrete protocols.
+
+import { mkdirSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { performance } from 'node:perf_hooks'
+import type { AdminServer } from './admin/admin-server.ts'
+import type { AdminSnapshots } from './admin/snapshots.ts'
+import { accountsOf, Cluster, policyOf } from './cluster.ts'
+import type { Config, ListenerConfig } from './config.ts'
+import { ProxyError } from './errors.ts'
+import type { Log } from './log.ts'
+import { createMetrics } from './metrics.ts'
+import { createMysqlProtocol } from './protocol/mysql/index.ts'
+import type { Accounts, ClientTls } from './protocol/protocol.ts'
+import { proveAdoption } from './protocol/socket-transport.ts'
+import { clientContext, keptCertificate } from './protocol/tls.ts'
+import type { RoutingPolicy } from './routing/policy.ts'
+import { Listener } from './session/listener.ts'
+import { Sessions } from './session/sessions.ts'
+
+export interface Proxy {
+  /** Resolves once the listeners accept. Rejects when an address cannot be listened on. */
+  start(): Promise<void>
+  /** Closes the listeners, lets sessions finish up to the deadline, closes everything. */
+  stop(): Promise<void>
+  /** Takes over what can change while sessions live; gives the settings that need a restart. */
+  reload(config: Config): readonly string[]
+  /** Where clients connect, by the listener's name. */
+  addresses(): ReadonlyMap<string, { readonly host: string; readonly port: number }>
+  readonly admin: AdminServer | null
+  readonly snapshots: AdminSnapshots
+}
+
+const { version } = createRequire(import.meta.url)('../package.json') as { version: string }
+const nowMs = () => performance.now()
+
+/** What a reload replaces. */
+interface Live {
+  readonly config: Config
+  readonly accounts: ReadonlyMap<string, Accounts>
+  readonly policies: ReadonlyMap<string, RoutingPolicy>
+}
+
+function liveOf(config: Config): Live {
+  return {
+    config,
+    accounts: new Map(Object.keys(config.clusters).map((name) => [name, accountsOf(config, name)])),
+    policies: new Map(config.listeners.map(({ name, cluster, route }) => [name, policyOf(config, cluster, route)])),
+  }
+}
+
+export function createProxy(config: Config, log: Log): Proxy {
+  const metrics = createMetrics()
+  const sessions = new Sessions()
+  const protocol = createMysqlProtocol(nowMs)
+  const { limits } = config
+  const clusters = new Map<string, Cluster>()
+  for (const [name, cluster] of Object.entries(config.clusters)) {
+    const parts = { name, config: cluster, limits, protocol, metrics, sessions, log, nowMs }
+    clusters.set(name, new Cluster(parts))
+  }
+  let live = liveOf(config)
+  let listeners: readonly Listener[] = []
+  let admin: AdminServer | null = null
+  let stopping = false
+
+  const snapshots: AdminSnapshots = {
+    version,
+    metrics,
+    nowMs,
+    ready: () => {
+      if (stopping) return 'draining'
+      if (listeners.length === 0) return 'starting'
+      for (const { name, writer } of clusters.values()) if (writer === null) return `cluster ${name} has no writer`
+      return null
+    },
+    topology: () => Array.from(clusters.values(), ({ topology }) => topology),
+    pools: () =>
+      [...clusters.values()].flatMap(({ name, pools }) => pools.snapshot().map((pool) => ({ cluster: name, ...pool }))),
+    sessions: () => sessions.list(),
+  }
+  metrics.beforeScrape.push(() => gauges())
+
+  function gauges(): void {
+    metrics.clientConnections.value = sessions.count
+    metrics.backendConnections.clear()
+    metrics.readerLagMs.clear()
+    metrics.pinnedSessions.clear()
+    for (const { name, pools, topology, held } of clusters.values()) {
+      metrics.heldStatements.labels(name).value = held
+      for (const { backend, idle, lent, cleaning, opening } of pools.snapshot()) {
+        for (const [state, count] of Object.entries({ idle, lent, cleaning, opening })) {
+          metrics.backendConnections.labels(name, backend, state).value += count
+        }
+      }
+      for (const { id, role, lagMs } of topology.backends) {
+        if (role === 'reader' && lagMs !== null) metrics.readerLagMs.labels(name, id).value = lagMs
+      }
+    }
+    for (const { pins } of sessions.list()) {
+      for (const { reason } of pins) metrics.pinnedSessions.labels(reason).value += 1
+    }
+  }
+
+  async function createListener(listener: ListenerConfig): Promise<Listener> {
+    const { name, bind, cluster: clusterName, compression } = listener
+    const cluster = clusters.get(clusterName)!
+    const tls = await clientTls(listener, config.stateDir)
+    const { clientsMax, loginMsMax, loginBytesMax, requestBytesMax, preparedPerSessionMax } = limits
+    return new Listener({
+      name,
+      ...bind,
+      clientsMax,
+      protocol,
+      shared: cluster.sharedBy(() => live.policies.get(name)!),
+      accept: () => {
+        const serverVersion = cluster.serverVersion
+        if (serverVersion === null) {
+          throw new ProxyError('NO_WRITER', `no backend of cluster ${clusterName} has been reached yet`)
+        }
+        return {
+          accounts: live.accounts.get(clusterName)!,
+          serverVersion,
+          tls,
+          loginMsMax,
+          loginBytesMax,
+          requestBytesMax,
+          preparedMax: preparedPerSessionMax,
+          compression,
+        }
+      },
+    })
+  }
+
+  return {
+    snapshots,
+    get admin() {
+      return admin
+    },
+
+    async start(): Promise<void> {
+      await proveAdoption()
+      await Promise.all(Array.from(clusters.values(), (cluster) => cluster.start()))
+      const made = await Promise.all(config.listeners.map(createListener))
+      for (const listener of made) await listener.listen()
+      listeners = made
+      const { startAdmin } = await import('./admin/admin-server.ts')
+      admin = await startAdmin(config.admin.bind, snapshots)
+      log.info({ listeners: config.listeners.map(({ name }) => name), admin: admin.port }, 'accepting clients')
+    },
+
+    async stop(): Promise<void> {
+      stopping = true
+      for (const listener of listeners) listener.close()
+      await sessions.drain(limits.drainMsMax)
+      for (const cluster of clusters.values()) cluster.stop()
+      await admin?.close()
+      log.info('stopped')
+    },
+
+    reload(next: Config): readonly string[] {
+      const needRestart = restartNeeded(live.config, next)
+      const { users, rules } = next
+      // Clusters and listeners stay as they are; everything about them that is a decision and not a connection changes.
+      const merged = { ...next, listeners: config.listeners.map((old) => successor(old, next)), users, rules }
+      for (const name of clusters.keys()) if (next.clusters[name] === undefined) return needRestart
+      live = liveOf(merged)
+      log.level = next.log.level
+      log.info({ needRestart }, 'settings taken over')
+      return needRestart
+    },
+
+    addresses: () => new Map(config.listeners.map(({ name }, at) => [name, listeners[at]?.address ?? NOWHERE])),
+  }
+}
+
+const NOWHERE = { host: '', port: 0 }
+
+function successor(old: ListenerConfig, next: Config): ListenerConfig {
+  const route = next.listeners.find(({ name }) => name === old.name)?.route ?? old.route
+  return { ...old, route }
+}
+
+/** The settings that differ and cannot be changed under living sessions. */
+function restartNeeded(before: Config, after: Config): readonly string[] {
+  const fixed = (config: Config) => ({
+    listeners: config.listeners.map(({ route, ...rest }) => rest),
+    clusters: Object.entries(config.clusters).map(([name, { endpoints, ...rest }]) => ({ name, ...rest })),
+    admin: config.admin,
+    limits: config.limits,
+  })
+  const [one, other] = [fixed(before), fixed(after)]
+  const keys = Object.keys(one) as (keyof typeof one)[]
+  return keys.filter((key) => JSON.stringify(one[key]) !== JSON.stringify(other[key]))
+}
+
+async function clientTls(listener: ListenerConfig, stateDir: string): Promise<ClientTls> {
+  const { mode, cert, key } = listener.tls
+  if (mode === 'off') return { mode, secureContext: null }
+  if (cert !== null && key !== null) return { mode, secureContext: clientContext({ cert, key }) }
+  mkdirSync(stateDir, { recursive: true })
+  return { mode, secureContext: clientContext(await keptCertificate(stateDir, Date.now())) }
+}
