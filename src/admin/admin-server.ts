@@ -74,9 +74,9 @@ export function createAdminApp(snapshots: AdminSnapshots): Hono {
 }
 
 /** Resolves once it listens; rejects when the address cannot be had. */
-export async function startAdminServer(
-  snapshots: AdminSnapshots,
+export async function startAdmin(
   bind: { readonly host: string; readonly port: number },
+  snapshots: AdminSnapshots,
 ): Promise<AdminServer> {
   const listener = getRequestListener(createAdminApp(snapshots).fetch)
   const server = createServer((request, response) => void listener(request, response))

@@ -29,7 +29,7 @@ export interface ClusterPool extends PoolSnapshot {
 }
 
 export interface ClusterSession extends SessionSnapshot {
-  readonly cluster: string
+  readonly cluster?: string
 }
 
 /** Moments are told as wall-clock time, whatever clock the snapshots run on. */
@@ -89,7 +89,7 @@ export function sessionsJson(sessions: readonly ClusterSession[], filter: Sessio
     matching: wanted.length,
     sessions: wanted.slice(0, filter.limit).map((session) => ({
       id: session.id,
-      cluster: session.cluster,
+      cluster: session.cluster ?? null,
       user: session.user,
       schema: session.schema,
       clientAddress: session.clientAddress,

@@ -2,10 +2,10 @@
 
 import { request } from 'node:http'
 import { afterEach, describe, expect, test } from 'vitest'
-import { type AdminServer, startAdminServer } from '../../../src/admin/admin-server.ts'
+import { type AdminServer, startAdmin } from '../../../src/admin/admin-server.ts'
 import type { AdminSnapshots } from '../../../src/admin/snapshots.ts'
 import { createMetrics } from '../../../src/metrics.ts'
-import { NOW_MS, session, snapshots } from './snapshots.ts'
+import { session, snapshots } from './snapshots.ts'
 
 let server: AdminServer | null = null
 
@@ -15,7 +15,7 @@ afterEach(async () => {
 })
 
 async function get(path: string, more: Partial<AdminSnapshots> = {}, method = 'GET'): Promise<Response> {
-  server ??= await startAdminServer(snapshots(more), { host: '127.0.0.1', port: 0 })
+  server ??= await startAdmin({ host: '127.0.0.1', port: 0 }, snapshots(more))
   return fetch(`http://127.0.0.1:${server.port}${path}`, { method })
 }
 
@@ -216,7 +216,7 @@ describe('the page and the rest', () => {
   })
 
   test('closing does not wait for a connection that is kept open', async () => {
-    server = await startAdminServer(snapshots({ nowMs: () => NOW_MS }), { host: '127.0.0.1', port: 0 })
+    server = await startAdmin({ host: '127.0.0.1', port: 0 }, snapshots())
     const { port } = server
     const socket = await new Promise<import('node:net').Socket>((resolve) => {
       const asked = request({ host: '127.0.0.1', port, path: '/healthz', headers: { connection: 'keep-alive' } })
@@ -232,6 +232,6 @@ describe('the page and the rest', () => {
   test('an address that is taken is an error at the start', async () => {
     await get('/healthz')
     const taken = { host: '127.0.0.1', port: server!.port }
-    await expect(startAdminServer(snapshots(), taken)).rejects.toThrow(/EADDRINUSE/)
+    await expect(startAdmin(taken, snapshots())).rejects.toThrow(/EADDRINUSE/)
   })
 })
