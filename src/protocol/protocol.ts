@@ -5,6 +5,7 @@ import type { Duplex } from 'node:stream'
 import type { CloseReason, ErrorCode, ProxyError } from '../errors.ts'
 import type { Classification } from '../sql/classification.ts'
 import type { SqlContext } from '../sql/classifier.ts'
+import type { Prober } from '../topology/monitor.ts'
 import type { Backend } from '../topology/topology.ts'
 
 /** Who logs in: one row of the settings' `users`. */
@@ -77,6 +78,7 @@ export interface AcceptOptions {
   readonly loginMsMax: number
   readonly loginBytesMax: number
   readonly requestBytesMax: number
+  readonly preparedMax: number
   readonly compression: boolean
 }
 
@@ -242,24 +244,6 @@ export interface ProbeTarget {
   readonly password: string
   readonly tls: BackendTls
   readonly timeoutMs: number
-}
-
-/** What one look at a backend told. */
-export interface ProbeResult {
-  readonly version: string
-  readonly readOnly: boolean
-  /** `host:port` of the server it replicates from, null if from nobody. */
-  readonly source: string | null
-  /** Null: it does not replicate, or replication is stopped. */
-  readonly lagMs: number | null
-  readonly replicating: boolean
-  readonly serverId: string
-}
-
-/** A connection of the monitor's own to one backend; opened on demand, kept open between probes. */
-export interface Prober {
-  probe(): Promise<ProbeResult>
-  close(): void
 }
 
 /** A database protocol. One object per proxy; stateless towards the core. */

@@ -55,6 +55,7 @@ export class Session {
   get snapshot(): SessionSnapshot {
     return {
       id: this.id,
+      cluster: this.#shared.cluster,
       user: this.user,
       schema: this.#state.settings.schema,
       clientAddress: this.#client.peerAddress,

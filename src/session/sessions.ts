@@ -7,6 +7,7 @@ import type { KillRequest, RouteHint } from '../sql/classification.ts'
 /** A session as operators see it. */
 export interface SessionSnapshot {
   readonly id: number
+  readonly cluster: string
   readonly user: string
   readonly schema: string | null
   readonly clientAddress: string

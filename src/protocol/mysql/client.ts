@@ -32,7 +32,7 @@ const LAST_PREPARED = 0xffffffff
 const NOTHING = Buffer.alloc(0)
 const UTF8MB4_GENERAL_CI = 45
 
-export interface ClientOptions extends ChangeUserOptions {
+export interface ClientOptions extends Omit<ChangeUserOptions, 'capabilities' | 'scramble'> {
   readonly sessionId: number
   readonly requestBytesMax: number
   readonly preparedMax: number
@@ -57,6 +57,7 @@ export class MysqlClient implements ClientConnection {
   readonly #statements = new Map<number, ClientStatement>()
   #login: ClientLogin | null
   #transport: Transport
+  readonly #scramble: Buffer
   #nextStatementId = 1
   #lastPrepared: ClientStatement | null = null
   #wake: (() => void) | null = null
@@ -66,6 +67,7 @@ export class MysqlClient implements ClientConnection {
     this.#options = options
     this.#login = login
     this.#reader = login.reader
+    this.#scramble = login.scramble
     this.#transport = login.transport
     this.#extendedCapabilities = login.extendedCapabilities
     this.account = login.account
@@ -356,7 +358,11 @@ export class MysqlClient implements ClientConnection {
 
   private async changeUser(message: Message): Promise<MysqlRequest> {
     const link = { transport: this.#transport, reader: this.#reader }
-    const login = await acceptChangeUser(link, message.payload, this.sequence, this.#options)
+    const login = await acceptChangeUser(link, message.payload, this.sequence, {
+      ...this.#options,
+      capabilities: this.capabilities,
+      scramble: this.#scramble,
+    })
     this.attach(this.#transport)
     this.sequence = login.sequence
     this.account = login.account

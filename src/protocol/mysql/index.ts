@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream'
 import type { ProxyError } from '../../errors.ts'
 import type { SqlContext } from '../../sql/classifier.ts'
 import { dialects } from '../../sql/dialects.ts'
+import type { Prober } from '../../topology/monitor.ts'
 import {
   type AcceptOptions,
   BackendLost,
@@ -11,7 +12,6 @@ import {
   ConnectFailed,
   type ConnectOptions,
   type Identity,
-  type Prober,
   type ProbeTarget,
   type Protocol,
   type Settings,
