@@ -17,7 +17,7 @@ export interface AdminSnapshots {
   ready(): string | null
   topology(): readonly Topology[]
   pools(): readonly ClusterPool[]
-  sessions(): readonly ClusterSession[]
+  sessions(): readonly SessionSnapshot[]
   /** Per digest; absent while nobody counts them. */
   statements?(): readonly object[]
   /** What happened lately, oldest first; absent while nobody remembers. */
@@ -26,10 +26,6 @@ export interface AdminSnapshots {
 
 export interface ClusterPool extends PoolSnapshot {
   readonly cluster: string
-}
-
-export interface ClusterSession extends SessionSnapshot {
-  readonly cluster?: string
 }
 
 /** Moments are told as wall-clock time, whatever clock the snapshots run on. */
@@ -79,7 +75,7 @@ export interface SessionFilter {
   readonly pinned: boolean
 }
 
-export function sessionsJson(sessions: readonly ClusterSession[], filter: SessionFilter, clock: Clock) {
+export function sessionsJson(sessions: readonly SessionSnapshot[], filter: SessionFilter, clock: Clock) {
   const wanted = sessions.filter(
     ({ user, pins }) => (filter.user === null || user === filter.user) && (!filter.pinned || pins.length > 0),
   )
@@ -89,7 +85,7 @@ export function sessionsJson(sessions: readonly ClusterSession[], filter: Sessio
     matching: wanted.length,
     sessions: wanted.slice(0, filter.limit).map((session) => ({
       id: session.id,
-      cluster: session.cluster ?? null,
+      cluster: session.cluster,
       user: session.user,
       schema: session.schema,
       clientAddress: session.clientAddress,

@@ -1,7 +1,8 @@
 // A proxy's snapshots without a proxy: two clusters' worth of everything an operator can see.
 
-import type { AdminSnapshots, ClusterPool, ClusterSession } from '../../../src/admin/snapshots.ts'
+import type { AdminSnapshots, ClusterPool } from '../../../src/admin/snapshots.ts'
 import { createMetrics } from '../../../src/metrics.ts'
+import type { SessionSnapshot } from '../../../src/session/sessions.ts'
 import type { Backend, Topology } from '../../../src/topology/topology.ts'
 
 export const NOW_MS = 1_000_000
@@ -48,7 +49,7 @@ export function pool(port: number, more: Partial<ClusterPool> = {}): ClusterPool
   }
 }
 
-export function session(id: number, more: Partial<ClusterSession> = {}): ClusterSession {
+export function session(id: number, more: Partial<SessionSnapshot> = {}): SessionSnapshot {
   return {
     cluster: 'main',
     id,
