@@ -76,7 +76,8 @@ export async function acceptLogin(transport: Transport, options: AcceptOptions):
       accounts: options.accounts,
       fallback: offer.plugin,
       scramble,
-      mustSwitch: false,
+      // A client that brings another plugin than the greeting's may not have looked at the greeting's scramble.
+      mustSwitch: response.authPlugin !== offer.plugin,
       canSwitch: (response.capabilities & CAPABILITY.PLUGIN_AUTH) !== 0,
     })
     return {
@@ -143,7 +144,7 @@ interface AuthenticateOptions {
   /** What a client is asked to use whose own plugin is none of ours. */
   readonly fallback: ClientPlugin
   readonly scramble: Buffer
-  /** The client expects to be asked, whatever it sent. */
+  /** The client expects to be asked, whatever it sent so far. */
   readonly mustSwitch: boolean
   /** Without CLIENT_PLUGIN_AUTH a client knows mysql_native_password only, and no other words of this conversation. */
   readonly canSwitch: boolean

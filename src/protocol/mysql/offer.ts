@@ -1,8 +1,8 @@
 // What a client is offered in its greeting: as far as we can keep it, what the writer would offer. Pure.
 
-import zlib from 'node:zlib'
 import type { AcceptOptions } from '../protocol.ts'
 import type { ClientPlugin } from './auth.ts'
+import { ZSTD_SUPPORTED } from './compression.ts'
 import { CAPABILITY, MARIADB_CAPABILITY, serverVersion } from './messages.ts'
 
 export interface Offer {
@@ -68,10 +68,9 @@ export function offerTo({ serverVersion: text, tls, compression }: AcceptOptions
   const { engine, number } = serverVersion(text)
   const mysql = engine === 'mysql'
   let capabilities = BOTH | (mysql ? MYSQL : 0)
-  if (tls.mode !== 'off') capabilities |= CAPABILITY.SSL
+  if (tls.mode !== 'off' && tls.secureContext !== null) capabilities |= CAPABILITY.SSL
   if (compression) capabilities |= CAPABILITY.COMPRESS
-  // Node brings it from 22.15 on.
-  if (compression && mysql && 'zstdCompressSync' in zlib) capabilities |= CAPABILITY.ZSTD_COMPRESSION_ALGORITHM
+  if (compression && mysql && ZSTD_SUPPORTED) capabilities |= CAPABILITY.ZSTD_COMPRESSION_ALGORITHM
   return {
     capabilities: capabilities >>> 0,
     extendedCapabilities: mysql ? 0 : MARIADB,
