@@ -1,0 +1,73 @@
+// The commands and their options. What a command does is in its own file, loaded only when it is asked for.
+
+import { Command, CommanderError } from 'commander'
+import type { Output } from './output.ts'
+
+/** All is well; it did not work (settings, addresses, a broken promise); the arguments make no sense. */
+export type ExitCode = 0 | 1 | 2
+
+interface ConfigOption {
+  readonly config?: string
+}
+
+interface ExplainFlags extends ConfigOption {
+  readonly json?: true
+  readonly listener?: string
+  readonly user?: string
+  readonly schema?: string
+}
+
+const WHENCE = `
+Settings come from --config FILE, else $SLUICE_CONFIG, else sluice.yaml in the working folder, else from
+SLUICE_CLUSTER=host:port[,…] SLUICE_USER=… SLUICE_PASSWORD=… in the environment.
+
+Exit codes: 0 all is well, 1 it did not work, 2 the arguments make no sense.`
+
+/** Runs the command that `args` name. Gives the exit code once it has ended. */
+export async function run(args: readonly string[], version: string, output: Output): Promise<ExitCode> {
+  let exitCode: ExitCode = 0
+  const program = new Command('sluice')
+    .description('A read/write-splitting SQL proxy for Aurora, MySQL and MariaDB clusters.')
+    .version(version, '--version', 'print the version')
+    .helpOption('--help', 'print help')
+    .helpCommand(false)
+    .showHelpAfterError('(sluice --help tells what there is)')
+    .addHelpText('after', WHENCE)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => output.print(text.replace(/\n$/, '')),
+      writeErr: (text) => output.error(text.replace(/\n$/, '')),
+    })
+  const command = (name: string, what: string) =>
+    program.command(name).description(what).helpOption('--help', 'print help')
+  const configured = (name: string, what: string) => command(name, what).option('--config <file>', 'the settings')
+
+  configured('start', 'run; SIGHUP or a change of the file reloads, SIGTERM drains').action(
+    async ({ config }: ConfigOption) => {
+      const { start } = await import('./start.ts')
+      exitCode = await start(config ?? null, output)
+    },
+  )
+  configured('check', 'validate the settings').action(async ({ config }: ConfigOption) => {
+    const { check } = await import('./check.ts')
+    exitCode = check(config ?? null, output)
+  })
+  configured('explain', 'what a statement does, where it would go, and why')
+    .argument('<sql>', 'the statement; - reads it from standard input')
+    .option('--json', 'for machines')
+    .option('--listener <name>', 'as if it came in there; the first one by default')
+    .option('--user <name>', 'as if it were this user')
+    .option('--schema <name>', 'as if this were the current schema')
+    .action(async (sql: string, { config, ...flags }: ExplainFlags) => {
+      const { explain } = await import('./explain.ts')
+      exitCode = explain(sql, { file: config ?? null, ...flags }, output)
+    })
+
+  try {
+    await program.parseAsync(args, { from: 'user' })
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error
+    return error.exitCode === 0 ? 0 : 2
+  }
+  return exitCode
+}
