@@ -81,12 +81,22 @@ function loadFile(file: string, env: Environment): LoadedConfig {
   } catch (error) {
     throw new ConfigError([`${file}: ${reasonOf(error)}; expected a file of settings`])
   }
-  const loaded = parseConfig(text, file, env)
-  return { ...loaded, origin: file, file: resolve(file) }
+  const { config, warnings, literalSecret } = parse(text, file, env)
+  if (literalSecret !== null && isReadableByAll(file)) {
+    const { line, column } = literalSecret
+    const cure = `chmod 600 ${file}, or use \${NAME} or file:`
+    warnings.push(`${file}:${line}:${column}: a password stands here and everybody can read the file; ${cure}`)
+  }
+  return { config, warnings, origin: file, file: resolve(file) }
 }
 
 /** Settings from their text. `file` is for messages, and its folder is where relative paths start. */
 export function parseConfig(text: string, file: string, env: Environment): Pick<LoadedConfig, 'config' | 'warnings'> {
+  const { config, warnings } = parse(text, file, env)
+  return { config, warnings }
+}
+
+function parse(text: string, file: string, env: Environment) {
   const folder = dirname(resolve(file))
   const source = readSource(text, env)
   const { files, warnings } = filesIn(folder)
@@ -103,7 +113,8 @@ export function parseConfig(text: string, file: string, env: Environment): Pick<
     problems.sort((one, other) => one.line - other.line || one.column - other.column)
     throw new ConfigError(problems.map(({ line, column, text }) => `${file}:${line}:${column}: ${text}`))
   }
-  return { config: complete(parsed, join(folder, '.sluice')), warnings }
+  const config = complete(parsed, join(folder, '.sluice'))
+  return { config, warnings, literalSecret: source.literalSecret }
 }
 
 function loadEnvironment(env: Environment): LoadedConfig {
@@ -172,12 +183,16 @@ function filesIn(folder: string): { files: Files; warnings: string[] } {
   }
   const readSecret = (path: string): string => {
     const text = readText(path)
-    if ((statSync(path).mode & 0o004) !== 0) {
+    if (isReadableByAll(path)) {
       warnings.push(`${path} holds a secret and everybody can read it; chmod 600 ${path}`)
     }
     return text
   }
   return { files: { folder, readText, readSecret }, warnings }
+}
+
+function isReadableByAll(path: string): boolean {
+  return (statSync(path).mode & 0o004) !== 0
 }
 
 function reasonOf(error: unknown): string {

@@ -26,6 +26,8 @@ export interface Problem {
 export interface Source {
   readonly value: unknown
   readonly problems: readonly Problem[]
+  /** Where the first password stands that is neither `${…}` nor `file:…`; null if none does. */
+  readonly literalSecret: { readonly line: number; readonly column: number } | null
   /** Where the value at `path` begins; of the nearest part that is there, if it is not. `key`: where its key stands. */
   locate(path: Path, what?: 'value' | 'key'): { readonly line: number; readonly column: number }
 }
@@ -82,7 +84,13 @@ export function readSource(text: string, env: Environment): Source {
   for (const error of document.errors) {
     problems.push({ ...at(error.pos[0]), text: `this is not YAML: ${yamlComplaint(unmask(error.message))}` })
   }
+  let literalSecret: Source['literalSecret'] = null
   visit(document, {
+    Pair: (_, { key, value }) => {
+      if (!isScalar(key) || key.value !== 'password' || !isScalar(value) || typeof value.value !== 'string') return
+      const written = unmask(value.value)
+      if (!written.includes('${') && !written.startsWith('file:')) literalSecret ??= at(value.range![0])
+    },
     Scalar: (_, node) => {
       if (typeof node.value !== 'string') return
       const written = unmask(node.value)
@@ -92,7 +100,7 @@ export function readSource(text: string, env: Environment): Source {
     },
   })
   const value = problems.some(({ text }) => text.startsWith('this is not YAML')) ? undefined : document.toJS()
-  return { value, problems, locate: (path, what = 'value') => at(offsetOf(document, path, what)) }
+  return { value, problems, literalSecret, locate: (path, what = 'value') => at(offsetOf(document, path, what)) }
 }
 
 /** The parser's sentence, with its cure where it is not plain. */

@@ -157,6 +157,16 @@ describe('secrets in files', () => {
     expect(warnings).toEqual([`${path} holds a secret and everybody can read it; chmod 600 ${path}`])
   })
 
+  test.each<[text: string, mode: number, warnings: string[]]>([
+    [GOOD, 0o600, []],
+    [GOOD.replace('monitor_pw', '${PW}').replace('app_pw', 'file:pw'), 0o644, []],
+    [GOOD, 0o644, ['6:41: a password stands here and everybody can read the file']],
+  ])('a password in the settings themselves is one, too (%#)', (text, mode, expected) => {
+    const path = file('settings.yaml', text, mode)
+    const { warnings } = loadConfig(path, { PW: 'x' })
+    expect(warnings.map((warning) => warning.replace(`${path}:`, '').split('; ')[0])).toEqual(expected)
+  })
+
   test('certificate and key are read too', () => {
     const cert = file('cert.pem', '-----BEGIN CERTIFICATE-----\nx\n')
     const key = file('key.pem', '-----BEGIN PRIVATE KEY-----\nx\n')
