@@ -1,0 +1,39 @@
+// Values to start a test from: complete, and plain where the test says nothing else.
+
+import type { Reply } from '../../src/protocol/protocol.ts'
+import type { Classification } from '../../src/sql/classification.ts'
+
+export function classification(change: Partial<Classification> = {}): Classification {
+  return {
+    access: 'read',
+    because: 'a test says so',
+    statements: 1,
+    digest: '00000000000000ff',
+    digestText: 'select ?',
+    transaction: 'none',
+    pins: [],
+    facts: [],
+    assigns: [],
+    tables: [],
+    hint: null,
+    kill: null,
+    command: null,
+    ...change,
+  }
+}
+
+export function reply(change: Partial<Reply> = {}): Reply {
+  return {
+    outcome: 'ok',
+    transaction: 'none',
+    autocommit: true,
+    changed: null,
+    stateChanged: false,
+    warnings: 0,
+    affectedRows: 0,
+    insertId: 0n,
+    cursorOpen: false,
+    position: null,
+    ...change,
+  }
+}
