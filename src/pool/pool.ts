@@ -245,6 +245,7 @@ export class Pool {
     }
     if (retired) this.discard(lease, 'proxy retired')
     else this.makeIdle(lease)
+    this.openForWaiters()
   }
 
   private openFailed(error: Error): void {
