@@ -75,7 +75,7 @@ function topologyRows(shared: Shared): Row[] {
     role,
     health,
     lagMs === null ? null : String(lagMs),
-    new Date(sinceMs).toISOString(),
+    new Date(Date.now() - (shared.nowMs() - sinceMs)).toISOString(),
     why,
   ])
 }

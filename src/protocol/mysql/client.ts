@@ -214,7 +214,7 @@ export class MysqlClient implements ClientConnection {
     const command = payload[0]!
     switch (command) {
       case COMMAND.QUIT:
-        this.lost()
+        this.gone = true
         return null
       case COMMAND.PING:
         this.ok()

@@ -19,7 +19,7 @@ import {
 import { transportOf } from '../socket-transport.ts'
 import { acceptLogin, turnAway } from './accept.ts'
 import { MysqlBackend } from './backend.ts'
-import { lexedCharset } from './charsets.ts'
+import { hasTrailingAscii } from './charsets.ts'
 import { MysqlClient } from './client.ts'
 import type { MysqlIdentity } from './identity.ts'
 import { CAPABILITY, serverVersion } from './messages.ts'
@@ -77,6 +77,6 @@ function contextOf(version: string, sqlMode: string, charset: string, ignoreSpac
     ansiQuotes: modes.has('ANSI_QUOTES') || modes.has('ANSI') || (engine === 'mariadb' && modes.has('ORACLE')),
     noBackslashEscapes: modes.has('NO_BACKSLASH_ESCAPES'),
     ignoreSpace: ignoreSpace || modes.has('IGNORE_SPACE') || modes.has('ANSI'),
-    charset: lexedCharset(charset),
+    charset: hasTrailingAscii(charset) ? charset : 'plain',
   }
 }

@@ -25,6 +25,7 @@ const NOT_KEPT: ReadonlySet<string> = new Set([
   'pseudo_thread_id',
   'rand_seed1',
   'rand_seed2',
+  'statement_id',
   'warning_count',
 ])
 
