@@ -63,7 +63,7 @@ function clusterFindings(settings: Values, name: string): Finding[] {
   const writerPath = [...path, 'topology', 'writer']
   const isStatic = topology.kind === 'static'
   if (isStatic && writer == null) {
-    const text = `${nameOf(writerPath)} is missing; with kind static expected one of the seeds`
+    const text = `${nameOf(writerPath)} is missing; expected one of the seeds, because the kind is static`
     found.push({ path: writerPath, what: 'value', text })
   } else if (!isStatic && writer != null) {
     const kind = String(topology.kind ?? 'auto')

@@ -4,6 +4,8 @@ import { closest, distance } from 'fastest-levenshtein'
 import type { z } from 'zod'
 import type { Path } from './source.ts'
 
+const SHOWN_MAX = 60
+
 export interface Finding {
   readonly path: Path
   /** What to point at: the value, or the key before it. */
@@ -71,7 +73,7 @@ export function findingsOf(
       const values = issue.values.map(String)
       if (value === undefined || value === null) return wrong(`is missing; expected one of ${values.join(', ')}`)
       if (typeof value !== 'string') return wrong(`is ${describe(value, path)}; expected one of ${values.join(', ')}`)
-      return wrong(`is '${value}'; expected ${values.length === 1 ? values[0] : `one of ${values.join(', ')}`}`)
+      return wrong(`is '${inLine(value)}'; expected ${values.length === 1 ? values[0] : `one of ${values.join(', ')}`}`)
     }
     case 'too_small':
       if (issue.origin === 'array') return wrong('is empty; expected one or more')
@@ -92,7 +94,13 @@ function describe(value: unknown, path: Path): string {
   if (Array.isArray(value)) return 'a list'
   if (typeof value === 'object') return 'a map'
   if (path.includes('password') || path.includes('key')) return `a ${typeof value === 'string' ? 'text' : typeof value}`
-  return typeof value === 'string' ? `'${value}'` : String(value)
+  return typeof value === 'string' ? `'${inLine(value)}'` : String(value)
+}
+
+/** On one line, and not too much of it. */
+function inLine(text: string): string {
+  const line = text.replace(/\s+/g, ' ').trim()
+  return line.length > SHOWN_MAX ? `${line.slice(0, SHOWN_MAX)}…` : line
 }
 
 export function valueAt(root: unknown, path: Path): unknown {

@@ -32,6 +32,8 @@ export interface Source {
   locate(path: Path, what?: 'value' | 'key'): { readonly line: number; readonly column: number }
 }
 
+const NOT_YAML = 'this is not YAML'
+
 export type Environment = Readonly<Record<string, string | undefined>>
 
 /** `${NAME}`, `${NAME:-default}`, and with one more `$` in front the same taken literally. */
@@ -80,13 +82,31 @@ export function readSource(text: string, env: Environment): Source {
     const { line, col } = lines.linePos(offset)
     return { line: Math.max(1, line), column: Math.max(1, col) }
   }
-  const document = parseDocument(mask(text), { lineCounter: lines, prettyErrors: false, merge: true })
+  const document = parseDocument(mask(text), {
+    lineCounter: lines,
+    prettyErrors: false,
+    merge: true,
+    logLevel: 'error',
+  })
   for (const error of document.errors) {
-    problems.push({ ...at(error.pos[0]), text: `this is not YAML: ${yamlComplaint(unmask(error.message))}` })
+    problems.push({ ...at(error.pos[0]), text: `${NOT_YAML}: ${yamlComplaint(unmask(error.message))}` })
+  }
+  let isSound = document.errors.length === 0
+  const unsound = (node: Node, text: string) => {
+    isSound = false
+    problems.push({ ...at(node.range![0]), text })
   }
   let literalSecret: Source['literalSecret'] = null
   visit(document, {
+    Alias: (_, node) => {
+      if (node.resolve(document) !== undefined) return
+      unsound(node, `*${node.source} refers to nothing; expected an anchor &${node.source} before it`)
+    },
     Pair: (_, { key, value }) => {
+      if (isMap(key) || isSeq(key)) unsound(key, 'a map or list where a key should be; expected a name')
+      if (isScalar(key) && key.source === '<<' && !isMap(value) && !isAlias(value)) {
+        unsound(key, '<< merges nothing; expected an alias of a map')
+      }
       if (!isScalar(key) || key.value !== 'password' || !isScalar(value) || typeof value.value !== 'string') return
       const written = unmask(value.value)
       if (!written.includes('${') && !written.startsWith('file:')) literalSecret ??= at(value.range![0])
@@ -99,8 +119,18 @@ export function readSource(text: string, env: Environment): Source {
         : written
     },
   })
-  const value = problems.some(({ text }) => text.startsWith('this is not YAML')) ? undefined : document.toJS()
+  const value = isSound ? plainValue(document, (text) => problems.push({ ...at(0), text })) : undefined
   return { value, problems, literalSecret, locate: (path, what = 'value') => at(offsetOf(document, path, what)) }
+}
+
+/** What refers to itself a billion times has no value. */
+function plainValue(document: Document, complain: (text: string) => void): unknown {
+  try {
+    return document.toJS()
+  } catch (error) {
+    complain(`${NOT_YAML}: ${yamlComplaint((error as Error).message)}`)
+    return undefined
+  }
 }
 
 /** The parser's sentence, with its cure where it is not plain. */

@@ -288,7 +288,7 @@ describe('what is wrong, and what is expected', () => {
     ],
     [
       GOOD.replace('{ seeds', '{ kind: static, seeds'),
-      ['5:15: clusters.main.topology.writer is missing; with kind static expected one of the seeds'],
+      ['5:15: clusters.main.topology.writer is missing; expected one of the seeds, because the kind is static'],
     ],
     [
       GOOD.replace('{ seeds', '{ writer: db1, seeds'),
@@ -343,6 +343,9 @@ describe('what is wrong, and what is expected', () => {
     // Not YAML
     [`${GOOD}\tx: 1\n`, ['9:1: this is not YAML: Tabs are not allowed as indentation; expected spaces']],
     ['listeners: [', [expect.stringMatching(/^1:13: this is not YAML: .*; expected a map of settings$/)]],
+    [GOOD.replace('app_pw', '*nope'), ['8:28: *nope refers to nothing; expected an anchor &nope before it']],
+    [GOOD.replace('password: app_pw', '<<: 1'), [expect.stringMatching(/^8:18: << merges nothing; expected/)]],
+    [GOOD.replace('main:', '{ a: b }:'), [expect.stringMatching(/^4:3: a map or list where a key should be/)]],
     ['just a text', ["1:1: the file is 'just a text'; expected a map of settings"]],
   ]
 
