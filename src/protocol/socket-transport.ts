@@ -20,16 +20,8 @@ function deliver(this: unknown, bytesRead: number, buffer: Uint8Array): boolean 
 }
 
 class SocketTransport extends StreamTransport {
-  /** A client of IPv4 reaches a socket of IPv6 under a mapped address; servers print it as IPv4, and so do we. */
-  override get peerAddress(): string {
-    const address = (this.stream as net.Socket).remoteAddress ?? ''
-    return address.startsWith('::ffff:') ? address.slice(7) : address
-  }
-}
-
-class DirectSocketTransport extends SocketTransport {
-  constructor(socket: net.Socket) {
-    super(socket, { events: false })
+  constructor(socket: net.Socket, peerAddress: string) {
+    super(socket, { events: false, peerAddress })
   }
 
   /** Unlike `resume`, it takes effect before it returns and leaves nothing scheduled that a later `pause` would lose to. */
@@ -52,14 +44,20 @@ type SocketWithHandle = { _handle?: Partial<Handle> | null }
  * done, 'data' events do.
  */
 export function acceptSocket(socket: net.Socket): Transport {
+  const peerAddress = plainAddress(socket.remoteAddress)
   socket.setNoDelay(true)
   socket.setKeepAlive(true, KEEP_ALIVE_MS)
   const handle = adoption === 'refused' ? null : handleOf(socket)
-  if (handle === null) return new SocketTransport(socket)
+  if (handle === null) return new StreamTransport(socket, { peerAddress })
   ;(socket as SocketWithHandle)._handle = null
   socket.destroy()
   const options = { handle, onread: readsOfClients, pauseOnCreate: true }
-  return new DirectSocketTransport(new net.Socket(options as net.SocketConstructorOpts))
+  return new SocketTransport(new net.Socket(options as net.SocketConstructorOpts), peerAddress)
+}
+
+/** A client of IPv4 reaches a socket of IPv6 under a mapped address; servers print it as IPv4, and so do we. */
+function plainAddress(address = ''): string {
+  return address.startsWith('::ffff:') ? address.slice(7) : address
 }
 
 function handleOf(socket: net.Socket): Partial<Handle> | null {
@@ -85,19 +83,17 @@ export function connectSocket(host: string, port: number, signal: AbortSignal): 
       keepAliveInitialDelay: KEEP_ALIVE_MS,
       onread: { buffer: Buffer.allocUnsafeSlow(READ_BYTES), callback: deliver },
     })
-    const transport = new DirectSocketTransport(socket)
-    const abort = (): void => {
-      transport.destroy()
-      reject(signal.reason as Error)
-    }
-    transport.onClosed = (error) => {
+    const abort = (): void => fail(signal.reason as Error)
+    const fail = (error: Error): void => {
       signal.removeEventListener('abort', abort)
-      reject(error ?? new Error('closed while connecting'))
+      socket.destroy()
+      reject(error)
     }
+    socket.once('error', fail)
     socket.once('connect', () => {
       signal.removeEventListener('abort', abort)
-      transport.onClosed = () => {}
-      resolve(transport)
+      socket.off('error', fail)
+      resolve(new SocketTransport(socket, plainAddress(socket.remoteAddress)))
     })
     signal.addEventListener('abort', abort, { once: true })
     if (signal.aborted) abort()

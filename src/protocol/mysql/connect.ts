@@ -100,6 +100,11 @@ const ATTRIBUTES: ReadonlyMap<string, string> = new Map([
   ['_pid', String(process.pid)],
 ])
 
+export interface Wanted {
+  readonly capabilities: number
+  readonly extendedCapabilities: number
+}
+
 /**
  * Connects and logs in, asking for those of `capabilities` and `extendedCapabilities` that the server offers, and for
  * what a login needs. Throws ConnectFailed.
@@ -112,22 +117,28 @@ export async function openBackend(
 ): Promise<BackendLogin> {
   const startMs = performance.now()
   const transport = await reach(target)
-  const msMax = Math.max(1, target.connectMsMax - (performance.now() - startMs))
-  const limits = { msMax, bytesMax: LOGIN_BYTES_MAX, sequence: 0, strict: false }
+  const connectMsMax = Math.max(1, target.connectMsMax - (performance.now() - startMs))
+  return logIn(transport, { ...target, connectMsMax }, user, { capabilities, extendedCapabilities })
+}
+
+/** The login itself, over a transport on which nothing was said yet. */
+export async function logIn(
+  transport: Transport,
+  target: BackendTarget,
+  user: BackendUser,
+  wanted: Wanted,
+): Promise<BackendLogin> {
+  const limits = { msMax: target.connectMsMax, bytesMax: LOGIN_BYTES_MAX, sequence: 0, strict: false }
   const channel = new Channel(transport, new MessageReader(LOGIN_BYTES_MAX), limits)
   return guard(channel, placeOf(target), async () => {
     const greeting = await readGreeting(channel)
-    const wanted =
-      ALWAYS | (capabilities & ~NEVER_FOR_THE_ASKING) | (target.schema === null ? 0 : CAPABILITY.CONNECT_WITH_DB)
     const { engine, version } = serverVersion(greeting.version)
     const agreed = {
-      // MySQL knows no clients without LONG_PASSWORD; to MariaDB it says that extended capabilities do not follow.
-      capabilities: ((wanted & greeting.capabilities) | (engine === 'mysql' ? CAPABILITY.LONG_PASSWORD : 0)) >>> 0,
-      mariadbCapabilities: extendedCapabilities & greeting.mariadbCapabilities,
+      capabilities: agreedCapabilities(wanted.capabilities, greeting, target.schema !== null),
+      mariadbCapabilities: wanted.extendedCapabilities & greeting.mariadbCapabilities,
       packetBytesMax: PACKET_BYTES_MAX,
       collation: target.collation === 0 ? defaultCollation(version) : target.collation,
     }
-    if (engine === 'mariadb') agreed.capabilities = (agreed.capabilities & ~CAPABILITY.LONG_PASSWORD) >>> 0
     if (usesTls(target, greeting)) {
       agreed.capabilities = (agreed.capabilities | CAPABILITY.SSL) >>> 0
       channel.write(buildSslRequest(agreed))
@@ -208,6 +219,15 @@ async function readGreeting(channel: Channel): Promise<Greeting> {
   const payload = await channel.read()
   if (payload[0] === LEAD.ERROR) throw refused(payload)
   return parseGreeting(payload)
+}
+
+function agreedCapabilities(wanted: number, greeting: Greeting, withSchema: boolean): number {
+  let capabilities = ALWAYS | (wanted & ~NEVER_FOR_THE_ASKING) | (withSchema ? CAPABILITY.CONNECT_WITH_DB : 0)
+  capabilities &= greeting.capabilities
+  // MySQL expects it of every client; to MariaDB it says that no extended capabilities follow.
+  if (serverVersion(greeting.version).engine === 'mysql') capabilities |= CAPABILITY.LONG_PASSWORD
+  else capabilities &= ~CAPABILITY.LONG_PASSWORD
+  return capabilities >>> 0
 }
 
 function usesTls({ tls, host }: BackendTarget, greeting: Greeting): boolean {
