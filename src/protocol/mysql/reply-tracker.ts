@@ -85,6 +85,8 @@ export class ReplyTracker {
   #definitions = 0
   /** The definitions are sent (always, but for a client that chose resultset_metadata = NONE). */
   #described = true
+  /** The result under way is the row of a CALL's OUT parameters. */
+  #outParameters = false
   #begun = false
   /** A reader's place inside a frame. */
   #at = 0
@@ -98,6 +100,7 @@ export class ReplyTracker {
     this.#bodyLeft = 0
     this.#continues = false
     this.#definitions = 0
+    this.#outParameters = false
     this.#begun = false
     this.stop = 'none'
     this.ended = false
@@ -252,10 +255,14 @@ export class ReplyTracker {
     // With an open cursor the rows wait for COM_STMT_FETCH.
     else if ((this.status & STATUS.CURSOR_EXISTS) !== 0) this.ended = true
     else this.#place = ROWS
+    this.#outParameters = (this.status & STATUS.PS_OUT_PARAMS) !== 0
   }
 
   private resultPassed(): void {
-    if ((this.status & STATUS.MORE_RESULTS_EXISTS) !== 0) this.#place = ANSWER
+    // MySQL ends the row of OUT parameters with an EOF that denies it, but the OK of the CALL always follows.
+    const isMore = (this.status & STATUS.MORE_RESULTS_EXISTS) !== 0 || this.#outParameters
+    this.#outParameters = false
+    if (isMore) this.#place = ANSWER
     else this.ended = true
   }
 
