@@ -2,7 +2,7 @@
 
 import net from 'node:net'
 import { ProxyError } from '../errors.ts'
-import type { AcceptOptions, Protocol } from '../protocol/protocol.ts'
+import { type AcceptOptions, ClientLost, type Protocol } from '../protocol/protocol.ts'
 import { Session } from './session.ts'
 import type { Shared } from './shared.ts'
 
@@ -74,6 +74,11 @@ export class Listener {
     } catch (error) {
       this.#arriving.delete(socket)
       socket.destroy()
+      // Port scans and health checks come and go without a word.
+      if (error instanceof ClientLost) {
+        metrics.logins.labels('client lost').value += 1
+        return
+      }
       if (!(error instanceof ProxyError)) throw error
       metrics.logins.labels(error.code).value += 1
       log[error.traits.level]({ code: error.code, client: socket.remoteAddress, why: error.message }, 'login failed')
