@@ -103,6 +103,8 @@ const ATTRIBUTES: ReadonlyMap<string, string> = new Map([
 export interface Wanted {
   readonly capabilities: number
   readonly extendedCapabilities: number
+  /** Session tracking is always asked for, unless this says no. */
+  readonly sessionTrack?: boolean
 }
 
 /**
@@ -134,7 +136,7 @@ export async function logIn(
     const greeting = await readGreeting(channel)
     const { engine, version } = serverVersion(greeting.version)
     const agreed = {
-      capabilities: agreedCapabilities(wanted.capabilities, greeting, target.schema !== null),
+      capabilities: agreedCapabilities(wanted, greeting, target.schema !== null),
       mariadbCapabilities: wanted.extendedCapabilities & greeting.mariadbCapabilities,
       packetBytesMax: PACKET_BYTES_MAX,
       collation: target.collation === 0 ? defaultCollation(version) : target.collation,
@@ -221,8 +223,9 @@ async function readGreeting(channel: Channel): Promise<Greeting> {
   return parseGreeting(payload)
 }
 
-function agreedCapabilities(wanted: number, greeting: Greeting, withSchema: boolean): number {
-  let capabilities = ALWAYS | (wanted & ~NEVER_FOR_THE_ASKING) | (withSchema ? CAPABILITY.CONNECT_WITH_DB : 0)
+function agreedCapabilities(wanted: Wanted, greeting: Greeting, withSchema: boolean): number {
+  const always = wanted.sessionTrack === false ? ALWAYS & ~CAPABILITY.SESSION_TRACK : ALWAYS
+  let capabilities = always | (wanted.capabilities & ~NEVER_FOR_THE_ASKING) | (withSchema ? CAPABILITY.CONNECT_WITH_DB : 0)
   capabilities &= greeting.capabilities
   // MySQL expects it of every client; to MariaDB it says that no extended capabilities follow.
   if (serverVersion(greeting.version).engine === 'mysql') capabilities |= CAPABILITY.LONG_PASSWORD
