@@ -1,6 +1,6 @@
 // TLS in the middle of a connection, on both sides; and the certificate that clients meet: given, or made once and kept.
 
-import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { createPrivateKey, randomUUID, X509Certificate } from 'node:crypto'
 import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { hostname } from 'node:os'
@@ -103,7 +103,7 @@ export async function keptCertificate(folder: string, nowMs: number): Promise<Ce
   if (kept !== null && isUsable(kept, nowMs)) return kept
   const made = await makeCertificate(nowMs)
   await mkdir(folder, { recursive: true, mode: 0o700 })
-  const draft = join(folder, `${KEPT_FILE}.${process.pid}`)
+  const draft = join(folder, `${KEPT_FILE}.${randomUUID()}`)
   await writeFile(draft, made.key + made.cert, { mode: 0o600 })
   if (kept !== null) await rm(file, { force: true })
   try {
@@ -117,13 +117,11 @@ export async function keptCertificate(folder: string, nowMs: number): Promise<Ce
 }
 
 async function readCertificate(file: string): Promise<Certificate | null> {
-  let text: string
-  try {
-    text = await readFile(file, 'utf8')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null
     throw error
-  }
+  })
+  if (text === null) return null
   const start = text.indexOf('-----BEGIN CERTIFICATE')
   return start < 0 ? { cert: '', key: '' } : { key: text.slice(0, start), cert: text.slice(start) }
 }

@@ -101,8 +101,10 @@ export class Channel {
     this.listen()
   }
 
+  /** Throws ChannelError when the other side has left in the meantime. */
   release(): Released {
     this.leave()
+    if (this.#fault !== null) throw this.#fault
     return { transport: this.#transport, reader: this.#reader, sequence: this.#sequence }
   }
 
@@ -155,6 +157,8 @@ export class Channel {
   }
 
   private next(): Promise<Message> {
+    // A transport that was closed before we came has said so to somebody else.
+    if (this.#transport.closed) throw new ChannelError('closed', 'closed already')
     return new Promise((resolve, reject) => {
       this.#waiting = { resolve, reject }
       this.#transport.resume()
