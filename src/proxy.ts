@@ -18,7 +18,7 @@ import type { RoutingPolicy } from './routing/policy.ts'
 import { Listener } from './session/listener.ts'
 import { Sessions } from './session/sessions.ts'
 
-export interface Proxy {
+export interface RunningProxy {
   /** Resolves once the listeners accept. Rejects when an address cannot be listened on. */
   start(): Promise<void>
   /** Closes the listeners, lets sessions finish up to the deadline, closes everything. */
@@ -49,7 +49,7 @@ function liveOf(config: Config): Live {
   }
 }
 
-export function createProxy(config: Config, log: Log): Proxy {
+export function createProxy(config: Config, log: Log): RunningProxy {
   const metrics = createMetrics()
   const sessions = new Sessions()
   const protocol = createMysqlProtocol(nowMs)

@@ -96,6 +96,8 @@ export interface ClientConnection {
   readonly account: Account
   readonly identity: Identity
   readonly loginSettings: Settings
+  /** What a reset of the session leaves. */
+  settingsAfterReset(before: Settings): Settings
   /** True once the client has gone; `next` then gives null. */
   readonly gone: boolean
   /** Called at once when the client goes away in the middle of something. */

@@ -57,7 +57,9 @@ function secured(socket: TLSSocket, event: 'secure' | 'secureConnect', peerAddre
     socket.once('error', fail).once('close', fail).once('end', fail)
     socket.once(event, () => {
       socket.off('error', fail).off('close', fail).off('end', fail)
-      const tls = { version: socket.getProtocol() ?? '', cipher: socket.getCipher().name }
+      const shown = socket.getX509Certificate()?.fingerprint256.replaceAll(':', '') ?? null
+      const fingerprint = shown === null ? null : Buffer.from(shown, 'hex')
+      const tls = { version: socket.getProtocol() ?? '', cipher: socket.getCipher().name, fingerprint }
       resolve(new StreamTransport(socket, { peerAddress, tls, pendingBytesMax: PENDING_BYTES_MAX }))
     })
   })

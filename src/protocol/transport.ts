@@ -14,7 +14,7 @@ export interface Transport {
   /** Address of the other side, for logs and rules; empty where there is none. */
   readonly peerAddress: string
   /** The TLS protocol and cipher in use, or null without TLS. */
-  readonly tls: { readonly version: string; readonly cipher: string } | null
+  readonly tls: TlsState | null
   readonly closed: boolean
   /** Bytes written and not yet taken by the kernel. */
   readonly pendingBytes: number
@@ -27,4 +27,11 @@ export interface Transport {
   end(): void
   /** Closes now. */
   destroy(): void
+}
+
+export interface TlsState {
+  readonly version: string
+  readonly cipher: string
+  /** SHA-256 of the certificate we showed; null where we showed none. */
+  readonly fingerprint: Buffer | null
 }

@@ -155,7 +155,7 @@ export class Session {
   }
 
   private async serve(request: ClientRequest): Promise<void> {
-    if (request.kind === 'reset' || request.kind === 'login') return this.startOver()
+    if (request.kind === 'reset' || request.kind === 'login') return this.startOver(request.kind)
     const classification = this.classify(request)
     if (classification.command !== null) return answerCommand(classification.command, this, this.#client, this.#shared)
     const { kill } = classification
@@ -292,14 +292,16 @@ export class Session {
   }
 
   /** COM_RESET_CONNECTION and COM_CHANGE_USER: as if just logged in. */
-  private async startOver(): Promise<void> {
+  private async startOver(kind: 'reset' | 'login'): Promise<void> {
     const current = this.#leases.current
     // On the server a transaction is rolled back and locks are released before the answer.
     if (current !== null && !(await current.connection.reset().catch(() => false)))
       this.#leases.discard('proxy reset failed')
     this.#leases.giveBack()
     this.#leases.forget()
-    this.#state.startOver(this.#client.loginSettings)
+    // A reset keeps the schema, and everything else goes back to the server's defaults, not to the login's wishes.
+    const { loginSettings } = this.#client
+    this.#state.startOver(kind === 'login' ? loginSettings : this.#client.settingsAfterReset(this.#state.settings))
     this.#client.ok()
   }
 

@@ -150,6 +150,8 @@ export interface DifferentialOptions {
   readonly sluice: Place
   readonly capabilities: number
   readonly sessionTrack?: boolean
+  /** Run first, and not compared. */
+  readonly opening: readonly Step[]
   /** Called after every step that may have written, so that readers have what the writer has. */
   readonly settle: () => Promise<void>
 }
@@ -167,6 +169,8 @@ async function run(steps: readonly Step[], options: DifferentialOptions, place: 
   const progress: Progress = { client, prepared: [] }
   const told: string[] = []
   try {
+    for (const step of options.opening) await client.ask(step.payload(progress), step.kind!)
+    await settle()
     for (const step of steps) {
       const payload = step.payload(progress)
       if (step.kind === null) {

@@ -5,7 +5,15 @@ import { ProxyError } from '../../errors.ts'
 import { type AcceptOptions, type Account, ClientLost } from '../protocol.ts'
 import { startServerTls } from '../tls.ts'
 import type { Transport } from '../transport.ts'
-import { type ClientPlugin, createScramble, FAST_AUTH_OK, isClientPlugin, usesPassword, verify } from './auth.ts'
+import {
+  type ClientPlugin,
+  certificateProof,
+  createScramble,
+  FAST_AUTH_OK,
+  isClientPlugin,
+  usesPassword,
+  verify,
+} from './auth.ts'
 import { Channel, ChannelError } from './channel.ts'
 import { frame, MessageReader } from './frames.ts'
 import {
@@ -50,6 +58,8 @@ export interface ClientLogin {
   readonly compression: Compression
   /** The largest packet the client said it can take; 0: it did not say. */
   readonly packetBytesMax: number
+  /** What the OK that answers the login has to say besides; empty as a rule. */
+  readonly text: Buffer
   /** Of the greeting. A client without CLIENT_PLUGIN_AUTH proves itself with it again when it changes its user. */
   readonly scramble: Buffer
 }
@@ -88,9 +98,21 @@ export async function acceptLogin(transport: Transport, options: AcceptOptions):
       schema: response.schema?.toString() ?? null,
       attributes: response.attributes,
       packetBytesMax: response.packetBytesMax,
+      text: welcomeText(options.serverVersion, account, scramble, channel.transport.tls),
       scramble,
     }
   })
+}
+
+const NOTHING = Buffer.alloc(0)
+/** The first MariaDB whose clients want to know whose certificate it is, and take the password for an answer. */
+const CERTIFICATE_PROOF_VERSION = 110401
+
+function welcomeText(version: string, account: Account, scramble: Buffer, tls: Transport['tls']): Buffer {
+  const { engine, number } = serverVersion(version)
+  if (engine !== 'mariadb' || number < CERTIFICATE_PROOF_VERSION) return NOTHING
+  if (account.password === '' || tls === null || tls.fingerprint === null) return NOTHING
+  return certificateProof(account.password, scramble, tls.fingerprint)
 }
 
 const TLS_TEXT = 'Connections using insecure transport are prohibited while the listener has tls.mode: required.'

@@ -115,7 +115,8 @@ export class MysqlBackend implements BackendConnection {
     this.#work = { kind: 'exchange', exchange }
     this.send(frames)
     const end = await exchange.done
-    return this.learned(end, mysqlRequest, mysqlClient)
+    const reply = this.learned(end, mysqlRequest, mysqlClient)
+    return end.collationUnknown ? this.withCollation(reply) : reply
   }
 
   async query(sql: string): Promise<readonly (readonly (string | null)[])[] | Refusal> {
@@ -283,6 +284,17 @@ export class MysqlBackend implements BackendConnection {
     if (reply.changed !== null) this.follow(reply.changed)
     client.status = end.status
     return { ...reply, cursorOpen: this.#prepared.cursors > 0 }
+  }
+
+  /** SET NAMES reports character sets only. */
+  private async withCollation(reply: Reply): Promise<Reply> {
+    const rows = await this.query('SELECT @@collation_connection')
+    const collation = Array.isArray(rows) ? (rows[0]?.[0] ?? null) : null
+    if (collation === null) throw new BackendLost('replying', false, 'the collation could not be asked for')
+    const variables = new Map([...(reply.changed?.variables ?? []), ['collation_connection', collation]])
+    const changed = { schema: reply.changed?.schema, variables }
+    this.follow(changed)
+    return { ...reply, changed }
   }
 
   private followCursor(statement: ClientStatement, end: ExchangeEnd, request: MysqlRequest): void {

@@ -20,6 +20,7 @@ import {
   parseLongData,
   parseQuery,
   STATUS,
+  serverVersion,
   statementIdOf,
 } from './messages.ts'
 import { ClientStatement, type MysqlRequest, requestOf } from './request.ts'
@@ -174,6 +175,11 @@ export class MysqlClient implements ClientConnection {
   forget(statement: ClientStatement): void {
     this.#statements.delete(statement.id)
     if (this.#lastPrepared === statement) this.#lastPrepared = null
+  }
+
+  settingsAfterReset({ schema, variables }: Settings): Settings {
+    const multi = variables.get(MULTI_STATEMENTS)
+    return settingsOf(schema, new Map(multi === undefined ? [] : [[MULTI_STATEMENTS, multi]]))
   }
 
   private attach(transport: Transport): void {
@@ -352,7 +358,9 @@ export class MysqlClient implements ClientConnection {
     const id = statementIdOf(payload)
     const statement = id === LAST_PREPARED ? this.#lastPrepared : this.#statements.get(id)
     if (statement != null) return statement
-    this.fail(new ProxyError('UNKNOWN_STATEMENT', `Unknown prepared statement handler (${id}) given to ${where}`))
+    // MySQL looks statements up in one place, MariaDB in each command.
+    const place = serverVersion(this.#options.serverVersion).engine === 'mysql' ? 'mysql_stmt_precheck' : where
+    this.fail(new ProxyError('UNKNOWN_STATEMENT', `Unknown prepared statement handler (${id}) given to ${place}`))
     return null
   }
 

@@ -4,7 +4,17 @@ import { type BackendTls, ConnectFailed, type ConnectOptions } from '../protocol
 import { connectSocket } from '../socket-transport.ts'
 import { startClientTls } from '../tls.ts'
 import type { Transport } from '../transport.ts'
-import { clearProof, FAST_AUTH_OK, FULL_AUTH_NEEDED, firstProof, KEY_REQUEST, rsaProof } from './auth.ts'
+import {
+  clearProof,
+  FAST_AUTH_OK,
+  FULL_AUTH_NEEDED,
+  firstProof,
+  hasRawChallenge,
+  KEY_REQUEST,
+  parsecProof,
+  RAW_CHALLENGE_BYTES,
+  rsaProof,
+} from './auth.ts'
 import { Channel, ChannelError } from './channel.ts'
 import { MessageReader } from './frames.ts'
 import {
@@ -225,7 +235,8 @@ async function readGreeting(channel: Channel): Promise<Greeting> {
 
 function agreedCapabilities(wanted: Wanted, greeting: Greeting, withSchema: boolean): number {
   const always = wanted.sessionTrack === false ? ALWAYS & ~CAPABILITY.SESSION_TRACK : ALWAYS
-  let capabilities = always | (wanted.capabilities & ~NEVER_FOR_THE_ASKING) | (withSchema ? CAPABILITY.CONNECT_WITH_DB : 0)
+  let capabilities =
+    always | (wanted.capabilities & ~NEVER_FOR_THE_ASKING) | (withSchema ? CAPABILITY.CONNECT_WITH_DB : 0)
   capabilities &= greeting.capabilities
   // MySQL expects it of every client; to MariaDB it says that no extended capabilities follow.
   if (serverVersion(greeting.version).engine === 'mysql') capabilities |= CAPABILITY.LONG_PASSWORD
@@ -288,13 +299,16 @@ class Prover {
           await this.proveMore(parseAuthMoreData(payload))
           break
         default:
-          throw new MalformedMessage(`0x${payload[0]?.toString(16)} during the login`)
+          // MariaDB sends what a plugin says as it is, unless it could be taken for something else.
+          await this.proveMore(payload)
       }
     }
   }
 
   private switch(payload: Buffer): void {
-    const { plugin, challenge } = parseAuthSwitch(payload)
+    const { plugin, challenge: text } = parseAuthSwitch(payload)
+    // Where every byte may be a zero, the last one is no end.
+    const challenge = hasRawChallenge(plugin) ? payload.subarray(-RAW_CHALLENGE_BYTES) : text
     const proof = firstProof(plugin, this.#password, challenge, this.secure)
     if (proof === null) {
       const why = plugin === 'mysql_clear_password' ? ' over a link without TLS' : ', which is not known here'
@@ -306,16 +320,24 @@ class Prover {
   }
 
   private async proveMore(bytes: Buffer): Promise<void> {
+    if (this.plugin === 'parsec') {
+      const proof = await parsecProof(this.#password, this.#scramble, bytes)
+      if (proof !== null) return this.#channel.write(proof)
+    }
     if (this.plugin === 'sha256_password') return this.#channel.write(rsaProof(this.#password, this.#scramble, bytes))
-    if (this.plugin !== 'caching_sha2_password') throw new MalformedMessage(`more data for ${this.plugin}`)
-    if (bytes[0] === FAST_AUTH_OK) return
-    if (bytes[0] !== FULL_AUTH_NEEDED) throw new MalformedMessage('an unknown turn of caching_sha2_password')
+    if (this.plugin === 'caching_sha2_password' && bytes[0] === FAST_AUTH_OK) return
+    if (this.plugin === 'caching_sha2_password' && bytes[0] === FULL_AUTH_NEEDED) return this.proveFully()
+    throw new MalformedMessage(`an unknown turn of ${this.plugin}`)
+  }
+
+  private async proveFully(): Promise<void> {
     // The server's cache does not know us yet: it wants the password itself.
     if (this.secure) return this.#channel.write(clearProof(this.#password))
     this.#channel.write(Buffer.from([KEY_REQUEST.caching_sha2_password]))
     const answer = await this.#channel.read()
     if (answer[0] === LEAD.ERROR) throw refused(answer)
-    this.#channel.write(rsaProof(this.#password, this.#scramble, parseAuthMoreData(answer)))
+    const key = answer[0] === LEAD.AUTH_MORE_DATA ? parseAuthMoreData(answer) : answer
+    this.#channel.write(rsaProof(this.#password, this.#scramble, key))
   }
 }
 

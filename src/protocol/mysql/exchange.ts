@@ -31,6 +31,8 @@ export interface Line {
 export interface ExchangeEnd {
   readonly reply: Omit<Reply, 'cursorOpen'>
   readonly status: number
+  /** The connection's collation follows from something that was set; only the server can tell which it is. */
+  readonly collationUnknown: boolean
   /** The answer to a prepare: the server's number for the statement, and how many parameters it has. */
   readonly prepared: { readonly id: number; readonly parameters: number } | null
 }
@@ -54,6 +56,7 @@ export class Exchange {
   #schema: string | null | undefined = undefined
   #variables: Map<string, string> | null = null
   #stateChanged = false
+  #collationUnknown = false
   #position: string | null = null
   #insertId = 0n
   #prepared: ExchangeEnd['prepared'] = null
@@ -154,6 +157,7 @@ export class Exchange {
 
   private take({ kind, name, value }: TrackedChange): void {
     if (kind === TRACK.SYSTEM_VARIABLES) {
+      if (name === 'character_set_connection') this.#collationUnknown = true
       if (isKept(name)) this.keep(name, value?.toString() ?? '')
       else if (name === 'last_gtid') this.#position = value?.toString() ?? null
     } else if (kind === TRACK.SCHEMA) this.#schema = value === null || value.length === 0 ? null : value.toString()
@@ -237,10 +241,10 @@ export class Exchange {
         insertId: this.#insertId,
         position: this.#position,
       },
-      status: this.#status,
+      status: this.#status & STATUS_OF_SESSION,
+      collationUnknown: this.#collationUnknown && this.#variables?.has('collation_connection') !== true,
       prepared: this.#prepared,
     }
-    this.#status &= ~STATUS.SESSION_STATE_CHANGED
     if (!this.#blocked) this.settle()
   }
 
@@ -262,3 +266,7 @@ export class Exchange {
 }
 
 const NOTHING: ReadonlyMap<string, string> = new Map()
+
+/** Flags that stay true after the statement that told them. */
+const STATUS_OF_SESSION =
+  STATUS.IN_TRANS | STATUS.AUTOCOMMIT | STATUS.NO_BACKSLASH_ESCAPES | STATUS.IN_TRANS_READONLY | STATUS.ANSI_QUOTES

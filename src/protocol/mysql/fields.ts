@@ -49,6 +49,13 @@ export class FieldReader {
     throw new MalformedMessage(`0x${first.toString(16)} does not begin a length-encoded integer`)
   }
 
+  skipInteger(): void {
+    const first = this.u8()
+    if (first < 0xfb) return
+    if (first === 0xfb || first === 0xff) throw new MalformedMessage('no length-encoded integer')
+    this.skip(first === 0xfe ? 8 : first - 0xfa)
+  }
+
   /** A length-encoded integer that counts something in memory. */
   count(): number {
     const first = this.u8()

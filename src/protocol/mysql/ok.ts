@@ -1,6 +1,6 @@
 // OK, EOF and ERR: parsed, built, and an OK rewritten for a client that may see less of it than we do. Pure.
 
-import { FieldReader, FieldWriter, MalformedMessage } from './fields.ts'
+import { FieldReader, FieldWriter, lengthEncoded, MalformedMessage } from './fields.ts'
 import { CAPABILITY, LEAD, STATUS, TRACK } from './numbers.ts'
 
 export interface Ok {
@@ -68,7 +68,7 @@ export function parseChanges(changes: Buffer): TrackedChange[] {
     let value: Buffer
     switch (kind) {
       case TRACK.SYSTEM_VARIABLES:
-        name = entry.string().toString()
+        name = entry.string().toString('latin1')
         value = entry.string()
         break
       case TRACK.USER_VARIABLES:
@@ -124,16 +124,31 @@ export function rewriteOk(
   clientCapabilities: number,
   visible: (change: TrackedChange) => boolean,
 ): Buffer {
-  const ok = parseOk(payload, backendCapabilities)
-  if ((ok.status & STATUS.SESSION_STATE_CHANGED) === 0) return payload
-  const told = (clientCapabilities & CAPABILITY.SESSION_TRACK) !== 0
-  const entries = told && ok.changes !== null ? parseChanges(ok.changes) : []
+  const reader = new FieldReader(payload, 1)
+  reader.skipInteger()
+  reader.skipInteger()
+  const statusAt = reader.at
+  const status = reader.u16()
+  if ((status & STATUS.SESSION_STATE_CHANGED) === 0) return payload
+  reader.skip(2)
+  const textAt = reader.at
+  const hasText = reader.left > 0 && reader.string().length > 0
+  const textEnd = reader.at
+  const tracked = (backendCapabilities & CAPABILITY.SESSION_TRACK) !== 0 && reader.left > 0
+  const told = tracked && (clientCapabilities & CAPABILITY.SESSION_TRACK) !== 0
+  const entries = told ? parseChanges(reader.string()) : NO_CHANGES
   const shown = entries.filter(visible)
   if (shown.length > 0 && shown.length === entries.length) return payload
-  const status = ok.status & ~STATUS.SESSION_STATE_CHANGED
-  const changes = shown.length > 0 ? Buffer.concat(shown.map((change) => change.bytes)) : null
-  return buildOk({ ...ok, status, changes }, clientCapabilities)
+  const changes = shown.map((change) => change.bytes)
+  const isTextSent = hasText || shown.length > 0
+  const head = Buffer.from(payload.subarray(0, isTextSent ? textEnd : textAt))
+  if (shown.length === 0) head.writeUInt16LE(status & ~STATUS.SESSION_STATE_CHANGED, statusAt)
+  if (shown.length === 0) return head
+  const changesLength = changes.reduce((sum, change) => sum + change.length, 0)
+  return Buffer.concat([head, lengthEncoded(changesLength), ...changes])
 }
+
+const NO_CHANGES: readonly TrackedChange[] = []
 
 export interface Eof {
   readonly warnings: number

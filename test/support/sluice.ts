@@ -1,0 +1,57 @@
+// Sluice in front of a cluster, in this process: as `sluice start` runs it, on free ports.
+
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseConfig } from '../../src/config.ts'
+import { createLog } from '../../src/log.ts'
+import { createProxy, type RunningProxy } from '../../src/proxy.ts'
+
+export interface SluiceOptions {
+  readonly seeds: readonly string[]
+  /** YAML of `clusters.main` beyond the seeds and the monitor; two spaces deeper than `main`. */
+  readonly cluster?: string
+  /** Further YAML of the top. */
+  readonly more?: string
+  readonly listener?: string
+  readonly logLevel?: string
+}
+
+export interface RunningSluice {
+  readonly proxy: RunningProxy
+  readonly port: number
+  readonly adminPort: number
+  stop(): Promise<void>
+}
+
+export async function startSluice(options: SluiceOptions): Promise<RunningSluice> {
+  const folder = mkdtempSync(join(tmpdir(), 'sluice-test-'))
+  const { seeds, cluster = '', more = '', listener = 'route: split', logLevel = 'silent' } = options
+  const text = `
+listeners:
+  - { name: app, bind: 127.0.0.1:0, cluster: main, ${listener} }
+clusters:
+  main:
+    topology: { kind: auto, seeds: [${seeds.join(', ')}] }
+    monitor: { user: monitor, password: monitor_pw, intervalMs: 200 }
+${cluster}
+users:
+  - { name: app, password: app_pw }
+admin: { bind: 127.0.0.1:0 }
+log: { level: ${process.env.SLUICE_TEST_LOG ?? logLevel} }
+stateDir: ${folder}
+${more}
+`
+  const { config } = parseConfig(text, join(folder, 'test.yaml'), {})
+  const proxy = createProxy(config, createLog(config.log.level))
+  await proxy.start()
+  return {
+    proxy,
+    port: proxy.addresses().get('app')!.port,
+    adminPort: proxy.admin!.port,
+    async stop() {
+      await proxy.stop()
+      rmSync(folder, { recursive: true, force: true })
+    },
+  }
+}
