@@ -1,9 +1,10 @@
 // Proofs against values worked out elsewhere, and what counts as one.
 
-import { constants, createPrivateKey, generateKeyPairSync, privateDecrypt, sign } from 'node:crypto'
+import { constants, createHash, createPrivateKey, generateKeyPairSync, privateDecrypt, sign } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import {
   cachingSha2Proof,
+  certificateProof,
   clearProof,
   createScramble,
   firstProof,
@@ -43,6 +44,13 @@ describe('proofs', () => {
     const der = Buffer.concat([Buffer.from('302e020100300506032b657004220420', 'hex'), seed])
     const key = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' })
     expect(signEd25519(seed, scramble)).toEqual(sign(null, scramble, key))
+  })
+
+  test('a certificate is vouched for with the password, as MariaDB does', () => {
+    const twice = createHash('sha1').update(createHash('sha1').update('secret').digest()).digest()
+    const expected = createHash('sha256').update(twice).update(scramble).update(Buffer.alloc(32, 5)).digest('hex')
+    const proof = certificateProof('secret', scramble, Buffer.alloc(32, 5)).toString()
+    expect(proof).toBe(`\x01${expected.toUpperCase()}`)
   })
 
   test('a password goes in clear only where nobody reads along', () => {

@@ -1,10 +1,20 @@
 // Our login to a backend, with the server played by hand.
 
-import { constants, generateKeyPairSync, privateDecrypt } from 'node:crypto'
+import {
+  constants,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  pbkdf2Sync,
+  privateDecrypt,
+  randomBytes,
+  verify,
+} from 'node:crypto'
 import { duplexPair } from 'node:stream'
 import { describe, expect, test, vi } from 'vitest'
 import { cachingSha2Proof, nativeProof } from '../../../../src/protocol/mysql/auth.ts'
 import { type BackendLogin, changeUser, logIn } from '../../../../src/protocol/mysql/connect.ts'
+import { signEd25519 } from '../../../../src/protocol/mysql/ed25519.ts'
 import { frame } from '../../../../src/protocol/mysql/frames.ts'
 import {
   buildAuthMoreData,
@@ -133,6 +143,40 @@ describe('how we prove ourselves', () => {
     expect(await peer.hear()).toEqual({ sequence: 3, payload: nativeProof('pw', another) })
     peer.say(buildOk({}, 0), 4)
     expect(await outcome).toMatchObject({ connectionId: 12 })
+  })
+
+  test.each([
+    ['client_ed25519', signEd25519(Buffer.from('pw'), Buffer.concat([Buffer.alloc(31, 9), Buffer.alloc(1)]))],
+    ['parsec', Buffer.alloc(0)],
+  ])('%s: a challenge that happens to end with a zero is taken whole', async (plugin, proof) => {
+    const { peer } = await greeted(MARIADB)
+    const lead = Buffer.concat([Buffer.from([0xfe]), Buffer.from(`${plugin}\0`)])
+    peer.say(Buffer.concat([lead, Buffer.alloc(31, 9), Buffer.alloc(1)]), 2)
+    expect((await peer.hear())?.payload).toEqual(proof)
+  })
+
+  test('parsec: the salt is asked for, and both scrambles are signed with a key made of the password', async () => {
+    const { peer, outcome } = await greeted(MARIADB)
+    const theirs = randomBytes(32)
+    peer.say(Buffer.concat([Buffer.from([0xfe]), Buffer.from('parsec\0'), theirs]), 2)
+    expect(await peer.hear()).toEqual({ sequence: 3, payload: Buffer.alloc(0) })
+    const salt = randomBytes(18)
+    peer.say(Buffer.concat([Buffer.from('P\0'), salt]), 4)
+    const { payload } = (await peer.hear())!
+    const seed = pbkdf2Sync('pw', salt, 1024, 32, 'sha512')
+    const der = Buffer.concat([Buffer.from('302e020100300506032b657004220420', 'hex'), seed])
+    const key = createPublicKey(createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }))
+    expect(verify(null, Buffer.concat([theirs, payload.subarray(0, 32)]), key, payload.subarray(32))).toBe(true)
+    peer.say(buildOk({}, 0), 6)
+    expect(await outcome).toMatchObject({ engine: 'mariadb' })
+  })
+
+  test('parsec: a server that wants more rounds than a login is worth is refused', async () => {
+    const { peer, outcome } = await greeted(MARIADB)
+    peer.say(Buffer.concat([Buffer.from([0xfe]), Buffer.from('parsec\0'), randomBytes(32)]), 2)
+    await peer.hear()
+    peer.say(Buffer.concat([Buffer.from('P\x09'), randomBytes(18)]), 4)
+    expect(await outcome).toMatchObject({ kind: 'network', message: expect.stringMatching(/parsec/) })
   })
 
   test('a greeting with a plugin that we lack is answered with one that can be switched', async () => {
