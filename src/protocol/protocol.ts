@@ -172,8 +172,10 @@ export interface SettingsChange {
 }
 
 export interface ExchangeOptions {
-  /** Hold back a first answer that says `refused` or `behind`, instead of passing it on. */
-  readonly learn: boolean
+  /** Hold back a first answer that says `refused`, instead of passing it on. */
+  readonly holdRefused: boolean
+  /** The same for `behind`. */
+  readonly holdBehind: boolean
 }
 
 export interface BackendConnection {

@@ -8,6 +8,8 @@ import type { Classification, PinReason } from '../sql/classification.ts'
 const REPEATS_AFTER_SENT_MAX = 2
 /** How often one statement looks for another connection before it gives up. */
 export const ATTEMPTS_MAX = 16
+/** How often a refusal by a read-only server sends a statement elsewhere; then the client is told. */
+export const REFUSALS_MAX = 4
 
 const SHORT: ReadonlySet<PinReason> = new Set(['diagnostics', 'found-rows'])
 

@@ -18,7 +18,7 @@ import type { Classification, KillRequest } from '../sql/classification.ts'
 import type { SqlContext } from '../sql/classifier.ts'
 import { answerCommand } from './commands.ts'
 import { Leases } from './leases.ts'
-import { ATTEMPTS_MAX, lossOf, mayRepeat, unknownOutcome } from './repeat.ts'
+import { ATTEMPTS_MAX, lossOf, mayRepeat, REFUSALS_MAX, unknownOutcome } from './repeat.ts'
 import type { SessionSnapshot } from './sessions.ts'
 import type { Shared } from './shared.ts'
 
@@ -208,17 +208,12 @@ export class Session {
       const startedMs = this.#shared.nowMs()
       const { connection } = this.#leases.current!
       try {
-        const reply = await this.exchangeOnce(decided, request)
+        const reply = await this.exchangeOnce(decided, request, attempts <= REFUSALS_MAX)
         if (reply !== null && reply.outcome !== 'refused' && reply.outcome !== 'behind') {
           this.#shared.tally.count(targetOf(decision, connection), classification.access, this.#sinceMs, startedMs)
           return reply
         }
-        // A reader cannot serve it, or not yet, and has executed nothing. The writer can.
-        decided = { ...classification, access: 'write', because: 'a reader could not serve it', hint: null }
-        if (reply?.outcome === 'refused') {
-          this.#shared.learn(decided)
-          if (request.prepared !== null) request.prepared.classification = decided
-        }
+        decided = this.afterRefusal(reply?.outcome ?? 'behind', connection, classification, request)
         if (reply !== null) this.#leases.giveBack()
       } catch (error) {
         if (!(error instanceof BackendLost)) throw error
@@ -233,8 +228,37 @@ export class Session {
     throw new ProxyError('BACKEND_CONNECT_FAILED', `no backend could serve the statement in ${ATTEMPTS_MAX} attempts`)
   }
 
+  /** The backend executed nothing, and another can do better: how the statement is to be taken from now on. */
+  private afterRefusal(
+    outcome: Reply['outcome'],
+    { backend }: BackendConnection,
+    classification: Classification,
+    request: ClientRequest,
+  ): Classification {
+    if (backend.role === 'writer') {
+      // It has been demoted, and who is the writer now will be known in a moment.
+      if (outcome === 'refused') this.#shared.suspect(backend, 'it says that it is read-only')
+      return classification
+    }
+    const asWrite: Classification = {
+      ...classification,
+      access: 'write',
+      because: 'a reader cannot serve it',
+      hint: null,
+    }
+    if (outcome === 'refused') {
+      this.#shared.learn(asWrite)
+      if (request.prepared !== null) request.prepared.classification = asWrite
+    }
+    return asWrite
+  }
+
   /** Null: the backend could not take on the session's settings, so the request was not sent. */
-  private async exchangeOnce(classification: Classification, request: ClientRequest): Promise<Reply | null> {
+  private async exchangeOnce(
+    classification: Classification,
+    request: ClientRequest,
+    mayWait: boolean,
+  ): Promise<Reply | null> {
     const { connection } = this.#leases.current!
     const onReader = connection.backend.role === 'reader'
     const aligning = connection.align(this.#state.settings)
@@ -248,8 +272,11 @@ export class Session {
       return null
     }
     if (classification.facts.length > 0) await this.#leases.restore(classification.facts)
-    const learn = onReader && !this.#state.pinned && classification.transaction === 'none'
-    return connection.exchange(request, this.#client, { learn })
+    const isFree = !this.#state.pinned && classification.transaction === 'none'
+    return connection.exchange(request, this.#client, {
+      holdRefused: isFree && mayWait,
+      holdBehind: isFree && onReader,
+    })
   }
 
   /** A connection as decided. False: decide again. */

@@ -88,7 +88,7 @@ export class MysqlClient implements ClientConnection {
   }
 
   welcome(): void {
-    this.ok()
+    this.reply(buildOk({ status: this.status, text: this.#login?.text ?? NOTHING }, this.capabilities))
     const compression = this.#login?.compression ?? 'none'
     this.#login = null
     this.#reader.bytesMax = this.#options.requestBytesMax

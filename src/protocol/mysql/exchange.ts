@@ -5,14 +5,16 @@ import { BackendLost, ClientLost, type ExchangeOptions, type Reply, type Setting
 import type { Transport } from '../transport.ts'
 import type { MysqlClient } from './client.ts'
 import { frame, HEADER_BYTES } from './frames.ts'
-import { COMMAND, parseChanges, parseOk, rewriteOk, STATUS, TRACK, type TrackedChange } from './messages.ts'
+import { COMMAND, parseChanges, parseError, parseOk, rewriteOk, STATUS, TRACK, type TrackedChange } from './messages.ts'
 import { type ReplyForm, ReplyTracker } from './reply-tracker.ts'
 import type { MysqlRequest } from './request.ts'
 import { Upload } from './upload.ts'
 import { isKept, isReported, MULTI_STATEMENTS } from './variables.ts'
 
 /** A backend that is read-only says one of these instead of executing anything. */
-const REFUSED: ReadonlySet<number> = new Set([1290, 1792, 1836, 1874])
+const READ_ONLY: ReadonlySet<number> = new Set([1792, 1836, 1874])
+/** Some option of the server's forbids the statement; the text tells which. */
+const OPTION_PREVENTS = 1290
 /** What a reader may not know yet: tables, columns, schemas, routines, rights. */
 const BEHIND: ReadonlySet<number> = new Set([1044, 1049, 1054, 1142, 1143, 1146, 1176, 1305, 1356, 1370, 1449])
 
@@ -123,11 +125,12 @@ export class Exchange {
 
   /** A first answer that another backend can do better than. */
   private holdsBack(chunk: Buffer): boolean {
-    const { first, errno } = this.#tracker
-    if (!first || this.#forwardedBytes > 0 || !this.#options.learn) return false
-    const outcome = REFUSED.has(errno) ? 'refused' : BEHIND.has(errno) ? 'behind' : null
-    if (outcome === null || this.#tracker.end < chunk.length) return false
-    this.finish(outcome)
+    const { first, errno, start, end } = this.#tracker
+    if (!first || this.#forwardedBytes > 0 || end < chunk.length) return false
+    const { holdRefused, holdBehind } = this.#options
+    if (holdRefused && isReadOnly(errno, chunk.subarray(start + HEADER_BYTES, end))) this.finish('refused')
+    else if (holdBehind && BEHIND.has(errno)) this.finish('behind')
+    else return false
     return true
   }
 
@@ -263,6 +266,11 @@ export class Exchange {
     if (this.#schema === undefined && this.#variables === null) return null
     return { schema: this.#schema, variables: this.#variables ?? NOTHING }
   }
+}
+
+function isReadOnly(errno: number, error: Buffer): boolean {
+  if (errno !== OPTION_PREVENTS) return READ_ONLY.has(errno)
+  return /read[-_]only/i.test(parseError(error).message.toString('latin1'))
 }
 
 const NOTHING: ReadonlyMap<string, string> = new Map()

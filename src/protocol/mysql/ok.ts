@@ -148,6 +148,55 @@ export function rewriteOk(
   return Buffer.concat([head, lengthEncoded(changesLength), ...changes])
 }
 
+const STATEMENT_ID = Buffer.from('statement_id')
+/** A kind, a length, the length of the name: what stands before it while all lengths are short. */
+const NAME_OFFSET = 3
+
+/**
+ * MySQL numbers the statements of a session in a variable, so with all variables tracked nearly every OK tells of a
+ * change that is none. True for an OK that tells of nothing else; without an allocation, because there are so many.
+ */
+export function tellsStatementIdOnly(payload: Buffer): boolean {
+  const at = changesAt(payload)
+  if (at < 0) return false
+  const length = payload[at]!
+  const from = at + 1
+  return (
+    from + length === payload.length &&
+    length > NAME_OFFSET + STATEMENT_ID.length &&
+    payload[from] === TRACK.SYSTEM_VARIABLES &&
+    payload[from + 1] === length - 2 &&
+    payload[from + 2] === STATEMENT_ID.length &&
+    STATEMENT_ID.compare(payload, from + NAME_OFFSET, from + NAME_OFFSET + STATEMENT_ID.length) === 0
+  )
+}
+
+/** Where the changes of an OK without text begin (with their length, of one byte), or -1. */
+function changesAt(payload: Buffer): number {
+  let at = 1
+  for (let integers = 0; integers < 2; integers++) {
+    const first = payload[at] ?? 0
+    at += first < 0xfb ? 1 : first === 0xfe ? 9 : first - 0xf9
+  }
+  const isChanged = ((payload[at + 1] ?? 0) & (STATUS.SESSION_STATE_CHANGED >> 8)) !== 0
+  // Behind the status come the warnings and the length of the text.
+  return isChanged && payload[at + 4] === 0 && (payload[at + 5] ?? 0xff) < 0xfb ? at + 5 : -1
+}
+
+/** The same OK without its changes, as for a client that may see none; without an allocation but its own. */
+export function withoutChanges(payload: Buffer): Buffer {
+  const at = changesAt(payload)
+  if (at < 0) return rewriteOk(payload, CAPABILITY.SESSION_TRACK, 0, nothing)
+  const bytes = Buffer.from(payload.subarray(0, at - 1))
+  const flags = at - 4
+  bytes[flags] = bytes[flags]! & ~(STATUS.SESSION_STATE_CHANGED >> 8)
+  return bytes
+}
+
+function nothing(): boolean {
+  return false
+}
+
 const NO_CHANGES: readonly TrackedChange[] = []
 
 export interface Eof {
