@@ -15,6 +15,8 @@ import {
   STATUS,
   TRACK,
   type TrackedChange,
+  tellsStatementIdOnly,
+  withoutChanges,
 } from '../../../../src/protocol/mysql/messages.ts'
 import { damaged, garbage } from '../../../support/cuts.ts'
 import { transcript } from './transcripts.ts'
@@ -148,6 +150,41 @@ describe('an OK for a client', () => {
   })
 })
 
+describe('an OK that tells no more than the number of the statement', () => {
+  const numbered = buildOk(
+    { lead: 0xfe, warnings: 2, changes: hex('00 10 0c 73746174656d656e745f6964 02 3432') },
+    TRACKING,
+  )
+
+  test('is known, and shown to nobody', () => {
+    expect(changesOf(numbered)).toEqual(['0 statement_id=42'])
+    expect(tellsStatementIdOnly(numbered)).toBe(true)
+    expect(withoutChanges(numbered)).toEqual(buildOk({ lead: 0xfe, warnings: 2 }, TRACKING))
+  })
+
+  test.each([
+    ['it says more', Buffer.concat([hex('00 10 0c 73746174656d656e745f6964 02 3432'), hex('0201 31')])],
+    ['it says something else', hex('00 10 0c 73746174656d656e745f6965 02 3432')],
+    ['it says something longer', hex('00 10 0d 73746174656d656e745f696464 01 34')],
+    ['it speaks of a schema', hex('01 02 01 77')],
+  ])('is none when %s', (_what, changes) => {
+    const payload = buildOk({ affectedRows: 70_000n, insertId: 2n ** 40n, changes }, TRACKING)
+    expect(tellsStatementIdOnly(payload)).toBe(false)
+    expect(withoutChanges(payload)).toEqual(buildOk({ affectedRows: 70_000n, insertId: 2n ** 40n }, TRACKING))
+  })
+
+  test('is none when it has a text, or no changes', () => {
+    const text = buildOk(
+      { text: Buffer.from('x'), changes: hex('00 10 0c 73746174656d656e745f6964 02 3432') },
+      TRACKING,
+    )
+    expect(tellsStatementIdOnly(text)).toBe(false)
+    expect(withoutChanges(text)).toEqual(buildOk({ text: Buffer.from('x') }, TRACKING))
+    expect(tellsStatementIdOnly(buildOk({}, TRACKING))).toBe(false)
+    expect(tellsStatementIdOnly(Buffer.alloc(0))).toBe(false)
+  })
+})
+
 describe('an EOF', () => {
   test('reads as it was written', () => {
     expect(buildEof(0x22, 3)).toEqual(hex('fe 0300 2200'))
@@ -191,6 +228,8 @@ test('nonsense is malformed, or reads as something harmless', () => {
     for (const parse of [
       (bytes: Buffer) => rewriteOk(bytes, TRACKING, TRACKING, ({ kind }) => kind === 0),
       (bytes: Buffer) => parseOk(bytes, BLIND),
+      tellsStatementIdOnly,
+      withoutChanges,
       parseEof,
       parseError,
       parseChanges,
