@@ -115,8 +115,7 @@ export function buildOk(ok: Partial<Ok>, capabilities: number): Buffer {
 
 /**
  * An OK as the backend would have sent it to a client with these capabilities whose own trackers report what `visible`
- * lets through. The same buffer when nothing needs to change. Both servers leave out what is empty; MariaDB alone
- * raises SESSION_STATE_CHANGED for clients that cannot be told what changed, which is not imitated.
+ * lets through; but for the order of what it tells, byte for byte. The same buffer when nothing needs to change.
  */
 export function rewriteOk(
   payload: Buffer,
