@@ -17,6 +17,11 @@ interface ExplainFlags extends ConfigOption {
   readonly schema?: string
 }
 
+interface DemoFlags {
+  readonly once?: true
+  readonly engine?: 'mysql' | 'mariadb'
+}
+
 const WHENCE = `
 Settings come from --config FILE, else $SLUICE_CONFIG, else sluice.yaml in the working folder, else from
 SLUICE_CLUSTER=host:port[,…] SLUICE_USER=… SLUICE_PASSWORD=… in the environment.
@@ -61,6 +66,13 @@ export async function run(args: readonly string[], version: string, output: Outp
     .action(async (sql: string, { config, ...flags }: ExplainFlags) => {
       const { explain } = await import('./explain.ts')
       exitCode = explain(sql, { file: config ?? null, ...flags }, output)
+    })
+  command('demo', 'the tour: a real cluster, a live workload, a change of the writer')
+    .option('--once', 'do the tour and exit: 0, or 1 if a promise was broken')
+    .option('--engine <engine>', 'mysql or mariadb')
+    .action(async ({ once, engine }: DemoFlags) => {
+      const { demo } = await import('./demo.ts')
+      exitCode = await demo({ once: once === true, engine: engine ?? null }, output)
     })
 
   try {
