@@ -1,7 +1,6 @@
 // What differs between the kinds of server that the lab can start.
 
 import type { Connection } from 'mysql2/promise'
-import type { Progress } from './machine.ts'
 
 export type EngineName = 'mysql' | 'mariadb'
 
@@ -49,13 +48,19 @@ export interface Engine {
   readonly program: string
   /** Changes whenever a template made before is no longer what would be made now. */
   readonly templateKey: string
+  readonly words: ReplicationWords
   /** Makes a data directory with the lab's users in it, and with an empty replication history. */
-  makeTemplate(dataFolder: string, progress: Progress): Promise<void>
+  makeTemplate(dataFolder: string): Promise<void>
   args(settings: ServerSettings): string[]
+}
+
+/** How one tells a running server of this kind what to be. */
+export interface ReplicationWords {
   setReadOnly(server: Connection, readOnly: boolean): Promise<void>
   /** Replicates from the source, from wherever the server stands. */
   follow(server: Connection, source: Source): Promise<void>
-  unfollow(server: Connection): Promise<void>
+  /** Applies what it has received already, and replicates no more. False when that took too long. */
+  unfollow(server: Connection, secondsMax: number): Promise<boolean>
   /** What a reader must have applied to be level with this server now. */
   position(server: Connection): Promise<string>
   /** Whether the reader got there in time. */

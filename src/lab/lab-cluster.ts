@@ -1,13 +1,13 @@
 // One writer and its readers, as processes of ours on loopback ports.
 
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { RowDataPacket } from 'mysql2/promise'
 import type { Engine, EngineName, ServerSettings } from './engine.ts'
 import { LabServer } from './lab-server.ts'
 import { cacheFolder, freePort, LabError, type Progress } from './machine.ts'
 import { mariadbEngine } from './mariadb.ts'
 import { mysqlEngine } from './mysql.ts'
+import { RunningCluster } from './running-cluster.ts'
 import { certificates, copyTemplate, templateOf } from './templates.ts'
 import { Watchdog } from './watchdog.ts'
 
@@ -24,46 +24,29 @@ export interface ClusterSettings {
   readonly progress?: Progress
 }
 
-/** A statement as a server wrote it down in its general log. */
-export interface SeenStatement {
-  readonly user: string
-  readonly connectionId: number
-  /** The server's word: Query, Prepare, Execute, Init DB, Connect, Quit … */
-  readonly command: string
-  readonly text: string
-}
-
-export class LabCluster {
-  readonly engine: EngineName
-  readonly version: string
-  readonly servers: readonly LabServer[]
-  readonly caFile: string
-  readonly #kind: Engine
+export class LabCluster extends RunningCluster<LabServer> {
   readonly #template: string
   readonly #folder: string
   readonly #watchdog: Watchdog
-  readonly #forgotten = new Map<LabServer, number>()
 
-  private constructor(kind: Engine, folder: string, template: string, settings: readonly ServerSettings[]) {
-    this.engine = kind.name
-    this.version = kind.version
-    this.#kind = kind
+  private constructor(engine: Engine, settings: readonly ServerSettings[], template: string, folder: string) {
+    const watchdog = new Watchdog(folder)
+    const servers = settings.map((each) => new LabServer(engine, each, watchdog))
+    super(engine.name, engine.version, settings[0]!.certificates.caFile, servers)
     this.#template = template
     this.#folder = folder
-    this.#watchdog = new Watchdog(folder)
-    this.servers = settings.map((each) => new LabServer(kind, each, this.#watchdog))
-    this.caFile = settings[0]!.certificates.caFile
+    this.#watchdog = watchdog
   }
 
   static async start(settings: ClusterSettings): Promise<LabCluster> {
     const { readers = 2, ports = [], performanceSchema = false, generalLog = false, flags = [] } = settings
     const { progress = () => {} } = settings
-    const kind = await (settings.engine === 'mysql' ? mysqlEngine : mariadbEngine)(progress)
-    const template = await templateOf(kind, progress)
+    const engine = await (settings.engine === 'mysql' ? mysqlEngine : mariadbEngine)(progress)
+    const template = await templateOf(engine, progress)
     const tls = await certificates()
     const runs = join(cacheFolder(), 'run')
     await mkdir(runs, { recursive: true })
-    const folder = await mkdtemp(join(runs, `${kind.name}-`))
+    const folder = await mkdtemp(join(runs, `${engine.name}-`))
     const servers: ServerSettings[] = []
     for (let index = 0; index <= readers; index++) {
       servers.push({
@@ -77,9 +60,9 @@ export class LabCluster {
         flags,
       })
     }
-    const cluster = new LabCluster(kind, folder, template, servers)
+    const cluster = new LabCluster(engine, servers, template, folder)
     try {
-      progress(`${kind.name} ${kind.version}: starting ${servers.length} servers`)
+      progress(`${engine.name} ${engine.version}: starting ${servers.length} servers`)
       await Promise.all(cluster.servers.map((server) => cluster.startAfresh(server)))
       await Promise.all(cluster.readers.map((reader) => cluster.follow(reader)))
       await cluster.waitForReaders()
@@ -90,23 +73,6 @@ export class LabCluster {
     }
   }
 
-  get writer(): LabServer {
-    const writer = this.servers.find(({ role }) => role === 'writer')
-    if (writer === undefined) throw new LabError('this cluster has no writer')
-    return writer
-  }
-
-  get readers(): readonly LabServer[] {
-    return this.servers.filter(({ role }) => role === 'reader')
-  }
-
-  /** Waits until every running reader has what the writer has now. */
-  async waitForReaders(secondsMax = 30): Promise<void> {
-    const position = await this.writer.asRoot((root) => this.#kind.position(root))
-    const running = this.readers.filter(({ pid }) => pid !== null)
-    await Promise.all(running.map((reader) => this.catchUp(reader, position, secondsMax)))
-  }
-
   /**
    * What an operator or an orchestrator does when the writer is gone: the reader becomes the writer, and the other
    * running readers follow it. The old writer is not touched; should it still run, there are two.
@@ -114,12 +80,12 @@ export class LabCluster {
   async promote(reader: LabServer): Promise<void> {
     const old = this.servers.find(({ role }) => role === 'writer')
     await reader.asRoot(async (root) => {
-      await this.#kind.unfollow(root)
-      await this.#kind.setReadOnly(root, false)
+      if (!(await this.words.unfollow(root, 30))) throw new LabError('the reader cannot apply what it has received')
+      await this.words.setReadOnly(root, false)
     })
     if (old !== undefined) old.role = 'reader'
     reader.role = 'writer'
-    const others = this.servers.filter((server) => server !== reader && server !== old && server.pid !== null)
+    const others = this.servers.filter((server) => server !== reader && server !== old && this.isUp(server))
     await Promise.all(others.map((server) => this.follow(server)))
   }
 
@@ -127,10 +93,10 @@ export class LabCluster {
   async switchover(reader: LabServer): Promise<void> {
     const old = this.writer
     const position = await old.asRoot(async (root) => {
-      await this.#kind.setReadOnly(root, true)
-      return this.#kind.position(root)
+      await this.words.setReadOnly(root, true)
+      return this.words.position(root)
     })
-    await this.catchUp(reader, position, 30)
+    await this.awaitPosition(reader, position, 30)
     await this.promote(reader)
     await this.follow(old)
   }
@@ -146,36 +112,6 @@ export class LabCluster {
     await this.waitForReaders()
   }
 
-  /** The statements that reached this server since forgetStatements(), in order; the lab's own left out. */
-  async statementsSeen(server: LabServer, users: readonly string[] = ['app']): Promise<SeenStatement[]> {
-    const rows = await server.asRoot(async (root) => {
-      const [rows] = await root.query<RowDataPacket[]>(
-        `SELECT user_host, thread_id, command_type, CONVERT(argument USING utf8mb4) AS text
-         FROM mysql.general_log LIMIT 1000000000 OFFSET ${this.#forgotten.get(server) ?? 0}`,
-      )
-      return rows
-    })
-    return rows
-      .map((row) => ({
-        user: /^(?:[^[]*\[)?([^\]]*)\]?/.exec(String(row.user_host))?.[1] ?? '',
-        connectionId: Number(row.thread_id),
-        command: String(row.command_type),
-        text: String(row.text),
-      }))
-      .filter(({ user }) => users.includes(user))
-  }
-
-  /** From here on, statementsSeen() tells what comes after now. */
-  async forgetStatements(): Promise<void> {
-    for (const server of this.servers.filter(({ pid }) => pid !== null)) {
-      const rows = await server.asRoot(async (root) => {
-        const [[row]] = await root.query<RowDataPacket[]>('SELECT COUNT(*) AS count FROM mysql.general_log')
-        return Number(row?.count)
-      })
-      this.#forgotten.set(server, rows)
-    }
-  }
-
   /** Ends every server at once; nothing of them remains, neither processes nor folders. */
   async stop(): Promise<void> {
     await Promise.all(this.servers.map((server) => server.kill()))
@@ -183,9 +119,8 @@ export class LabCluster {
     await rm(this.#folder, { recursive: true, force: true })
   }
 
-  /** The server's own words, for a report of what went wrong. */
-  async errorLog(server: LabServer): Promise<string> {
-    return readFile(server.errorLogFile, 'utf8').catch(() => '')
+  protected override isUp(server: LabServer): boolean {
+    return server.pid !== null
   }
 
   private async startAfresh(server: LabServer): Promise<void> {
@@ -195,19 +130,19 @@ export class LabCluster {
 
   private async follow(server: LabServer): Promise<void> {
     const { host, port } = this.writer
-    await server.asRoot((root) => this.#kind.follow(root, { host, port }))
-  }
-
-  private async catchUp(reader: LabServer, position: string, secondsMax: number): Promise<void> {
-    await reader.asRoot(async (root) => {
-      if (await this.#kind.reached(root, position, secondsMax)) return
-      const why = await this.#kind.replicationError(root)
-      throw new LabError(`the reader on port ${reader.port} did not catch up in ${secondsMax} s: ${why}`)
-    })
+    await server.asRoot((root) => this.words.follow(root, { host, port }))
   }
 }
 
 /** A writer and its readers with the lab's users, replicating by GTID, up and level. */
 export async function startCluster(settings: ClusterSettings): Promise<LabCluster> {
-  return LabCluster.start(settings)
+  for (let tries = 1; ; tries++) {
+    try {
+      return await LabCluster.start(settings)
+    } catch (error) {
+      // Somebody else took a port between our finding it free and the server's asking for it.
+      const isTaken = error instanceof LabError && error.message.includes('already in use')
+      if (!isTaken || settings.ports !== undefined || tries === 3) throw error
+    }
+  }
 }

@@ -1,24 +1,18 @@
-// One database server as a process of ours.
+// One database server as a process of ours: start, stop, kill, freeze.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Connection, createConnection } from 'mysql2/promise'
-import { type Engine, LAB_USERS, type LabUser, type ServerSettings } from './engine.ts'
+import type { Engine, ServerSettings } from './engine.ts'
 import { ended, LabError, lastLines, until } from './machine.ts'
+import { RunningServer } from './running-server.ts'
 import type { Watchdog } from './watchdog.ts'
 
 const START_MS_MAX = 60_000
 const STOP_MS_MAX = 20_000
 
-export type LabRole = 'writer' | 'reader'
-
-export class LabServer {
-  readonly host = '127.0.0.1'
-  readonly port: number
+export class LabServer extends RunningServer {
   readonly folder: string
-  /** What the cluster means this server to be; the server's own read_only follows it at every start. */
-  role: LabRole
   /** A replica skips what bears its own number, so a server that lost its data needs a new one to get that back. */
   serverId: number
   readonly #engine: Engine
@@ -27,13 +21,12 @@ export class LabServer {
   #process: ChildProcess | null = null
 
   constructor(engine: Engine, settings: ServerSettings, watchdog: Watchdog) {
+    super(settings.port, settings.readOnly ? 'reader' : 'writer')
     this.#engine = engine
     this.#settings = settings
     this.#watchdog = watchdog
-    this.port = settings.port
     this.folder = settings.folder
     this.serverId = settings.serverId
-    this.role = settings.readOnly ? 'reader' : 'writer'
   }
 
   /** null while it does not run. */
@@ -41,22 +34,15 @@ export class LabServer {
     return this.#process?.pid ?? null
   }
 
-  get address(): string {
-    return `${this.host}:${this.port}`
-  }
-
-  get errorLogFile(): string {
-    return join(this.folder, 'error.log')
-  }
-
-  /** Starts it and waits until it lets root in. A writer that was stopped comes back as its role says. */
+  /** Starts it and waits until it lets root in. It comes up read-only if its role is reader. */
   async start(): Promise<void> {
     if (this.#process !== null) return
     const settings = { ...this.#settings, serverId: this.serverId, readOnly: this.role === 'reader' }
-    const log = await open(this.errorLogFile, 'a')
+    const log = await open(join(this.folder, 'error.log'), 'a')
     const child = spawn(this.#engine.program, this.#engine.args(settings), {
       stdio: ['ignore', log.fd, log.fd],
       cwd: this.folder,
+      // Ctrl-C in a terminal is meant for us, and we decide when servers end.
       detached: true,
     })
     await log.close()
@@ -81,8 +67,8 @@ export class LabServer {
   async stop(): Promise<void> {
     const child = this.#process
     if (child === null) return
-    this.signal('SIGCONT')
-    this.signal('SIGTERM')
+    this.thaw()
+    child.kill('SIGTERM')
     const late = setTimeout(() => child.kill('SIGKILL'), STOP_MS_MAX)
     await ended(child)
     clearTimeout(late)
@@ -98,38 +84,16 @@ export class LabServer {
 
   /** It stops in its tracks: its sockets stay open and the kernel goes on accepting, but nothing answers. */
   freeze(): void {
-    this.signal('SIGSTOP')
+    this.#process?.kill('SIGSTOP')
   }
 
   thaw(): void {
-    this.signal('SIGCONT')
+    this.#process?.kill('SIGCONT')
   }
 
-  /** A connection of the caller's own, as root unless said otherwise. */
-  async connect(as: LabUser = 'root'): Promise<Connection> {
-    return createConnection({
-      host: this.host,
-      port: this.port,
-      ...LAB_USERS[as],
-      multipleStatements: true,
-      connectTimeout: 10_000,
-      // Root's empty password and mysql_native_password need none; caching_sha2_password asks for one of these.
-      ...(as === 'root' ? {} : { ssl: { rejectUnauthorized: false } }),
-    })
-  }
-
-  /** Runs the work on a connection of its own as root. */
-  async asRoot<T>(work: (root: Connection) => Promise<T>): Promise<T> {
-    const root = await this.connect()
-    try {
-      return await work(root)
-    } finally {
-      root.destroy()
-    }
-  }
-
-  private signal(name: NodeJS.Signals): void {
-    this.#process?.kill(name)
+  /** What the server said of itself since its first start. */
+  async errorLog(): Promise<string> {
+    return readFile(join(this.folder, 'error.log'), 'utf8').catch(() => '')
   }
 
   private async awaitLogin(): Promise<void> {
@@ -137,8 +101,8 @@ export class LabServer {
     const isIn = async (): Promise<true | null> => {
       if (this.#process === null) throw new LabError(`${this.describe()} ended at once:\n${await this.complaints()}`)
       try {
-        await this.asRoot((root) => root.query('select 1'))
-        return true
+        // Whoever answers on this port may be somebody else's server.
+        return String(await this.ask('SELECT @@GLOBAL.datadir')).startsWith(this.folder) ? true : null
       } catch (error) {
         refusal = error instanceof Error ? error.message : String(error)
         return null
@@ -152,7 +116,7 @@ export class LabServer {
   }
 
   private async complaints(): Promise<string> {
-    const log = await readFile(this.errorLogFile, 'utf8').catch(() => '')
+    const log = await this.errorLog()
     const errors = log.split('\n').filter((line) => /\[ERROR\]|error while loading/.test(line))
     return lastLines(errors.length > 0 ? errors.join('\n') : log, 6)
   }

@@ -3,7 +3,7 @@
 import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Connection, RowDataPacket } from 'mysql2/promise'
-import { type Engine, LAB_USERS, type ServerSettings } from './engine.ts'
+import { type Engine, LAB_USERS, type ReplicationWords, type ServerSettings, type Source } from './engine.ts'
 import { type Progress, run } from './machine.ts'
 import { BUNDLES, type Unpacked, unpacked } from './packages.ts'
 
@@ -61,12 +61,7 @@ export async function mariadbEngine(progress: Progress): Promise<Engine> {
     templateKey: USERS_SQL,
     makeTemplate: (dataFolder) => makeTemplate(tree, dataFolder),
     args: (settings) => [...places, ...args(settings)],
-    setReadOnly,
-    follow,
-    unfollow,
-    position,
-    reached,
-    replicationError,
+    words: mariadbWords,
   }
 }
 
@@ -133,7 +128,7 @@ async function setReadOnly(server: Connection, readOnly: boolean): Promise<void>
   await server.query(`SET GLOBAL read_only = ${readOnly ? 'ON' : 'OFF'}`)
 }
 
-async function follow(server: Connection, source: { host: string; port: number }): Promise<void> {
+async function follow(server: Connection, source: Source): Promise<void> {
   // A former writer knows its own writes as binlog position only; a replica asks for what follows its slave position.
   await server.query(
     `STOP SLAVE; SET GLOBAL gtid_slave_pos = @@GLOBAL.gtid_current_pos;
@@ -143,8 +138,12 @@ async function follow(server: Connection, source: { host: string; port: number }
   )
 }
 
-async function unfollow(server: Connection): Promise<void> {
+async function unfollow(server: Connection, secondsMax: number): Promise<boolean> {
+  await server.query('STOP SLAVE IO_THREAD')
+  const [[row]] = await server.query<RowDataPacket[]>('SHOW SLAVE STATUS')
+  const isApplied = await reached(server, String(row?.Gtid_IO_Pos ?? ''), secondsMax)
   await server.query('STOP SLAVE; RESET SLAVE ALL')
+  return isApplied
 }
 
 async function position(server: Connection): Promise<string> {
@@ -161,3 +160,5 @@ async function replicationError(server: Connection): Promise<string> {
   const [[row]] = await server.query<RowDataPacket[]>('SHOW SLAVE STATUS')
   return [row?.Last_IO_Error, row?.Last_SQL_Error].filter((text) => text).join('; ')
 }
+
+export const mariadbWords: ReplicationWords = { setReadOnly, follow, unfollow, position, reached, replicationError }

@@ -3,7 +3,7 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Connection, RowDataPacket } from 'mysql2/promise'
-import { type Engine, LAB_USERS, type ServerSettings } from './engine.ts'
+import { type Engine, LAB_USERS, type ReplicationWords, type ServerSettings, type Source } from './engine.ts'
 import { type Progress, run, ServerUnavailable } from './machine.ts'
 import { BUNDLES, unpacked } from './packages.ts'
 
@@ -51,12 +51,7 @@ export async function mysqlEngine(progress: Progress): Promise<Engine> {
     templateKey: TEMPLATE_SQL,
     makeTemplate: (dataFolder) => makeTemplate(program, dataFolder),
     args,
-    setReadOnly,
-    follow,
-    unfollow,
-    position,
-    reached,
-    replicationError,
+    words: mysqlWords,
   }
 }
 
@@ -125,7 +120,7 @@ async function setReadOnly(server: Connection, readOnly: boolean): Promise<void>
   await server.query(readOnly ? 'SET GLOBAL super_read_only = ON' : 'SET GLOBAL read_only = OFF')
 }
 
-async function follow(server: Connection, source: { host: string; port: number }): Promise<void> {
+async function follow(server: Connection, source: Source): Promise<void> {
   await server.query(
     `STOP REPLICA; CHANGE REPLICATION SOURCE TO SOURCE_HOST = ?, SOURCE_PORT = ?, SOURCE_USER = ?, SOURCE_PASSWORD = ?,
      SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1, SOURCE_CONNECT_RETRY = 1, SOURCE_RETRY_COUNT = 86400,
@@ -134,8 +129,12 @@ async function follow(server: Connection, source: { host: string; port: number }
   )
 }
 
-async function unfollow(server: Connection): Promise<void> {
+async function unfollow(server: Connection, secondsMax: number): Promise<boolean> {
+  await server.query('STOP REPLICA IO_THREAD')
+  const [[row]] = await server.query<RowDataPacket[]>('SHOW REPLICA STATUS')
+  const isApplied = await reached(server, String(row?.Retrieved_Gtid_Set ?? ''), secondsMax)
   await server.query('STOP REPLICA; RESET REPLICA ALL')
+  return isApplied
 }
 
 async function position(server: Connection): Promise<string> {
@@ -155,3 +154,5 @@ async function replicationError(server: Connection): Promise<string> {
   const [[row]] = await server.query<RowDataPacket[]>('SHOW REPLICA STATUS')
   return [row?.Last_IO_Error, row?.Last_SQL_Error].filter((text) => text).join('; ')
 }
+
+export const mysqlWords: ReplicationWords = { setReadOnly, follow, unfollow, position, reached, replicationError }

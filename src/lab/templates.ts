@@ -13,7 +13,7 @@ export async function templateOf(engine: Engine, progress: Progress): Promise<st
   const name = `${engine.name}@${engine.version}-${key}`
   return madeOnce(join(cacheFolder(), 'templates', name), async (folder) => {
     progress(`${engine.name} ${engine.version}: making the template data directory`)
-    await engine.makeTemplate(folder, progress)
+    await engine.makeTemplate(folder)
   })
 }
 

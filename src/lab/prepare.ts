@@ -1,0 +1,28 @@
+// Puts everything that the tests and the demo need onto this machine, once: `node dist/lab/prepare.js`.
+
+import type { Engine } from './engine.ts'
+import { cacheFolder, type Progress, ServerUnavailable } from './machine.ts'
+import { mariadbEngine } from './mariadb.ts'
+import { mysqlEngine } from './mysql.ts'
+import { certificates, templateOf } from './templates.ts'
+
+const say: Progress = (line) => console.log(`lab: ${line}`)
+
+async function prepare(engineOf: (progress: Progress) => Promise<Engine>): Promise<string> {
+  const engine = await engineOf(say)
+  await templateOf(engine, say)
+  return `${engine.name} ${engine.version}`
+}
+
+try {
+  const mariadb = await prepare(mariadbEngine)
+  const mysql = await prepare(mysqlEngine).catch((error: unknown) => {
+    if (!(error instanceof ServerUnavailable)) throw error
+    return `NO MySQL, whatever needs it will be skipped: ${error.message}`
+  })
+  await certificates()
+  say(`${mariadb} and ${mysql} are in ${cacheFolder()}`)
+} catch (error) {
+  console.error(`lab: ${error instanceof Error ? error.message : String(error)}`)
+  process.exitCode = 1
+}
