@@ -117,6 +117,7 @@ export class SessionState {
     // In a text of several statements, those before the one that failed took effect.
     if (!failed || classification.statements > 1) this.observePins(classification, failed, nowMs)
     if (!failed) this.observeAssignments(classification)
+    if (reply.stateChanged && !explains(classification, reply)) this.pin('unknown-state', null, classification, nowMs)
     if (reply.insertId !== 0n) this.#insertId = reply.insertId
     if (reply.cursorOpen) this.pin('cursor', null, classification, nowMs)
     else this.unpin('cursor')
@@ -205,6 +206,11 @@ export class SessionState {
       if (assignment.scope === 'user' && assignment.name === ROUTE_VARIABLE) this.#override = routeOf(assignment)
     }
   }
+}
+
+/** Do the text or the other reports say what it was that changed? A procedure may have done anything. */
+function explains({ pins, assigns }: Classification, { changed }: Reply): boolean {
+  return changed !== null || pins.length > 0 || assigns.length > 0
 }
 
 function routeOf(assignment: Assignment): RouteHint | null {

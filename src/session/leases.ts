@@ -64,6 +64,12 @@ export class Leases implements Keeper {
     lease.pool.release(lease)
   }
 
+  /** The same, and nothing that was left there may stay. */
+  giveBackDirty(): void {
+    if (this.#current !== null) this.#current.connection.dirty = true
+    this.giveBack()
+  }
+
   discard(reason: CloseReason): void {
     const lease = this.#current
     if (lease === null) return

@@ -2,7 +2,6 @@
 
 import { type CloseReason, ProxyError } from '../errors.ts'
 import {
-  type BackendConnection,
   BackendLost,
   type ClientConnection,
   ClientLost,
@@ -12,13 +11,13 @@ import {
   type Reply,
   type Settings,
 } from '../protocol/protocol.ts'
-import { type Route, route } from '../routing/router.ts'
+import type { Route } from '../routing/router.ts'
 import { SessionState } from '../routing/session-state.ts'
 import type { Classification, KillRequest } from '../sql/classification.ts'
 import type { SqlContext } from '../sql/classifier.ts'
 import { answerCommand } from './commands.ts'
+import { Dispatch } from './dispatch.ts'
 import { Leases } from './leases.ts'
-import { ATTEMPTS_MAX, lossOf, mayRepeat, REFUSALS_MAX, unknownOutcome } from './repeat.ts'
 import type { SessionSnapshot } from './sessions.ts'
 import type { Shared } from './shared.ts'
 
@@ -27,9 +26,10 @@ export class Session {
   readonly #shared: Shared
   readonly #state: SessionState
   readonly #leases: Leases
+  readonly #dispatch: Dispatch
   #context: SqlContext | null = null
   #contextSettings: Settings | null = null
-  #activity: SessionSnapshot['state'] = 'idle'
+  #isIdle = true
   #sinceMs: number
   #statements = 0
   #draining = false
@@ -40,6 +40,7 @@ export class Session {
     this.#shared = shared
     this.#state = new SessionState(client.loginSettings)
     this.#leases = new Leases(client, this.#state, shared)
+    this.#dispatch = new Dispatch(client, this.#state, this.#leases, shared)
     this.#sinceMs = shared.nowMs()
     client.onGone = () => this.end('client lost')
   }
@@ -59,7 +60,7 @@ export class Session {
       user: this.user,
       schema: this.#state.settings.schema,
       clientAddress: this.#client.peerAddress,
-      state: this.#activity,
+      state: this.#isIdle ? 'idle' : this.#dispatch.waiting ? 'waiting' : 'active',
       sinceMs: this.#sinceMs,
       transaction: this.#state.transaction,
       autocommit: this.#state.autocommit,
@@ -85,12 +86,12 @@ export class Session {
   /** Ends now if nothing is in flight, else after the statement or transaction in flight. */
   drain(): void {
     this.#draining = true
-    if (this.#activity === 'idle' && this.#leases.current === null) this.end('proxy draining')
+    if (this.#isIdle && this.#leases.current === null) this.end('proxy draining')
   }
 
   /** Stops the statement in flight, and for `connection` ends the session, as KILL does on a server. */
   async kill(what: KillRequest['what']): Promise<void> {
-    const connection = this.#activity === 'active' ? this.#leases.current?.connection : undefined
+    const connection = !this.#isIdle ? this.#leases.current?.connection : undefined
     await connection?.cancel()
     if (what === 'connection') this.end('client killed')
   }
@@ -98,8 +99,10 @@ export class Session {
   end(reason: CloseReason): void {
     if (this.#ended) return
     this.#ended = true
-    // Whatever a session leaves in the middle of something is nobody else's business.
-    this.#leases.discard('proxy in doubt')
+    this.#dispatch.stop()
+    // What a session leaves behind is wiped out; what it leaves in the middle of something is closed.
+    if (this.#isIdle) this.#leases.giveBackDirty()
+    else this.#leases.discard('proxy in doubt')
     this.#leases.forget()
     this.#client.end(reason)
     this.#shared.metrics.clientCloses.labels(reason).value += 1
@@ -139,7 +142,7 @@ export class Session {
       const request = await this.#client.next()
       if (request === null) return 'client quit'
       this.#sinceMs = this.#shared.nowMs()
-      this.#activity = 'active'
+      this.#isIdle = false
       try {
         await this.serve(request)
       } catch (error) {
@@ -148,7 +151,7 @@ export class Session {
         else if (!(error instanceof ProxyError)) throw error
         else if (this.fail(error)) return 'proxy error'
       }
-      this.#activity = 'idle'
+      this.#isIdle = true
       if (this.#draining && this.#leases.current === null) return 'proxy draining'
     }
     return 'client killed'
@@ -166,7 +169,7 @@ export class Session {
     this.#statements += 1
     this.#state.expect(classification)
     if (!this.#state.pinned) this.#leases.giveBack()
-    const reply = await this.exchange(classification, request)
+    const reply = await this.#dispatch.send(classification, request, this.#sinceMs)
     this.observe(classification, reply)
     if (!this.#state.pinned) this.#leases.giveBack()
   }
@@ -186,126 +189,7 @@ export class Session {
 
   /** Where a statement would go just now, and why. */
   route(classification: Classification, attribute: string | null): Route {
-    const view = {
-      pinned: this.#leases.current !== null,
-      autocommit: this.#state.autocommit,
-      override: this.#state.override,
-      user: this.user,
-      schema: this.#state.settings.schema,
-      clientAddress: this.#client.peerAddress,
-      lastBackend: this.#leases.lastBackend,
-      attribute,
-    }
-    return route(classification, view, this.#shared.topology(), this.#shared.policy, this.#shared)
-  }
-
-  /** Sends the request where it belongs, and elsewhere for as long as that is needed and safe. */
-  private async exchange(classification: Classification, request: ClientRequest): Promise<Reply> {
-    let decided = classification
-    for (let attempts = 1; attempts <= ATTEMPTS_MAX; attempts++) {
-      const decision = this.route(decided, request.routeAttribute)
-      if (this.#leases.current === null && !(await this.obtain(decision, decided))) continue
-      const startedMs = this.#shared.nowMs()
-      const { connection } = this.#leases.current!
-      try {
-        const reply = await this.exchangeOnce(decided, request, attempts <= REFUSALS_MAX)
-        if (reply !== null && reply.outcome !== 'refused' && reply.outcome !== 'behind') {
-          this.#shared.tally.count(targetOf(decision, connection), classification.access, this.#sinceMs, startedMs)
-          return reply
-        }
-        decided = this.afterRefusal(reply?.outcome ?? 'behind', connection, classification, request)
-        if (reply !== null) this.#leases.giveBack()
-      } catch (error) {
-        if (!(error instanceof BackendLost)) throw error
-        this.#leases.discard('backend lost')
-        this.#shared.suspect(connection.backend, error.message)
-        const loss = lossOf(error, classification, this.#state.losePins(), connection.backend.id)
-        if (loss !== null) throw loss
-        if (!mayRepeat(error, classification, attempts)) throw unknownOutcome(error, connection.backend.id)
-        this.#shared.metrics.retries.labels(error.progress).value += 1
-      }
-    }
-    throw new ProxyError('BACKEND_CONNECT_FAILED', `no backend could serve the statement in ${ATTEMPTS_MAX} attempts`)
-  }
-
-  /** The backend executed nothing, and another can do better: how the statement is to be taken from now on. */
-  private afterRefusal(
-    outcome: Reply['outcome'],
-    { backend }: BackendConnection,
-    classification: Classification,
-    request: ClientRequest,
-  ): Classification {
-    if (backend.role === 'writer') {
-      // It has been demoted, and who is the writer now will be known in a moment.
-      if (outcome === 'refused') this.#shared.suspect(backend, 'it says that it is read-only')
-      return classification
-    }
-    const asWrite: Classification = {
-      ...classification,
-      access: 'write',
-      because: 'a reader cannot serve it',
-      hint: null,
-    }
-    if (outcome === 'refused') {
-      this.#shared.learn(asWrite)
-      if (request.prepared !== null) request.prepared.classification = asWrite
-    }
-    return asWrite
-  }
-
-  /** Null: the backend could not take on the session's settings, so the request was not sent. */
-  private async exchangeOnce(
-    classification: Classification,
-    request: ClientRequest,
-    mayWait: boolean,
-  ): Promise<Reply | null> {
-    const { connection } = this.#leases.current!
-    const onReader = connection.backend.role === 'reader'
-    const aligning = connection.align(this.#state.settings)
-    const refusal = aligning === null ? null : await aligning
-    if (refusal !== null) {
-      if (this.#state.pinned) throw new ProxyError('BACKEND_REFUSED_SETTINGS', refusal.message)
-      this.#leases.discard('proxy in doubt')
-      if (onReader) return null
-      if (refusal.what !== 'schema') throw new ProxyError('BACKEND_REFUSED_SETTINGS', refusal.message)
-      this.#state.loseSchema()
-      return null
-    }
-    if (classification.facts.length > 0) await this.#leases.restore(classification.facts)
-    const isFree = !this.#state.pinned && classification.transaction === 'none'
-    return connection.exchange(request, this.#client, {
-      holdRefused: isFree && mayWait,
-      holdBehind: isFree && onReader,
-    })
-  }
-
-  /** A connection as decided. False: decide again. */
-  private async obtain(decision: Route, classification: Classification): Promise<boolean> {
-    if (decision.action === 'reject') throw new ProxyError(decision.code, decision.because)
-    if (decision.action === 'stay') throw new ProxyError('INTERNAL', 'pinned, but to nothing')
-    this.#activity = 'waiting'
-    try {
-      if (decision.action === 'hold') {
-        await this.#shared.hold.wait(() => this.route(classification, null).action !== 'hold', decision.because)
-        return false
-      }
-      const lease = this.#leases.acquire(decision.backend)
-      if (lease instanceof Promise) await lease
-      return true
-    } catch (error) {
-      if (!(error instanceof ConnectFailed) || decision.action !== 'send') throw error
-      if (error.kind === 'login') throw error
-      this.#shared.suspect(decision.backend, error.message)
-      return false
-    } finally {
-      this.#activity = 'active'
-      if (this.#ended) this.gone()
-    }
-  }
-
-  private gone(): never {
-    this.#leases.giveBack()
-    throw new ClientLost('the session ended while it waited')
+    return this.#dispatch.route(classification, attribute)
   }
 
   private observe(classification: Classification, reply: Reply): void {
@@ -340,10 +224,4 @@ export class Session {
     this.#client.fail(error)
     return error.traits.ends === 'session'
   }
-}
-
-/** The target as metrics name it; a pinned session's is what its backend is. */
-function targetOf(decision: Route, connection: BackendConnection): string {
-  if (decision.action === 'send') return decision.target
-  return connection.backend.role === 'reader' ? 'reader' : 'writer'
 }

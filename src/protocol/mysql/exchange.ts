@@ -5,7 +5,18 @@ import { BackendLost, ClientLost, type ExchangeOptions, type Reply, type Setting
 import type { Transport } from '../transport.ts'
 import type { MysqlClient } from './client.ts'
 import { frame, HEADER_BYTES } from './frames.ts'
-import { COMMAND, parseChanges, parseError, parseOk, rewriteOk, STATUS, TRACK, type TrackedChange } from './messages.ts'
+import {
+  COMMAND,
+  parseChanges,
+  parseError,
+  parseOk,
+  rewriteOk,
+  STATUS,
+  TRACK,
+  type TrackedChange,
+  tellsStatementIdOnly,
+  withoutChanges,
+} from './messages.ts'
 import { type ReplyForm, ReplyTracker } from './reply-tracker.ts'
 import type { MysqlRequest } from './request.ts'
 import { Upload } from './upload.ts'
@@ -150,6 +161,9 @@ export class Exchange {
     if (insertId !== 0n) this.#insertId = insertId
     if (!tracker.hasStateChanges) return null
     const payload = chunk.subarray(tracker.start + HEADER_BYTES, tracker.end)
+    // MySQL reports a statement's number with nearly every answer.
+    if (tellsStatementIdOnly(payload))
+      return isReported(this.#line.settings, 'statement_id') ? null : withoutChanges(payload)
     const { capabilities } = this.#line
     const { changes } = parseOk(payload, capabilities)
     if (changes !== null) for (const change of parseChanges(changes)) this.take(change)
@@ -187,7 +201,8 @@ export class Exchange {
       case TRACK.GTIDS:
         return !['', 'OFF'].includes(tracker('gtids'))
       default:
-        return !['', 'OFF'].includes(tracker('transaction_info'))
+        // MySQL tells every client that has trackers, whatever its session_track_transaction_info says.
+        return true
     }
   }
 

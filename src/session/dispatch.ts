@@ -1,0 +1,176 @@
+// Gets a statement to where it belongs: route, connection, alignment, exchange; and elsewhere for as long as that is
+// needed and safe.
+
+import { ProxyError } from '../errors.ts'
+import {
+  type BackendConnection,
+  BackendLost,
+  type ClientConnection,
+  ClientLost,
+  type ClientRequest,
+  ConnectFailed,
+  type Reply,
+} from '../protocol/protocol.ts'
+import { type Route, route } from '../routing/router.ts'
+import type { SessionState } from '../routing/session-state.ts'
+import type { Classification } from '../sql/classification.ts'
+import type { Leases } from './leases.ts'
+import { ATTEMPTS_MAX, lossOf, mayRepeat, REFUSALS_MAX, unknownOutcome } from './repeat.ts'
+import type { Shared } from './shared.ts'
+
+export class Dispatch {
+  readonly #client: ClientConnection
+  readonly #state: SessionState
+  readonly #leases: Leases
+  readonly #shared: Shared
+  #waiting = false
+  #stopped = false
+
+  constructor(client: ClientConnection, state: SessionState, leases: Leases, shared: Shared) {
+    this.#client = client
+    this.#state = state
+    this.#leases = leases
+    this.#shared = shared
+  }
+
+  /** The statement waits for a connection or for a backend. */
+  get waiting(): boolean {
+    return this.#waiting
+  }
+
+  /** The session has ended: whatever still waits gives up. */
+  stop(): void {
+    this.#stopped = true
+  }
+
+  /** Where a statement would go just now, and why. */
+  route(classification: Classification, attribute: string | null): Route {
+    const view = {
+      pinned: this.#leases.current !== null,
+      autocommit: this.#state.autocommit,
+      override: this.#state.override,
+      user: this.#client.account.user,
+      schema: this.#state.settings.schema,
+      clientAddress: this.#client.peerAddress,
+      lastBackend: this.#leases.lastBackend,
+      attribute,
+    }
+    return route(classification, view, this.#shared.topology(), this.#shared.policy, this.#shared)
+  }
+
+  /** Sends the request where it belongs, and elsewhere for as long as that is needed and safe. */
+  async send(classification: Classification, request: ClientRequest, arrivedMs: number): Promise<Reply> {
+    let decided = classification
+    for (let attempts = 1; attempts <= ATTEMPTS_MAX; attempts++) {
+      const decision = this.route(decided, request.routeAttribute)
+      if (this.#leases.current === null && !(await this.obtain(decision, decided))) continue
+      if (decision.action === 'stay' && decision.ignoredHint) this.#shared.metrics.ignoredHints.value += 1
+      const startedMs = this.#shared.nowMs()
+      const { connection } = this.#leases.current!
+      try {
+        const reply = await this.exchangeOnce(decided, request, attempts <= REFUSALS_MAX)
+        if (reply !== null && reply.outcome !== 'refused' && reply.outcome !== 'behind') {
+          this.#shared.tally.count(targetOf(decision, connection), classification.access, arrivedMs, startedMs)
+          return reply
+        }
+        decided = this.afterRefusal(reply?.outcome ?? 'behind', connection, classification, request)
+        if (reply !== null) this.#leases.giveBack()
+      } catch (error) {
+        if (!(error instanceof BackendLost)) throw error
+        this.#leases.discard('backend lost')
+        this.#shared.suspect(connection.backend, error.message)
+        const loss = lossOf(error, classification, this.#state.losePins(), connection.backend.id)
+        if (loss !== null) throw loss
+        if (!mayRepeat(error, classification, attempts)) throw unknownOutcome(error, connection.backend.id)
+        this.#shared.metrics.retries.labels(error.progress).value += 1
+      }
+    }
+    throw new ProxyError('BACKEND_CONNECT_FAILED', `no backend could serve the statement in ${ATTEMPTS_MAX} attempts`)
+  }
+
+  /** The backend executed nothing, and another can do better: how the statement is to be taken from now on. */
+  private afterRefusal(
+    outcome: Reply['outcome'],
+    { backend }: BackendConnection,
+    classification: Classification,
+    request: ClientRequest,
+  ): Classification {
+    if (backend.role === 'writer') {
+      // It has been demoted, and who is the writer now will be known in a moment.
+      if (outcome === 'refused') this.#shared.suspect(backend, 'it says that it is read-only')
+      return classification
+    }
+    const asWrite: Classification = {
+      ...classification,
+      access: 'write',
+      because: 'a reader cannot serve it',
+      hint: null,
+    }
+    if (outcome === 'refused') {
+      this.#shared.learn(asWrite)
+      if (request.prepared !== null) request.prepared.classification = asWrite
+    }
+    return asWrite
+  }
+
+  /** Null: the backend could not take on the session's settings, so the request was not sent. */
+  private async exchangeOnce(
+    classification: Classification,
+    request: ClientRequest,
+    mayWait: boolean,
+  ): Promise<Reply | null> {
+    const { connection } = this.#leases.current!
+    const onReader = connection.backend.role === 'reader'
+    const aligning = connection.align(this.#state.settings)
+    const refusal = aligning === null ? null : await aligning
+    if (refusal !== null) {
+      if (this.#state.pinned) throw new ProxyError('BACKEND_REFUSED_SETTINGS', refusal.message)
+      this.#leases.discard('proxy in doubt')
+      if (onReader) return null
+      if (refusal.what !== 'schema') throw new ProxyError('BACKEND_REFUSED_SETTINGS', refusal.message)
+      this.#state.loseSchema()
+      return null
+    }
+    if (classification.facts.length > 0) await this.#leases.restore(classification.facts)
+    const isFree = !this.#state.pinned && classification.transaction === 'none'
+    return connection.exchange(request, this.#client, {
+      holdRefused: isFree && mayWait,
+      holdBehind: isFree && onReader,
+    })
+  }
+
+  /** A connection as decided. False: decide again. */
+  private async obtain(decision: Route, classification: Classification): Promise<boolean> {
+    if (decision.action === 'reject') throw new ProxyError(decision.code, decision.because)
+    if (decision.action === 'stay') throw new ProxyError('INTERNAL', 'pinned, but to nothing')
+    this.#waiting = true
+    try {
+      if (decision.action === 'hold') {
+        await this.#shared.hold.wait(() => this.route(classification, null).action !== 'hold', decision.because)
+        return false
+      }
+      const lease = this.#leases.acquire(decision.backend)
+      if (lease instanceof Promise) await lease
+      return true
+    } catch (error) {
+      if (!(error instanceof ConnectFailed) || decision.action !== 'send') throw error
+      if (error.kind === 'login') throw error
+      this.#shared.suspect(decision.backend, error.message)
+      return false
+    } finally {
+      this.#waiting = false
+      if (this.#stopped) this.gone()
+    }
+  }
+
+  private gone(): never {
+    this.#leases.giveBack()
+    throw new ClientLost('the session ended while it waited')
+  }
+}
+
+/** The target as metrics name it; a pinned session's is what its backend is. */
+function targetOf(decision: Route, connection: BackendConnection): string {
+  if (decision.action === 'send') return decision.target
+  return connection.backend.role === 'reader' ? 'reader' : 'writer'
+}
