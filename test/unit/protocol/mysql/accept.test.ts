@@ -228,6 +228,25 @@ describe('a client that does not get in', () => {
     expect(await outcome).toMatchObject({ code: 'MALFORMED_REQUEST' })
   })
 
+  test('damage to a good login is never more than a bad handshake', async () => {
+    const attributes = new Map([['program_name', 'till']])
+    const capabilities = MODERN | CAPABILITY.CONNECT_WITH_DB | CAPABILITY.CONNECT_ATTRS
+    const good = frame(response({ capabilities, schema: Buffer.from('shop'), attributes }), 1)
+    for (let at = 0; at < good.length; at++) {
+      for (const value of [0, 1, 0x7f, 0xfb, 0xff]) {
+        const { peer, outcome } = await arrive({ loginBytesMax: 4096 })
+        const damaged = Buffer.from(good)
+        damaged[at] = value
+        peer.stream.write(damaged)
+        // A longer length leaves us waiting for the rest: the client leaves.
+        peer.stream.end()
+        const result = await outcome
+        const told = result instanceof ProxyError ? result.code : result.constructor.name
+        expect(['MALFORMED_REQUEST', 'ACCESS_DENIED', 'ClientLost', 'Object']).toContain(told)
+      }
+    }
+  })
+
   test('a client of before 4.1 is told what is missing', async () => {
     const { peer, outcome } = await arrive()
     peer.say(Buffer.concat([Buffer.from([5, 0, 0, 0, 0]), Buffer.from('app\0'), Buffer.alloc(40)]), 1)
