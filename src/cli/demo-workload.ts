@@ -1,8 +1,7 @@
 // The demo's clients: each with one connection that it never gives up, reading and writing orders as a shop would.
 
 import { type Connection, createConnection, createPool, type Pool, type RowDataPacket } from 'mysql2/promise'
-import type { LabCluster } from '../lab/lab-cluster.ts'
-import type { LabServer } from '../lab/lab-server.ts'
+import type { LabCluster, LabServer } from '../lab/index.ts'
 
 export interface Workload {
   /** For questions beside the workload. */
@@ -116,7 +115,7 @@ export interface ServerCounts {
 export function countsOf(cluster: LabCluster): Promise<ServerCounts[]> {
   return Promise.all(
     cluster.servers.map(async (server) => {
-      const seen = await cluster.statementsSeen(server)
+      const seen = await server.statementsSeen()
       const ran = seen.filter(({ command }) => command === 'Query' || command === 'Execute')
       const count = (pattern: RegExp) => ran.filter(({ text }) => pattern.test(text)).length
       return { server, reads: count(/^SELECT .* FROM orders/), writes: count(/^INSERT/) }

@@ -4,8 +4,7 @@
 import { createServer } from 'node:net'
 import type { Pool } from 'mysql2/promise'
 import { parseConfig } from '../config.ts'
-import { type LabCluster, startCluster } from '../lab/lab-cluster.ts'
-import { LabError } from '../lab/machine.ts'
+import { type LabCluster, LabError, startCluster } from '../lab/index.ts'
 import { createLog } from '../log.ts'
 import { createProxy, type RunningProxy } from '../proxy.ts'
 import { countsOf, createWorkload, type Workload } from './demo-workload.ts'
@@ -92,11 +91,11 @@ export async function demo(options: DemoOptions, output: Output): Promise<ExitCo
 async function startLab({ engine }: DemoOptions, output: Output): Promise<LabCluster> {
   const progress = (line: string) => output.print(`   ${line}`)
   try {
-    return await startCluster({ engine: engine ?? 'mysql', generalLog: true, progress })
+    return await startCluster({ engine: engine ?? 'mysql', progress })
   } catch (error) {
     if (!(error instanceof LabError) || engine !== null) throw error
     output.print(`   MySQL cannot be had here (${error.message}); MariaDB instead`)
-    return startCluster({ engine: 'mariadb', generalLog: true, progress })
+    return startCluster({ engine: 'mariadb', progress })
   }
 }
 
@@ -139,7 +138,7 @@ async function showDecisions(pool: Pool, output: Output): Promise<void> {
 
 async function runSplit(cluster: LabCluster, workload: Workload, output: Output): Promise<Verdict[]> {
   await cluster.waitForReaders()
-  await cluster.forgetStatements()
+  await cluster.watchStatements()
   workload.start()
   await workload.runFor(WORKLOAD_MS)
   const counts = await countsOf(cluster)
