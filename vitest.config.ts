@@ -1,15 +1,18 @@
-// How the tests run. Unit tests run side by side; the kinds that start servers run one file at a time.
+// How the tests run. Unit tests run side by side; the kinds that need servers share them, and run one file at a time.
 
 import { defineConfig } from 'vitest/config'
+
+const WITH_SERVERS = ['conformance', 'integration', 'fault'] as const
 
 export default defineConfig({
   test: {
     projects: [
       { test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
-      ...(['conformance', 'integration', 'fault'] as const).map((name) => ({
+      ...WITH_SERVERS.map((name) => ({
         test: {
           name,
           include: [`test/${name}/**/*.test.ts`],
+          globalSetup: ['test/support/global-setup.ts'],
           fileParallelism: false,
           testTimeout: 60_000,
           hookTimeout: 180_000,

@@ -54,10 +54,11 @@ export class RunningServer {
     }
   }
 
-  /** The first column of the first row, as root. */
-  async ask(query: string, values: readonly (string | number)[] = []): Promise<unknown> {
+  /** Runs one statement as root and gives the first column of the first row, null if it has none. */
+  async ask(statement: string, values: readonly (string | number)[] = []): Promise<unknown> {
     return this.asRoot(async (root) => {
-      const [[row]] = await root.query<RowDataPacket[]>(query, [...values])
+      const [rows] = await root.query(statement, [...values])
+      const [row] = Array.isArray(rows) ? rows : []
       return row === undefined ? null : Object.values(row)[0]
     })
   }
