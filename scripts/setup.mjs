@@ -1,0 +1,46 @@
+// What the scripts share: dependencies that are there and fit the lock file, and a fresh dist. Plain Node, since it
+// runs before anything is installed.
+
+import { spawnSync } from 'node:child_process'
+import { chmodSync, cpSync, existsSync, readFileSync, rmSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+export const root = dirname(dirname(fileURLToPath(import.meta.url)))
+
+/** Runs a program in the project, its output ours. True if it went well. */
+export function ran(program, args, env = {}) {
+  const { status, error } = spawnSync(program, args, { cwd: root, stdio: 'inherit', env: { ...process.env, ...env } })
+  if (error !== undefined) console.error(`${program} cannot be run: ${error.message}`)
+  return status === 0
+}
+
+/** Installs the dependencies unless just these are there. Ends the process if that fails. */
+export function install() {
+  if (isInstalled()) return
+  console.log('setup: installing the dependencies')
+  if (ran('npm', ['ci', '--include=dev', '--no-audit', '--no-fund'])) return
+  console.error('setup: npm ci failed; check that the npm registry can be reached, and run this again')
+  process.exit(1)
+}
+
+function isInstalled() {
+  const packagesIn = (path) => JSON.parse(readFileSync(join(root, path), 'utf8')).packages
+  try {
+    const installed = packagesIn('node_modules/.package-lock.json')
+    const wanted = Object.entries(packagesIn('package-lock.json')).filter(([path, { optional }]) => path && !optional)
+    return wanted.every(([path, { version }]) => installed[path]?.version === version)
+  } catch {
+    return false
+  }
+}
+
+/** Compiles src to dist, from nothing. False if a type is wrong; the compiler has said which. */
+export function build() {
+  const dist = join(root, 'dist')
+  rmSync(dist, { recursive: true, force: true })
+  if (!ran(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.json'])) return false
+  cpSync(join(root, 'src/admin/page'), join(dist, 'admin/page'), { recursive: true })
+  if (existsSync(join(dist, 'main.js'))) chmodSync(join(dist, 'main.js'), 0o755)
+  return true
+}
