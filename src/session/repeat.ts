@@ -16,7 +16,7 @@ const SHORT: ReadonlySet<PinReason> = new Set(['diagnostics', 'found-rows'])
 /** What was not sent may be sent again. What was sent may be sent again only if repeating it changes nothing. */
 export function mayRepeat(lost: BackendLost, classification: Classification, attempts: number): boolean {
   if (lost.progress === 'unsent') return attempts < ATTEMPTS_MAX
-  if (lost.progress === 'replying' || attempts >= REPEATS_AFTER_SENT_MAX) return false
+  if (lost.progress === 'replying' || attempts > REPEATS_AFTER_SENT_MAX) return false
   if (classification.transaction === 'begin' || classification.transaction === 'begin-read-only') return true
   return classification.access !== 'write' && classification.transaction === 'none'
 }

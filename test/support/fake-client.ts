@@ -1,0 +1,76 @@
+// A client without a socket: asks what it is told to ask, one thing after the other, and keeps what it is answered.
+
+import type { ProxyError } from '../../src/errors.ts'
+import type { ClientConnection, ClientRequest, Refusal, RequestKind, Settings } from '../../src/protocol/protocol.ts'
+import { NO_SETTINGS, settingsOf } from '../../src/protocol/settings.ts'
+
+export class FakeClient implements ClientConnection {
+  readonly sessionId: number
+  readonly peerAddress = '10.0.0.7'
+  readonly account
+  readonly identity
+  readonly loginSettings: Settings
+  gone = false
+  onGone: () => void = () => {}
+  /** What was answered by the proxy itself, in order. */
+  readonly answers: string[] = []
+  #asked: ClientRequest[] = []
+  #wake: (() => void) | null = null
+
+  constructor(sessionId = 1, user = 'app', schema: string | null = null) {
+    this.sessionId = sessionId
+    this.account = { user, password: '', backendUser: user, backendPassword: '', requireTls: false, route: null }
+    this.identity = { key: user, user }
+    this.loginSettings = schema === null ? NO_SETTINGS : settingsOf(schema, new Map())
+  }
+
+  ask(sql: string, kind: RequestKind = 'statement'): void {
+    this.#asked.push({ kind, sql: Buffer.from(sql), prepared: null, routeAttribute: null, frames: [] })
+    this.#wake?.()
+  }
+
+  quit(): void {
+    this.gone = true
+    this.#wake?.()
+  }
+
+  settingsAfterReset({ schema }: Settings): Settings {
+    return settingsOf(schema, new Map())
+  }
+
+  welcome(): void {
+    this.answers.push('welcome')
+  }
+
+  async next(): Promise<ClientRequest | null> {
+    while (this.#asked.length === 0) {
+      if (this.gone) return null
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+      })
+    }
+    return this.#asked.shift()!
+  }
+
+  ok(): void {
+    this.answers.push('ok')
+  }
+
+  rows(_columns: readonly string[], rows: readonly (readonly (string | null)[])[]): void {
+    this.answers.push(`${rows.length} rows`)
+  }
+
+  fail(error: ProxyError): void {
+    this.answers.push(error.code)
+  }
+
+  refuse(refusal: Refusal): void {
+    this.answers.push(`refused: ${refusal.message}`)
+  }
+
+  end(): void {
+    this.gone = true
+    this.answers.push('end')
+    this.#wake?.()
+  }
+}

@@ -1,0 +1,137 @@
+// A session on a stage: a writer and readers that remember what they were asked, a client that asks, and nothing real.
+
+import { createLog } from '../../src/log.ts'
+import { createMetrics } from '../../src/metrics.ts'
+import { Pools } from '../../src/pool/pools.ts'
+import { ConnectFailed } from '../../src/protocol/protocol.ts'
+import { FailoverHold } from '../../src/session/failover-hold.ts'
+import { Session } from '../../src/session/session.ts'
+import { Sessions } from '../../src/session/sessions.ts'
+import type { Shared } from '../../src/session/shared.ts'
+import { Tally } from '../../src/session/tally.ts'
+import type { Classification } from '../../src/sql/classification.ts'
+import type { Backend, Topology } from '../../src/topology/topology.ts'
+import { FakeBackendConnection } from './fake-backend-connection.ts'
+import { FakeClient } from './fake-client.ts'
+import { classification } from './values.ts'
+
+const KNOWN: readonly (readonly [RegExp, Partial<Classification>])[] = [
+  [/^select/i, { access: 'read' }],
+  [/^begin$/i, { access: 'write', transaction: 'begin' }],
+  [/^(commit|rollback)$/i, { access: 'write', transaction: 'end' }],
+  [/^set /i, { access: 'session' }],
+  [/^show warnings$/i, { access: 'session', facts: ['diagnostics'] }],
+  [/last_insert_id/i, { access: 'session', facts: ['last-insert-id'] }],
+  [
+    /^create temporary table (\w+)/i,
+    { access: 'write', pins: [{ change: 'start', reason: 'temporary-table', name: 'tmp' }] },
+  ],
+  [/^drop temporary table/i, { access: 'write', pins: [{ change: 'end', reason: 'temporary-table', name: 'tmp' }] }],
+]
+
+/** As the classifier would say, for the few statements the stories are told with. */
+export function classifyForStage(sql: string): Classification {
+  const changes = KNOWN.filter(([pattern]) => pattern.test(sql)).map(([, change]) => change)
+  return classification(Object.assign({ access: 'write', digestText: sql, digest: sql.slice(0, 16) }, ...changes))
+}
+
+export interface StageOptions {
+  readonly readers?: number
+  readonly connectionsMax?: number
+  readonly holdMsMax?: number
+}
+
+export class Stage {
+  /** Everything that reached a backend, in order, as `db1: select 1`. */
+  readonly calls: string[] = []
+  readonly connections: FakeBackendConnection[] = []
+  readonly suspected: string[] = []
+  readonly sessions = new Sessions()
+  readonly metrics = createMetrics()
+  readonly pools: Pools
+  readonly hold: FailoverHold
+  readonly refusing = new Set<string>()
+  topology: Topology
+  readonly shared: Shared
+  #turn = 0
+
+  constructor({ readers = 1, connectionsMax = 4, holdMsMax = 1_000 }: StageOptions = {}) {
+    const roles = ['writer', ...Array.from({ length: readers }, () => 'reader')] as ('writer' | 'reader')[]
+    this.topology = { cluster: 'main', epoch: 1, backends: roles.map((role, at) => backend(`db${at + 1}`, role)) }
+    this.hold = new FailoverHold({ waitMsMax: holdMsMax, heldMax: 2 })
+    this.pools = new Pools({
+      limits: {
+        connectionsMax,
+        openingMax: 4,
+        idleMsMax: 60_000,
+        lifetimeMsMax: 600_000,
+        waitMsMax: 1_000,
+        waitersMax: 100,
+      },
+      connect: async ({ id, role }) => {
+        if (this.refusing.has(id)) throw new ConnectFailed('network', `${id} refuses`, null)
+        const connection = new FakeBackendConnection(id, role, this.calls)
+        this.connections.push(connection)
+        return connection
+      },
+      nowMs: () => Date.now(),
+      onClose: () => {},
+      onReset: () => {},
+    })
+    this.shared = this.share()
+  }
+
+  /** A session of a new client, running. */
+  join(user = 'app', schema: string | null = null): { client: FakeClient; session: Session; over: Promise<void> } {
+    const client = new FakeClient(this.sessions.issueId(), user, schema)
+    const session = new Session(client, this.shared)
+    this.sessions.add(session)
+    const over = session.run().then(() => this.sessions.remove(session))
+    return { client, session, over }
+  }
+
+  /** The connection to `id` opened last. */
+  connectionTo(id: string): FakeBackendConnection {
+    return this.connections.findLast((connection) => connection.backend.id === id)!
+  }
+
+  change(id: string, change: Partial<Backend>): void {
+    const { epoch, backends } = this.topology
+    const changed = backends.map((one) => (one.id === id ? { ...one, ...change } : one))
+    this.topology = { ...this.topology, epoch: epoch + 1, backends: changed }
+    this.pools.follow(this.topology)
+    this.hold.follow(this.topology)
+  }
+
+  private share(): Shared {
+    const stage = this
+    return {
+      cluster: 'main',
+      pools: this.pools,
+      hold: this.hold,
+      sessions: this.sessions,
+      metrics: this.metrics,
+      tally: new Tally('main', this.metrics, () => Date.now()),
+      log: createLog('silent'),
+      policy: { listenerRoute: 'split', userRoutes: new Map(), endpoints: new Map(), rules: [], fallback: 'writer' },
+      topology: () => this.topology,
+      nowMs: () => Date.now(),
+      sqlContext: () => ({}) as never,
+      classify: (sql: Buffer) => classifyForStage(sql.toString()),
+      learn: ({ digest }: Classification) => void this.calls.push(`learned ${digest}`),
+      suspect: ({ id }: Backend) => {
+        this.suspected.push(id)
+        this.change(id, { health: 'suspect' })
+      },
+      outstanding: (one: Backend) => this.pools.outstanding(one),
+      usable: ({ health }: Backend) => health === 'up',
+      get turn() {
+        return stage.#turn++
+      },
+    }
+  }
+}
+
+function backend(id: string, role: 'writer' | 'reader'): Backend {
+  return { id, host: id, port: 3306, role, health: 'up', lagMs: 0, weight: 1, version: '9.7.0', sinceMs: 0, why: '' }
+}

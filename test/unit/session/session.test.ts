@@ -1,0 +1,299 @@
+// Stories of sessions: what reaches which backend, and what the client is told.
+
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { BackendLost } from '../../../src/protocol/protocol.ts'
+import { Stage } from '../../support/session-stage.ts'
+
+beforeEach(() => vi.useFakeTimers())
+afterEach(() => vi.useRealTimers())
+
+/** Lets everything happen that does not wait for time. */
+const settle = () => vi.advanceTimersByTimeAsync(0)
+
+async function tell(stage: Stage, ...statements: string[]) {
+  const joined = stage.join()
+  for (const sql of statements) joined.client.ask(sql)
+  await settle()
+  return joined
+}
+
+describe('a session', () => {
+  test('reads from the readers and writes to the writer', async () => {
+    const stage = new Stage()
+    await tell(stage, 'select 1', 'insert 1', 'select 2')
+    expect(stage.calls).toEqual(['db2: select 1', 'db1: insert 1', 'db2: select 2'])
+  })
+
+  test('keeps a transaction on one connection, and is free afterwards', async () => {
+    const stage = new Stage()
+    const { client, session } = await tell(stage, 'insert 0')
+    stage.connectionTo('db1').replies.push({ transaction: 'open' }, { transaction: 'open' }, { transaction: 'none' })
+    for (const sql of ['begin', 'select 1', 'commit', 'select 2']) client.ask(sql)
+    await settle()
+    expect(stage.calls.slice(1)).toEqual(['db1: begin', 'db1: select 1', 'db1: commit', 'db2: select 2'])
+    expect(session.snapshot.pins).toEqual([])
+  })
+
+  test('stays where its temporary table is until that is dropped', async () => {
+    const stage = new Stage()
+    const { session, client } = await tell(stage, 'create temporary table tmp', 'select 1')
+    expect(session.snapshot.pins.map(({ reason }) => reason)).toEqual(['temporary-table'])
+    client.ask('drop temporary table tmp')
+    client.ask('select 2')
+    await settle()
+    expect(stage.calls).toEqual([
+      'db1: create temporary table tmp',
+      'db1: select 1',
+      'db1: drop temporary table tmp',
+      'reset',
+      'db2: select 2',
+    ])
+  })
+
+  test('gets its diagnostics from where its last statement ran', async () => {
+    const stage = new Stage()
+    const { client, session } = await tell(stage, 'select 0')
+    stage.connectionTo('db2').replies.push({ warnings: 2 })
+    for (const sql of ['select 1', 'show warnings', 'show warnings', 'insert 1']) client.ask(sql)
+    await settle()
+    expect(stage.calls.slice(1)).toEqual(['db2: select 1', 'db2: show warnings', 'db2: show warnings', 'db1: insert 1'])
+    expect(session.snapshot.pins).toEqual([])
+  })
+
+  test('never sees the diagnostics that another session left', async () => {
+    const stage = new Stage({ connectionsMax: 1 })
+    await tell(stage, 'insert 1')
+    await tell(stage, 'show warnings')
+    expect(stage.calls).toEqual(['db1: insert 1', 'db1 itself: DO 0', 'db1: show warnings'])
+  })
+
+  test('gets its own insert id on whatever connection', async () => {
+    const stage = new Stage({ connectionsMax: 1 })
+    const ann = await tell(stage, 'set a')
+    stage.connectionTo('db1').replies.push({ insertId: 7n })
+    ann.client.ask('insert 1')
+    await settle()
+    await tell(stage, 'insert 2')
+    ann.client.ask('select last_insert_id()')
+    ann.client.ask('select last_insert_id()')
+    await settle()
+    expect(stage.calls).toEqual([
+      'db1: set a',
+      'db1: insert 1',
+      'db1: insert 2',
+      'db1 itself: SET last_insert_id = 7',
+      'db1: select last_insert_id()',
+      'db1: select last_insert_id()',
+    ])
+  })
+
+  test('leaves nothing behind when it ends in a transaction', async () => {
+    const stage = new Stage()
+    const { client, over } = await tell(stage, 'insert 0')
+    stage.connectionTo('db1').replies.push({ transaction: 'open' })
+    client.ask('begin')
+    await settle()
+    client.quit()
+    await settle()
+    await over
+    expect(stage.calls.slice(1)).toEqual(['db1: begin', 'reset'])
+  })
+
+  test('that resets starts over, after the server has', async () => {
+    const stage = new Stage()
+    const { client, session } = await tell(stage, 'create temporary table tmp')
+    client.ask('', 'reset')
+    await settle()
+    expect(stage.calls).toEqual(['db1: create temporary table tmp', 'reset'])
+    expect(client.answers).toEqual(['welcome', 'ok'])
+    expect(session.snapshot.pins).toEqual([])
+  })
+})
+
+describe('when a connection is lost', () => {
+  const lost = (progress: BackendLost['progress'], resumable = true) => new BackendLost(progress, resumable, 'cut')
+
+  test('a read runs again elsewhere', async () => {
+    const stage = new Stage({ readers: 2 })
+    const { client } = await tell(stage, 'select 0', 'select 0')
+    for (const connection of stage.connections) connection.replies.push(lost('sent'))
+    client.ask('select 1')
+    await settle()
+    expect(stage.calls.filter((call) => call.includes('select 1'))).toHaveLength(3)
+    expect(stage.calls.at(-1)).toBe('db1: select 1')
+    expect(client.answers).toEqual(['welcome'])
+  })
+
+  test.each([
+    ['a write that was sent is never repeated', 'insert 1', lost('sent'), 1, 'OUTCOME_UNKNOWN'],
+    ['a write that was not sent runs on the next connection', 'insert 1', lost('unsent'), 2, null],
+    ['an answer cut between rows is ended with an error', 'insert 1', lost('replying'), 1, 'REPLY_CUT'],
+    ['an answer cut within a row ends the session', 'insert 1', lost('replying', false), 1, 'REPLY_BROKEN'],
+  ])('%s', async (_promise, sql, loss, times, answer) => {
+    const stage = new Stage()
+    const { client } = await tell(stage, 'insert 0')
+    stage.connectionTo('db1').replies.push(loss)
+    client.ask(sql)
+    await settle()
+    stage.change('db1', { health: 'up' })
+    await settle()
+    expect(stage.calls.filter((call) => call === `db1: ${sql}`)).toHaveLength(times)
+    expect(client.answers[1] ?? null).toBe(answer)
+    expect(stage.suspected).toEqual(['db1'])
+  })
+
+  test.each([
+    ['a statement', 'select 1', 'TRANSACTION_LOST'],
+    ['a COMMIT', 'commit', 'COMMIT_UNKNOWN'],
+  ])('%s in a transaction is told so, and the session goes on', async (_what, sql, code) => {
+    const stage = new Stage()
+    const { client, session } = await tell(stage, 'insert 0')
+    stage.connectionTo('db1').replies.push({ transaction: 'open' }, lost('sent'))
+    client.ask('begin')
+    client.ask(sql)
+    await settle()
+    expect(client.answers).toEqual(['welcome', code])
+    stage.change('db1', { health: 'up' })
+    client.ask('insert 2')
+    await settle()
+    expect(stage.calls.at(-1)).toBe('db1: insert 2')
+    expect(session.snapshot.transaction).toBe('none')
+  })
+
+  test('what it held is named once', async () => {
+    const stage = new Stage()
+    const { client } = await tell(stage, 'create temporary table tmp')
+    stage.connectionTo('db1').replies.push(lost('unsent'))
+    client.ask('select 1')
+    await settle()
+    expect(client.answers).toEqual(['welcome', 'STATE_LOST'])
+    client.ask('select 2')
+    await settle()
+    expect(client.answers).toEqual(['welcome', 'STATE_LOST'])
+    expect(stage.calls.at(-1)).toBe('db2: select 2')
+  })
+})
+
+describe('a read-only answer', () => {
+  test('of a reader sends the statement to the writer, and is remembered', async () => {
+    const stage = new Stage()
+    const { client } = await tell(stage, 'select 0')
+    stage.connectionTo('db2').replies.push({ outcome: 'refused' })
+    client.ask('select f()')
+    await settle()
+    expect(stage.calls.slice(1)).toEqual(['db2: select f()', 'learned select f()', 'db1: select f()'])
+    expect(client.answers).toEqual(['welcome'])
+  })
+
+  test('of the writer waits for the next one', async () => {
+    const stage = new Stage()
+    const { client } = await tell(stage, 'insert 0')
+    stage.connectionTo('db1').replies.push({ outcome: 'refused' })
+    client.ask('insert 1')
+    await settle()
+    expect(stage.suspected).toEqual(['db1'])
+    stage.change('db1', { role: 'reader', health: 'up' })
+    stage.change('db2', { role: 'writer' })
+    await settle()
+    expect(stage.calls.at(-1)).toBe('db2: insert 1')
+    expect(client.answers).toEqual(['welcome'])
+  })
+})
+
+describe('without a writer', () => {
+  test('a write waits, and runs when there is one', async () => {
+    const stage = new Stage()
+    stage.change('db1', { health: 'down' })
+    const { client } = await tell(stage, 'insert 1')
+    expect(stage.calls).toEqual([])
+    stage.change('db1', { health: 'up' })
+    await settle()
+    expect(stage.calls).toEqual(['db1: insert 1'])
+    expect(client.answers).toEqual(['welcome'])
+  })
+
+  test('a write waits so long and no longer', async () => {
+    const stage = new Stage()
+    stage.change('db1', { health: 'down' })
+    const { client } = await tell(stage, 'insert 1')
+    await vi.advanceTimersByTimeAsync(1_000)
+    expect(client.answers).toEqual(['welcome', 'NO_WRITER'])
+    expect(stage.hold.held).toBe(0)
+  })
+
+  test('so many wait and no more', async () => {
+    const stage = new Stage()
+    stage.change('db1', { health: 'down' })
+    const clients = [await tell(stage, 'insert 1'), await tell(stage, 'insert 2'), await tell(stage, 'insert 3')]
+    expect(clients.map(({ client }) => client.answers.length)).toEqual([1, 1, 2])
+  })
+
+  test('reads go on', async () => {
+    const stage = new Stage()
+    stage.change('db1', { health: 'down' })
+    await tell(stage, 'select 1', 'set a = 1')
+    expect(stage.calls).toEqual(['db2: select 1', 'db2: set a = 1'])
+  })
+})
+
+describe('a login', () => {
+  test('with a schema that the writer refuses is refused in its words', async () => {
+    const stage = new Stage()
+    await tell(stage, 'insert 0')
+    stage.connectionTo('db1').refusal = { what: 'schema', message: "Unknown database 'x'", frame: Buffer.alloc(0) }
+    const { client, over } = stage.join('app', 'x')
+    await settle()
+    await over
+    expect(client.answers).toEqual(["refused: Unknown database 'x'", 'end'])
+  })
+
+  test('is let in while the writer cannot be reached', async () => {
+    const stage = new Stage()
+    stage.refusing.add('db1')
+    const { client } = stage.join('app', 'shop')
+    await settle()
+    expect(client.answers).toEqual(['welcome'])
+    expect(stage.suspected).toEqual(['db1'])
+  })
+})
+
+describe('KILL of a number of ours', () => {
+  test('ends the session it names', async () => {
+    const stage = new Stage()
+    const victim = await tell(stage, 'select 1')
+    await stage.sessions.kill(victim.session.id, 'connection', { user: 'app' })
+    expect(victim.client.answers).toEqual(['welcome', 'end'])
+  })
+
+  test.each([
+    ['nobody', 0x4000_ffff, 'app', 'UNKNOWN_SESSION'],
+    ['somebody else', null, 'eve', 'KILL_DENIED'],
+  ])('of %s is refused', async (_whom, id, user, code) => {
+    const stage = new Stage()
+    const { session } = await tell(stage, 'select 1')
+    await expect(stage.sessions.kill(id ?? session.id, 'query', { user })).rejects.toMatchObject({ code })
+  })
+})
+
+test('draining ends who is free now, and who is in a transaction after it', async () => {
+  const stage = new Stage()
+  const idle = await tell(stage, 'insert 0')
+  stage.connectionTo('db1').replies.push({ transaction: 'open' })
+  const busy = await tell(stage, 'begin')
+  const drained = stage.sessions.drain(10_000)
+  await settle()
+  expect([idle.client.gone, busy.client.gone]).toEqual([true, false])
+  busy.client.ask('commit')
+  await settle()
+  await drained
+  expect(busy.client.gone).toBe(true)
+})
+
+test('a reader that cannot be reached is passed over', async () => {
+  const stage = new Stage()
+  stage.refusing.add('db2')
+  const { client } = await tell(stage, 'select 1')
+  expect(stage.calls).toEqual(['db1: select 1'])
+  expect(stage.suspected).toEqual(['db2'])
+  expect(client.answers).toEqual(['welcome'])
+})
