@@ -1,6 +1,6 @@
 // The commands and their options. What a command does is in its own file, loaded only when it is asked for.
 
-import { Command, CommanderError } from 'commander'
+import { Command, CommanderError, Option } from 'commander'
 import type { Output } from './output.ts'
 
 /** All is well; it did not work (settings, addresses, a broken promise); the arguments make no sense. */
@@ -15,6 +15,11 @@ interface ExplainFlags extends ConfigOption {
   readonly listener?: string
   readonly user?: string
   readonly schema?: string
+}
+
+interface DemoFlags {
+  readonly once?: true
+  readonly engine?: 'mysql' | 'mariadb'
 }
 
 interface DemoFlags {
@@ -73,6 +78,14 @@ export async function run(args: readonly string[], version: string, output: Outp
     .action(async ({ once, engine }: DemoFlags) => {
       const { demo } = await import('./demo.ts')
       exitCode = await demo({ once: once === true, engine: engine ?? null }, output)
+    })
+
+  command('demo', 'the tour: real servers, a live workload, and a change of the writer under it')
+    .option('--once', 'end after the tour; 1 if any promise was broken')
+    .addOption(new Option('--engine <engine>', 'the servers to use').choices(['mysql', 'mariadb']))
+    .action(async ({ once, engine }: DemoFlags) => {
+      const { demo } = await import('./demo.ts')
+      exitCode = await demo({ once: once ?? false, engine: engine ?? null }, output)
     })
 
   try {
