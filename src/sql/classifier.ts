@@ -1,0 +1,249 @@
+// What does this statement do? One pass over its bytes, then one look-up; the rules run once per digest. Pure: no await, no
+// log, no clock.
+
+import { familyOf } from './charsets.ts'
+import type { Classification, PinChange, SessionFact, SluiceCommand } from './classification.ts'
+import type { SqlContext } from './dialects.ts'
+import { digestText } from './digest.ts'
+import { type Effect, effect, type Statement } from './effect.ts'
+import { hintMix, routeHint } from './hints.ts'
+import { type LexRules, scan } from './lexer.ts'
+import { Memory } from './memory.ts'
+import { partsOf } from './parts.ts'
+import { effectOf } from './statement.ts'
+import type { Vouched } from './survey.ts'
+import { Text } from './text.ts'
+import { Tokens } from './tokens.ts'
+
+export type { Dialect, Engine, SqlContext } from './dialects.ts'
+export { mariadb, mysql } from './dialects.ts'
+
+export interface ClassifierOptions {
+  /** How many answers are remembered. */
+  readonly digestsMax: number
+  /** Functions the operator vouches for: `f`, or `db.f` for that schema's only. */
+  readonly safeFunctions?: readonly string[]
+  /** Procedures that only read, in the same form. */
+  readonly readProcedures?: readonly string[]
+  /** Keys the memory, so that nobody can make two texts share an answer. Any number; random per process. */
+  readonly secret?: number
+}
+
+export interface Classifier {
+  classify(sql: Buffer, context: SqlContext): Classification
+  /** A reader refused what was thought a read: its digest is a write from now on. */
+  learn(classification: Classification): void
+  readonly hits: number
+  readonly misses: number
+  readonly remembered: number
+}
+
+/** Texts in texts are looked into this deep. */
+const DEPTH_MAX = 2
+
+/** What the lexer must know, and what a session's modes add to the key of an answer. */
+interface Reading {
+  readonly rules: LexRules
+  readonly mix: number
+}
+
+export function createClassifier(options: ClassifierOptions): Classifier {
+  const memory = new Memory(options.digestsMax)
+  const learned = new Map<string, true>()
+  const secret = (options.secret ?? Math.floor(Math.random() * 0x7fffffff)) | 1
+  const vouched: Vouched = { functions: lowered(options.safeFunctions), procedures: lowered(options.readProcedures) }
+  const tokens = new Tokens()
+  const readings = new WeakMap<SqlContext, Reading>()
+  let lastContext: SqlContext | null = null
+  let lastReading: Reading | null = null
+  let hits = 0
+  let misses = 0
+
+  function readingOf(context: SqlContext): Reading {
+    if (context === lastContext) return lastReading!
+    let reading = readings.get(context)
+    if (reading === undefined) {
+      reading = newReading(context, secret)
+      readings.set(context, reading)
+    }
+    lastContext = context
+    lastReading = reading
+    return reading
+  }
+
+  function classify(sql: Buffer, context: SqlContext): Classification {
+    const { rules, mix } = readingOf(context)
+    scan(sql, rules, tokens)
+    const guard =
+      tokens.hint === 0 ? tokens.guard ^ mix : Math.imul(tokens.guard ^ mix ^ hintMix(sql, tokens), 0x01000193)
+    const { high, low, doubt } = tokens
+    if (doubt === null) {
+      const known = memory.find(high, low, guard)
+      if (known !== null) {
+        hits++
+        return known
+      }
+    }
+    misses++
+    const { classification, literal } = classifyTokens(sql, tokens, context, vouched)
+    const answer = learned.has(classification.digest) ? asWrite(classification) : classification
+    if (!literal && doubt === null) memory.keep(high, low, guard, answer)
+    tokens.shrink()
+    return answer
+  }
+
+  return {
+    classify,
+    learn(classification) {
+      const { digest } = classification
+      if (learned.size >= options.digestsMax) learned.delete(learned.keys().next().value!)
+      learned.set(digest, true)
+      memory.change(Number.parseInt(digest.slice(0, 8), 16) | 0, Number.parseInt(digest.slice(8), 16) | 0, asWrite)
+    },
+    get hits() {
+      return hits
+    },
+    get misses() {
+      return misses
+    },
+    get remembered() {
+      return memory.size
+    },
+  }
+}
+
+function asWrite(classification: Classification): Classification {
+  return { ...classification, access: 'write', because: 'a reader refused it before' }
+}
+
+function lowered(names: readonly string[] | undefined): ReadonlySet<string> {
+  return new Set(names?.map((name) => name.toLowerCase()))
+}
+
+function newReading(context: SqlContext, secret: number): Reading {
+  const { dialect, version, ansiQuotes, noBackslashEscapes, ignoreSpace, charset, systemSchema } = context
+  const rules: LexRules = {
+    mariadb: dialect.engine === 'mariadb',
+    version,
+    ansiQuotes,
+    noBackslashEscapes,
+    ignoreSpace,
+    family: familyOf(charset),
+    secret,
+  }
+  let mix = secret
+  const key = JSON.stringify([{ ...rules, secret: 0 }, systemSchema === true])
+  for (let at = 0; at < key.length; at++) mix = Math.imul(mix ^ key.charCodeAt(at), 0x01000193)
+  return { rules, mix }
+}
+
+function classifyTokens(
+  sql: Buffer,
+  tokens: Tokens,
+  context: SqlContext,
+  vouched: Vouched,
+): { readonly classification: Classification; readonly literal: boolean } {
+  const text = new Text(sql, tokens)
+  const digest = hex(tokens.high) + hex(tokens.low)
+  const command = commandOf(text)
+  const hint = routeHint(sql, tokens)
+  const { doubt } = tokens
+  const normalised = digestText(text)
+  const whole = command === null ? textEffect(text, context, vouched, DEPTH_MAX) : { statements: 1, combined: OWN }
+  const { statements, combined } = whole
+  const { access, because, transaction, pins, facts, assigns, tables, kill, literal } = combined
+  const classification: Classification = {
+    access: doubt === null ? access : 'write',
+    because: doubt === null ? because : `cannot be read with certainty: ${doubt}`,
+    statements,
+    digest,
+    digestText: normalised,
+    transaction,
+    pins,
+    facts,
+    assigns,
+    tables: doubt === null ? tables : null,
+    hint,
+    kill,
+    command,
+  }
+  return { classification, literal: literal || command !== null }
+}
+
+const OWN: Effect = effect('session', 'is a command of our own')
+
+function textEffect(
+  text: Text,
+  context: SqlContext,
+  vouched: Vouched,
+  depth: number,
+): { readonly statements: number; readonly combined: Effect } {
+  const parts = partsOf(text, context)
+  const effects = parts.map(({ from, to }) => effectOf({ text, from, to, context, vouched, depth }, innerEffect))
+  return { statements: parts.length, combined: combine(effects) }
+}
+
+/** What a text inside of a statement does. */
+function innerEffect(sql: string, { context, vouched, depth }: Statement): Effect {
+  const bytes = Buffer.from(sql)
+  const tokens = new Tokens()
+  scan(bytes, newReading(context, 1).rules, tokens)
+  const { combined } = textEffect(new Text(bytes, tokens), context, vouched, depth - 1)
+  if (tokens.doubt === null) return combined
+  return { ...combined, access: 'write', because: `cannot be read with certainty: ${tokens.doubt}` }
+}
+
+/** One answer for a text of several statements: a write if any part is. */
+function combine(effects: readonly Effect[]): Effect {
+  const [first] = effects
+  if (first === undefined) return effect('write', 'is empty')
+  if (effects.length === 1) return first
+  const pins: PinChange[] = []
+  const facts = new Set<SessionFact>()
+  for (const one of effects) {
+    pins.push(...one.pins)
+    for (const fact of one.facts) facts.add(fact)
+  }
+  const tables = new Set<string>()
+  for (const one of effects) for (const table of one.tables ?? []) tables.add(table)
+  const { access, because } = accessOf(effects)
+  return {
+    access,
+    because,
+    transaction: effects.findLast(({ transaction }) => transaction !== 'none')?.transaction ?? 'none',
+    pins,
+    facts: [...facts],
+    assigns: effects.flatMap(({ assigns }) => assigns),
+    tables: effects.some((one) => one.tables === null) ? null : [...tables],
+    kill: effects.find(({ kill }) => kill !== null)?.kill ?? null,
+    literal: effects.some(({ literal }) => literal),
+  }
+}
+
+function accessOf(effects: readonly Effect[]): Pick<Effect, 'access' | 'because'> {
+  const write = effects.find(({ access }) => access === 'write')
+  if (write !== undefined) return { access: 'write', because: `one of ${effects.length} statements ${write.because}` }
+  const begins = effects.some(({ transaction }) => transaction === 'begin-read-only')
+  const session = effects.find(({ access }) => access === 'session')
+  const changes = effects.some(({ assigns, transaction }) => assigns.length > 0 || transaction !== 'none')
+  if (begins || (session !== undefined && changes)) {
+    return { access: 'write', because: 'changes the session among other things' }
+  }
+  if (session !== undefined) return { access: 'session', because: session.because }
+  return { access: 'read', because: `all ${effects.length} statements only read` }
+}
+
+function commandOf(text: Text): SluiceCommand | null {
+  if (text.lower(0) !== 'sluice') return null
+  const verb = text.lower(1)
+  if (verb === 'explain') return text.count > 2 ? { name: 'explain', sql: text.from(2) } : null
+  const end = text.op(3, 0x3b) ? 4 : 3
+  if (verb !== 'show' || text.count !== end) return null
+  const what = text.lower(2)
+  if (what === 'session') return { name: 'show session' }
+  return what === 'topology' ? { name: 'show topology' } : null
+}
+
+function hex(half: number): string {
+  return (half >>> 0).toString(16).padStart(8, '0')
+}

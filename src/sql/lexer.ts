@@ -1,0 +1,749 @@
+// One pass over a statement's bytes: its tokens, as the server would read them, and its digest. Linear, flat, without
+// exceptions on any input; what cannot be read with certainty is said in `doubt`.
+
+import { type CharsetFamily, characterLength, hidesAscii } from './charsets.ts'
+import { findHint } from './hints.ts'
+import {
+  ASSIGN,
+  CLOSE,
+  COMMA,
+  DOT,
+  EQUALS,
+  HINT,
+  NUMBER,
+  OP,
+  OPEN,
+  PARAM,
+  QUOTED,
+  SEMICOLON,
+  STRING,
+  SYSTEM_VARIABLE,
+  type Tokens,
+  USER_VARIABLE,
+  WORD,
+} from './tokens.ts'
+import {
+  IS_FUNCTION,
+  IS_KEYWORD,
+  SLOT_HASHES,
+  SLOT_MASK,
+  SLOT_WORDS,
+  WORD_PRIME,
+  WORD_SEED,
+  word,
+  wordSet,
+} from './words.ts'
+
+export interface LexRules {
+  readonly mariadb: boolean
+  readonly version: number
+  readonly ansiQuotes: boolean
+  readonly noBackslashEscapes: boolean
+  readonly ignoreSpace: boolean
+  readonly family: CharsetFamily
+  /** Secret of this process, for `Tokens.guard`. */
+  readonly secret: number
+}
+
+// What a byte can start.
+const SPACE = 1
+const LETTER = 2
+const DIGIT = 3
+const QUOTE = 4
+const DOUBLE_QUOTE = 5
+const BACKTICK = 6
+const AT = 7
+const MINUS = 8
+const HASH = 9
+const SLASH = 10
+const STAR = 11
+const POINT = 12
+const COLON = 13
+const QUESTION = 14
+const PLUS = 15
+const OTHER = 16
+const STRAY = 17
+
+const STARTS = new Uint8Array(256)
+/** Bytes that go on in a word, letters folded to lower case; 0 for all others. */
+const FOLDED = new Uint8Array(256)
+for (let byte = 0; byte < 256; byte++) {
+  const letter = (byte >= 0x41 && byte <= 0x5a) || (byte >= 0x61 && byte <= 0x7a)
+  const digit = byte >= 0x30 && byte <= 0x39
+  STARTS[byte] = digit ? DIGIT : letter || byte === 0x5f || byte === 0x24 || byte >= 0x80 ? LETTER : OTHER
+  if (letter) FOLDED[byte] = byte | 0x20
+  else if (digit || byte === 0x5f || byte === 0x24 || byte >= 0x80) FOLDED[byte] = byte
+  if (byte < 0x20 || byte === 0x7f || byte === 0x5c) STARTS[byte] = STRAY
+}
+for (const byte of [0x20, 0x09, 0x0a, 0x0b, 0x0c, 0x0d]) STARTS[byte] = SPACE
+for (const [character, start] of [
+  ["'", QUOTE],
+  ['"', DOUBLE_QUOTE],
+  ['`', BACKTICK],
+  ['@', AT],
+  ['-', MINUS],
+  ['#', HASH],
+  ['/', SLASH],
+  ['*', STAR],
+  ['.', POINT],
+  [':', COLON],
+  ['?', QUESTION],
+  ['+', PLUS],
+] as const) {
+  STARTS[character.charCodeAt(0)] = start
+}
+
+const LF = 0x0a
+const APOSTROPHE = 0x27
+const BACKSLASH = 0x5c
+
+const INSERT = word('insert')
+const REPLACE = word('replace')
+const VALUES = word('values')
+const VALUE = word('value')
+const HINTED = wordSet('select insert replace update delete')
+/** Words that stand for a literal in a list of literals. */
+const LITERAL_WORDS = wordSet('null default true false')
+/** After these words comes a name, whose case may matter even if it looks like a keyword. */
+const BEFORE_NAMES = wordSet('from join into update table')
+
+/** Where a bulk INSERT may be cut. */
+const HEAD_BYTES = 2048
+
+// What tokens add to the digest.
+const MIX_LITERAL = 0x3c6ef372
+const MIX_ROW = 0x510e527f
+const MIX_EXECUTABLE = 0x1f83d9ab
+
+export function scan(sql: Buffer, rules: LexRules, tokens: Tokens): void {
+  const end = sql.length
+  const { family, ansiQuotes, noBackslashEscapes } = rules
+  const multibyte = hidesAscii(family)
+  let { kinds, words, starts, ends } = tokens
+  let capacity = kinds.length
+  let count = 0
+  let doubt: string | null = null
+  let high = 0x6a09e667
+  let low = 0xbb67ae85 | 0
+  let guard = rules.secret
+
+  let executable = false
+  /** The byte after a dot that makes a name of whatever follows at once. */
+  let nameAt = -1
+  let previous = 0
+  let previousWord = 0
+  let semicolon = false
+  // A sign that belongs to the number after it, and the digest as it was before.
+  let signed = false
+  let highSigned = 0
+  let lowSigned = 0
+  let guardSigned = 0
+  // A list of nothing but literals counts as one literal, and a row of such lists as one list.
+  let depth = 0
+  let listed = false
+  let items = 0
+  let row = 0
+  let highList = 0
+  let lowList = 0
+  let guardList = 0
+  let highRow = 0
+  let lowRow = 0
+  let guardRow = 0
+  // Whether this is an INSERT, and whether these are its rows.
+  let bulk = false
+  let rows = false
+
+  tokens.headOnly = false
+  tokens.hint = 0
+
+  let at = 0
+  while (at < end) {
+    const byte = sql[at]!
+    const from = at
+    let kind = OP
+    let number = byte
+    let mix = byte
+    let mixName = 0
+    let mixGuard = byte
+    let start = STARTS[byte]!
+    if (start === DIGIT) {
+      if (nameAt !== at) at = numberEnd(sql, at)
+      if (at < 0) {
+        at = -at
+        doubt ??= 'a number that only half looks like one'
+      }
+      // A word may start with digits.
+      if (at === from) start = LETTER
+    } else if (start === DOUBLE_QUOTE) start = ansiQuotes ? BACKTICK : QUOTE
+    switch (start) {
+      case SPACE:
+        at++
+        continue
+
+      case DIGIT:
+        kind = NUMBER
+        break
+
+      case LETTER: {
+        let folded = WORD_SEED
+        let raw = 0x2545f491
+        let secret = rules.secret
+        let any = 0
+        let fold = FOLDED[byte]!
+        do {
+          const one = sql[at]!
+          folded = Math.imul(folded ^ fold, WORD_PRIME)
+          raw = Math.imul(raw ^ one, 0x5bd1e995)
+          secret = Math.imul(secret ^ fold, 0x27d4eb2f)
+          secret ^= secret >>> 15
+          any |= one
+          at++
+          fold = at < end ? FOLDED[sql[at]!]! : 0
+        } while (fold !== 0)
+        if (any >= 0x80 && family !== 'utf8') doubt ??= 'a name with letters outside ASCII'
+        kind = WORD
+        number = 0
+        const next = at < end ? sql[at]! : 0
+        if (next === APOSTROPHE && at === from + 1 && nameAt !== from) {
+          const prefix = byte | 0x20
+          if (prefix === 0x6e || prefix === 0x78 || prefix === 0x62) {
+            // N'…', x'…' and b'…' are literals; in the last two a backslash is nothing special, and not allowed.
+            at = stringEnd(sql, at, noBackslashEscapes || prefix !== 0x6e, multibyte ? family : null)
+            if (at < 0) {
+              at = end
+              doubt ??= 'a string without an end'
+            }
+            kind = STRING
+            break
+          }
+        }
+        if (byte === 0x24) {
+          const close = rules.mariadb || rules.version < 90000 ? -1 : dollarQuoteEnd(sql, from)
+          doubt ??= 'a name that starts with a dollar sign'
+          if (close > 0) {
+            at = close
+            kind = STRING
+            break
+          }
+        }
+        if (next === 0x2e && at + 1 < end && FOLDED[sql[at + 1]!] !== 0) {
+          // Before a dot stands a name, and after it: neither is looked up as a keyword.
+        } else if (nameAt !== from) {
+          let slot = (folded ^ (folded >>> 15)) & SLOT_MASK
+          while (SLOT_WORDS[slot] !== 0) {
+            if (SLOT_HASHES[slot] === folded) {
+              number = SLOT_WORDS[slot]!
+              break
+            }
+            slot = (slot + 1) & SLOT_MASK
+          }
+        }
+        mixGuard = secret
+        // Some functions are only functions with their parenthesis at once.
+        mix = folded
+        if (next === OPEN && IS_FUNCTION[number] === 1) mixName = number | 0x10000
+        else mixName = IS_KEYWORD[number] === 1 && BEFORE_NAMES[previousWord] === 0 ? number : raw
+        break
+      }
+
+      case QUOTE:
+        at = stringEnd(sql, at, noBackslashEscapes, multibyte ? family : null)
+        if (at < 0) {
+          at = end
+          doubt ??= 'a string without an end'
+        }
+        kind = STRING
+        break
+
+      case BACKTICK:
+        at = quotedEnd(sql, at, family)
+        if (at < 0) {
+          at = end
+          doubt ??= 'a quoted name without a clear end'
+        }
+        kind = QUOTED
+        mix = 0x60
+        for (let inside = from + 1; inside < at; inside++) {
+          const one = sql[inside]!
+          mix = Math.imul(mix ^ one, WORD_PRIME)
+          mixName = Math.imul(mixName ^ one, 0x5bd1e995)
+          mixGuard = Math.imul(mixGuard ^ one, 0x27d4eb2f) ^ guard
+          mixGuard ^= mixGuard >>> 15
+        }
+        break
+
+      case AT: {
+        at++
+        const next = at < end ? sql[at]! : 0
+        if (next === 0x40) {
+          at++
+          kind = SYSTEM_VARIABLE
+          mix = 0x4040
+          break
+        }
+        kind = USER_VARIABLE
+        if (next === APOSTROPHE || (next === 0x22 && !ansiQuotes)) {
+          at = stringEnd(sql, at, noBackslashEscapes, multibyte ? family : null)
+        } else if (next === 0x60 || next === 0x22) at = quotedEnd(sql, at, family)
+        else {
+          while (at < end && (FOLDED[sql[at]!] !== 0 || sql[at] === DOT)) {
+            if (sql[at]! >= 0x80 && family !== 'utf8') doubt ??= 'a name with letters outside ASCII'
+            at++
+          }
+        }
+        if (at < 0) {
+          at = end
+          doubt ??= 'a quoted name without a clear end'
+        }
+        for (let inside = from; inside < at; inside++) {
+          const one = sql[inside]!
+          mix = Math.imul(mix ^ one, WORD_PRIME)
+          mixName = Math.imul(mixName ^ one, 0x5bd1e995)
+          mixGuard = Math.imul(mixGuard ^ one, 0x27d4eb2f) ^ guard
+          mixGuard ^= mixGuard >>> 15
+        }
+        break
+      }
+
+      case MINUS:
+        // Two dashes begin a comment only before a space or a control character.
+        if (at + 1 < end && sql[at + 1] === 0x2d && (at + 2 >= end || startsDashComment(sql[at + 2]!))) {
+          if (at + 2 < end && sql[at + 2]! >= 0x80) doubt ??= 'a comment that may be none'
+          at = lineEnd(sql, at + 2)
+          if (count === 0 && tokens.hint === 0) findHint(sql, tokens, from + 2, at)
+          continue
+        }
+        at++
+        break
+
+      case HASH:
+        at = lineEnd(sql, at + 1)
+        if (count === 0 && tokens.hint === 0) findHint(sql, tokens, from + 1, at)
+        continue
+
+      case SLASH: {
+        if (at + 1 >= end || sql[at + 1] !== 0x2a) {
+          at++
+          break
+        }
+        const third = at + 2 < end ? sql[at + 2]! : 0
+        const maria = rules.mariadb && third === 0x4d && at + 3 < end && sql[at + 3] === 0x21
+        if (third === 0x21 || maria) {
+          at += maria ? 4 : 3
+          const digits = versionDigits(sql, at, rules.mariadb)
+          if (digits === 0 || appliesTo(rules, sql, at, digits, maria)) {
+            at += digits
+            executable = true
+            mix = MIX_EXECUTABLE
+            high = Math.imul(high ^ mix, 0x85ebca6b)
+            low = Math.imul(low ^ mix, 0xc2b2ae35)
+            guard = Math.imul(guard ^ mix, 0x27d4eb2f)
+            continue
+          }
+          // Servers before 8.4 differ in whether they read a sixth digit.
+          if (!rules.mariadb && digits === 6 && rules.version < 80400) doubt ??= 'a comment of unclear version'
+          at = discardedEnd(sql, at)
+          if (at < 0) {
+            at = end
+            doubt ??= 'a comment without an end'
+          }
+          continue
+        }
+        at = commentEnd(sql, at + 2)
+        if (at < 0) {
+          at = end
+          doubt ??= 'a comment without an end'
+        }
+        if (third === 0x2b && HINTED[previousWord] === 1) {
+          kind = HINT
+          number = 0
+          if (cutsQuote(sql, from + 3, at - 2)) doubt ??= 'an optimizer hint with an open quote'
+          for (let inside = from + 3; inside < at - 2; inside++) {
+            const one = sql[inside]!
+            mix = Math.imul(mix ^ one, WORD_PRIME)
+            mixName = Math.imul(mixName ^ one, 0x5bd1e995)
+            mixGuard = Math.imul(mixGuard ^ one, 0x27d4eb2f) ^ guard
+          }
+          break
+        }
+        if (count === 0 && tokens.hint === 0) findHint(sql, tokens, from + 2, at - 2)
+        continue
+      }
+
+      case STAR:
+        if (executable && at + 1 < end && sql[at + 1] === 0x2f) {
+          executable = false
+          at += 2
+          high = Math.imul(high ^ ~MIX_EXECUTABLE, 0x85ebca6b)
+          low = Math.imul(low ^ ~MIX_EXECUTABLE, 0xc2b2ae35)
+          guard = Math.imul(guard ^ ~MIX_EXECUTABLE, 0x27d4eb2f)
+          continue
+        }
+        at++
+        break
+
+      case POINT: {
+        const next = at + 1 < end ? sql[at + 1]! : 0
+        // After an unquoted name at once, `.5` is a name too.
+        const afterName = previous === WORD && count > 0 && ends[count - 1] === at
+        if (next >= 0x30 && next <= 0x39 && !afterName) {
+          at = fractionEnd(sql, at)
+          if (at < 0) {
+            at = -at
+            doubt ??= 'a number that only half looks like one'
+          }
+          kind = NUMBER
+          break
+        }
+        at++
+        nameAt = at
+        break
+      }
+
+      case COLON:
+        at++
+        if (at < end && sql[at] === EQUALS) {
+          at++
+          kind = ASSIGN
+          mix = 0x3a3d
+        }
+        break
+
+      case QUESTION:
+        at++
+        kind = PARAM
+        break
+
+      case STRAY:
+        doubt ??= 'a character that has no place in SQL'
+        at++
+        break
+
+      default:
+        at++
+    }
+
+    if (count === capacity) {
+      tokens.grow()
+      ;({ kinds, words, starts, ends } = tokens)
+      capacity = kinds.length
+    }
+    kinds[count] = kind
+    words[count] = kind === WORD || kind === OP ? number : 0
+    starts[count] = from
+    ends[count] = at
+    count++
+
+    // From here on: the digest.
+    if (kind === OP && byte === SEMICOLON) {
+      // An empty statement says nothing, and neither does a semicolon at the end.
+      semicolon = count > 1
+      previous = OP
+      previousWord = 0
+      row = 0
+      listed = false
+      continue
+    }
+    if (semicolon) {
+      semicolon = false
+      high = Math.imul(high ^ SEMICOLON, 0x85ebca6b)
+      low = Math.imul(low ^ SEMICOLON, 0xc2b2ae35)
+      guard = Math.imul(guard ^ SEMICOLON, 0x27d4eb2f)
+    }
+    if (kind === OP) {
+      if (byte === OPEN) {
+        depth++
+        row = row === 2 ? 3 : 0
+        listed = true
+        items = 0
+        highList = high
+        lowList = low
+        guardList = guard
+      } else if (byte === CLOSE) {
+        depth--
+        if (listed && items > 0) {
+          listed = false
+          if (row === 3) {
+            high = highRow
+            low = lowRow
+            guard = guardRow
+          } else {
+            high = Math.imul(highList ^ MIX_ROW, 0x85ebca6b)
+            high ^= high >>> 13
+            low = Math.imul(lowList ^ MIX_ROW, 0xc2b2ae35)
+            low ^= low >>> 16
+            guard = Math.imul(guardList ^ MIX_ROW, 0x27d4eb2f)
+            highRow = high
+            lowRow = low
+            guardRow = guard
+          }
+          row = 1
+          previous = CLOSE
+          previousWord = 0
+          if (rows && depth === 0 && at > HEAD_BYTES) {
+            rows = false
+            tokens.headOnly = holdsRowsOnly(sql, at)
+            if (tokens.headOnly) break
+          }
+          continue
+        }
+        listed = false
+        row = 0
+        if (rows && depth === 0 && at > HEAD_BYTES) {
+          rows = false
+          tokens.headOnly = holdsRowsOnly(sql, at)
+          if (tokens.headOnly) break
+        }
+      } else if (byte === COMMA) {
+        row = row === 1 ? 2 : row === 3 ? 3 : 0
+      } else if (byte === 0x2d || byte === 0x2b) {
+        if (!listed) row = 0
+        signed = previous === OP || previous === ASSIGN || (previous === WORD && IS_KEYWORD[previousWord] === 1)
+        highSigned = high
+        lowSigned = low
+        guardSigned = guard
+      } else {
+        listed = false
+        row = 0
+      }
+    } else if (kind === STRING || kind === NUMBER || kind === PARAM) {
+      mix = MIX_LITERAL
+      mixName = 0
+      mixGuard = MIX_LITERAL
+      items++
+      if (!listed) row = 0
+      // Adjacent strings are one.
+      if (kind === STRING && previous === STRING) continue
+      if (signed && kind === NUMBER) {
+        high = highSigned
+        low = lowSigned
+        guard = guardSigned
+      }
+    } else if (kind === WORD) {
+      if (listed && LITERAL_WORDS[number] === 1) items++
+      else {
+        listed = false
+        row = 0
+      }
+      if (count === 1) bulk = number === INSERT || number === REPLACE
+      else if (bulk && depth === 0) rows = number === VALUES || number === VALUE
+    } else {
+      listed = false
+      row = 0
+    }
+    if (byte !== 0x2d && byte !== 0x2b) signed = false
+    high = Math.imul(high ^ mix ^ (kind << 24), 0x85ebca6b)
+    high ^= high >>> 13
+    low = Math.imul(low ^ mixName ^ mix, 0xc2b2ae35)
+    low ^= low >>> 16
+    guard = Math.imul(guard ^ mixGuard ^ kind, 0x27d4eb2f)
+    guard ^= guard >>> 15
+    previous = kind === OP && byte === CLOSE ? CLOSE : kind
+    previousWord = kind === WORD ? number : 0
+  }
+
+  if (executable) doubt ??= 'an executable comment without an end'
+  tokens.count = count
+  tokens.doubt = doubt
+  tokens.high = high
+  tokens.low = low
+  tokens.guard = guard
+}
+
+/** Where the string that begins at `from` ends, or -1. */
+function stringEnd(sql: Buffer, from: number, noBackslashEscapes: boolean, family: CharsetFamily | null): number {
+  const end = sql.length
+  const quote = sql[from]!
+  let at = from + 1
+  while (at < end) {
+    const byte = sql[at]!
+    if (byte === quote) {
+      at++
+      if (at >= end || sql[at] !== quote) return at
+      at++
+    } else if (byte === BACKSLASH && !noBackslashEscapes) at += 2
+    else if (byte >= 0x80 && family !== null) at += characterLength(sql, at, family)
+    else at++
+  }
+  return -1
+}
+
+/** Where the quoted name that begins at `from` ends; -1 without an end, or where servers may see another one. */
+function quotedEnd(sql: Buffer, from: number, family: CharsetFamily): number {
+  const end = sql.length
+  const quote = sql[from]!
+  let at = from + 1
+  while (at < end) {
+    const byte = sql[at]!
+    if (byte === quote) {
+      at++
+      if (at >= end || sql[at] !== quote) return at
+      at++
+    } else if (byte === 0) return -1
+    else if (byte >= 0x80 && family !== 'ascii') {
+      // A server takes as many bytes as the first one announces, even if they are none of the character's.
+      const length = family === 'euc' ? eucLength(sql, at) : characterLength(sql, at, family)
+      if (length === 1 && !(family === 'sjis' && byte >= 0xa1 && byte <= 0xdf)) return -1
+      at += length
+    } else at++
+  }
+  return -1
+}
+
+function eucLength(sql: Buffer, at: number): number {
+  let length = 1
+  while (length < 3 && at + length < sql.length && sql[at + length]! >= 0x80) length++
+  return length
+}
+
+/** Where the number that begins at `from` ends; `from` itself if it is a word; negative if it only half is a number. */
+function numberEnd(sql: Buffer, from: number): number {
+  const end = sql.length
+  let at = from + 1
+  if (sql[from] === 0x30 && at < end && (sql[at] === 0x78 || sql[at] === 0x62)) {
+    const hexadecimal = sql[at] === 0x78
+    at++
+    while (at < end && (hexadecimal ? isHexDigit(sql[at]!) : sql[at] === 0x30 || sql[at] === 0x31)) at++
+    return at - from > 2 && !(at < end && FOLDED[sql[at]!] !== 0) ? at : from
+  }
+  while (at < end && isDigit(sql[at]!)) at++
+  const next = at < end ? sql[at]! : 0
+  if (next === DOT) return fractionEnd(sql, at)
+  if (FOLDED[next] === 0) return at
+  if ((next | 0x20) !== 0x65) return from
+  let digits = at + 1
+  if (digits < end && (sql[digits] === 0x2b || sql[digits] === 0x2d)) digits++
+  if (digits >= end || !isDigit(sql[digits]!)) return from
+  while (digits < end && isDigit(sql[digits]!)) digits++
+  return digits
+}
+
+/** Where the number ends whose point is at `from`; negative if its exponent has no digits. */
+function fractionEnd(sql: Buffer, from: number): number {
+  const end = sql.length
+  let at = from + 1
+  while (at < end && isDigit(sql[at]!)) at++
+  if (at >= end || (sql[at]! | 0x20) !== 0x65) return at
+  at++
+  if (at < end && (sql[at] === 0x2b || sql[at] === 0x2d)) at++
+  if (at >= end || !isDigit(sql[at]!)) return -at
+  while (at < end && isDigit(sql[at]!)) at++
+  return at
+}
+
+function isDigit(byte: number): boolean {
+  return byte >= 0x30 && byte <= 0x39
+}
+
+function isHexDigit(byte: number): boolean {
+  const folded = byte | 0x20
+  return isDigit(byte) || (folded >= 0x61 && folded <= 0x66)
+}
+
+function startsDashComment(byte: number): boolean {
+  return byte <= 0x20 || byte === 0x7f || byte >= 0x80
+}
+
+/** A comment to the end of the line; a NUL ends it too. */
+function lineEnd(sql: Buffer, from: number): number {
+  const end = sql.length
+  let at = from
+  while (at < end && sql[at] !== LF && sql[at] !== 0) at++
+  return at
+}
+
+/** Behind the next end of a comment, or -1. */
+function commentEnd(sql: Buffer, from: number): number {
+  const end = sql.length
+  for (let at = from; at + 1 < end; at++) if (sql[at] === 0x2a && sql[at + 1] === 0x2f) return at + 2
+  return -1
+}
+
+/** Behind the end of an executable comment that is not executed: comments inside it count, one level deep. */
+function discardedEnd(sql: Buffer, from: number): number {
+  const end = sql.length
+  let at = from
+  while (at + 1 < end) {
+    if (sql[at] === 0x2f && sql[at + 1] === 0x2a) {
+      at = commentEnd(sql, at + 2)
+      if (at < 0) return -1
+    } else if (sql[at] === 0x2a && sql[at + 1] === 0x2f) return at + 2
+    else at++
+  }
+  return -1
+}
+
+/** How many digits of version stand at the head of an executable comment: 0, 5 or 6. */
+function versionDigits(sql: Buffer, from: number, mariadb: boolean): number {
+  let digits = 0
+  while (digits < 6 && from + digits < sql.length && isDigit(sql[from + digits]!)) digits++
+  if (digits < 5) return 0
+  if (digits === 5 || mariadb) return digits
+  // MySQL takes a sixth digit only before a space.
+  return from + 6 < sql.length && STARTS[sql[from + 6]!] === SPACE ? 6 : 5
+}
+
+function appliesTo(rules: LexRules, sql: Buffer, from: number, digits: number, maria: boolean): boolean {
+  let version = 0
+  for (let at = from; at < from + digits; at++) version = version * 10 + sql[at]! - 0x30
+  if (version > rules.version) return false
+  // MariaDB leaves to MySQL what MySQL 5.7 and later have of their own.
+  return !rules.mariadb || maria || version < 50700 || version > 99999
+}
+
+/** Whether a comment that ends at `to` ends inside of a quoted name. */
+function cutsQuote(sql: Buffer, from: number, to: number): boolean {
+  let quote = 0
+  for (let at = from; at < to; at++) {
+    const byte = sql[at]!
+    if (quote !== 0) {
+      if (byte === quote) quote = 0
+    } else if (byte === 0x60 || byte === 0x22 || byte === APOSTROPHE) quote = byte
+  }
+  return quote !== 0
+}
+
+/** Where text between dollar quotes ends, or -1 if there are none. */
+function dollarQuoteEnd(sql: Buffer, from: number): number {
+  let at = from + 1
+  while (at < sql.length && sql[at] !== 0x24 && FOLDED[sql[at]!] !== 0) at++
+  if (at >= sql.length || sql[at] !== 0x24) return -1
+  const tag = sql.subarray(from, at + 1)
+  const close = sql.indexOf(tag, at + 1)
+  return close < 0 ? -1 : close + tag.length
+}
+
+/**
+ * Whether the rest of a bulk INSERT holds nothing but more of the same: no further statement, no variable, no question
+ * about the session. Looks at bytes only, so it may say no where strings contain such text.
+ */
+function holdsRowsOnly(sql: Buffer, from: number): boolean {
+  const end = sql.length
+  for (let at = from; at < end; at++) {
+    const byte = sql[at]!
+    if (byte === SEMICOLON || byte === 0) return false
+    if (byte === 0x40 && FOLDED[sql[at - 1]!] === 0) return false
+    if (byte === 0x5f && at + 5 < end && isTelling(sql, at + 1)) return false
+  }
+  return true
+}
+
+/** last_INSERt_id, row_COUNt, found_ROWS, get_LOCK, release_ALL, connection_ID. */
+function isTelling(sql: Buffer, from: number): boolean {
+  const first = sql[from]! | 0x20
+  const second = sql[from + 1]! | 0x20
+  switch (first) {
+    case 0x69:
+      return second === 0x6e || second === 0x64
+    case 0x63:
+      return second === 0x6f
+    case 0x72:
+      return second === 0x6f
+    case 0x6c:
+      return second === 0x6f
+    case 0x61:
+      return second === 0x6c
+    default:
+      return false
+  }
+}
