@@ -7,6 +7,7 @@
 export type CharsetFamily = 'ascii' | 'utf8' | 'gbk' | 'big5' | 'sjis' | 'gb18030' | 'euc'
 
 const FAMILIES: Readonly<Record<string, CharsetFamily>> = {
+  '': 'utf8',
   utf8: 'utf8',
   utf8mb3: 'utf8',
   utf8mb4: 'utf8',

@@ -25,6 +25,7 @@ function dialect(engine: Engine): Dialect {
 
 export const mysql: Dialect = dialect('mysql')
 export const mariadb: Dialect = dialect('mariadb')
+export const dialects: Readonly<Record<Engine, Dialect>> = { mysql, mariadb }
 
 /** How a session's statements are to be read. Immutable and shared: equal ones should be one object. */
 export interface SqlContext {
@@ -34,7 +35,7 @@ export interface SqlContext {
   readonly ansiQuotes: boolean
   readonly noBackslashEscapes: boolean
   readonly ignoreSpace: boolean
-  /** The session's character_set_client, as the server names it. */
+  /** The session's character_set_client, as the server names it; empty stands for UTF-8. */
   readonly charset: string
   /** The session's schema is one of the server's own, so that an unqualified table may be a per-server one. */
   readonly systemSchema?: boolean
