@@ -22,11 +22,6 @@ interface DemoFlags {
   readonly engine?: 'mysql' | 'mariadb'
 }
 
-interface DemoFlags {
-  readonly once?: true
-  readonly engine?: 'mysql' | 'mariadb'
-}
-
 const WHENCE = `
 Settings come from --config FILE, else $SLUICE_CONFIG, else sluice.yaml in the working folder, else from
 SLUICE_CLUSTER=host:port[,…] SLUICE_USER=… SLUICE_PASSWORD=… in the environment.
@@ -74,18 +69,10 @@ export async function run(args: readonly string[], version: string, output: Outp
     })
   command('demo', 'the tour: a real cluster, a live workload, a change of the writer')
     .option('--once', 'do the tour and exit: 0, or 1 if a promise was broken')
-    .option('--engine <engine>', 'mysql or mariadb')
-    .action(async ({ once, engine }: DemoFlags) => {
-      const { demo } = await import('./demo.ts')
-      exitCode = await demo({ once: once === true, engine: engine ?? null }, output)
-    })
-
-  command('demo', 'the tour: real servers, a live workload, and a change of the writer under it')
-    .option('--once', 'end after the tour; 1 if any promise was broken')
     .addOption(new Option('--engine <engine>', 'the servers to use').choices(['mysql', 'mariadb']))
     .action(async ({ once, engine }: DemoFlags) => {
       const { demo } = await import('./demo.ts')
-      exitCode = await demo({ once: once ?? false, engine: engine ?? null }, output)
+      exitCode = await demo({ once: once === true, engine: engine ?? null }, output)
     })
 
   try {

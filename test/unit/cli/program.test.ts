@@ -33,7 +33,7 @@ function file(name: string, text: string): string {
 const good = file('good.yaml', GOOD)
 
 describe('sluice', () => {
-  test.each(['start', 'check', 'explain'])('--help tells of %s', async (command) => {
+  test.each(['start', 'check', 'explain', 'demo'])('--help tells of %s', async (command) => {
     const output = recorded()
     expect(await run(['--help'], '1.2.3', output)).toBe(0)
     expect(output.printed.join('\n')).toContain(`  ${command}`)
@@ -51,6 +51,7 @@ describe('sluice', () => {
     [['check', '--confg', 'x'], 'Did you mean --config?'],
     [['explain'], "missing required argument 'sql'"],
     [['check', '--config'], 'argument missing'],
+    [['demo', '--engine', 'oracle'], 'Allowed choices are mysql, mariadb'],
     [[], 'Usage: sluice'],
   ])('%j makes no sense: 2, and a hint on the error stream', async (args, hint) => {
     const output = recorded()
