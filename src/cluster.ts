@@ -37,8 +37,6 @@ export class Cluster {
   readonly #hold: FailoverHold
   readonly #classifier: Classifier
   readonly #tally: Tally
-  /** Classifications of statements that a reader refused, by digest. */
-  readonly #learned = new Map<string, Classification>()
   #turn = 0
 
   constructor(parts: ClusterParts) {
@@ -137,7 +135,7 @@ export class Cluster {
       topology: () => this.topology,
       sqlContext: (settings: Settings, identity: Identity): SqlContext =>
         protocol.sqlContext(settings, identity, this.serverVersion ?? ''),
-      classify: (sql: Buffer, context: SqlContext) => this.classify(sql, context),
+      classify: (sql: Buffer, context: SqlContext) => this.#classifier.classify(sql, context),
       learn: (classification: Classification) => this.learn(classification),
       suspect: (backend: Backend, why: string) => this.#monitor.suspect(backend.id, why),
       outstanding: (backend: Backend) => this.#pools.outstanding(backend),
@@ -149,16 +147,9 @@ export class Cluster {
     }
   }
 
-  private classify(sql: Buffer, context: SqlContext): Classification {
-    const classification = this.#classifier.classify(sql, context)
-    if (this.#learned.size === 0 || classification.access !== 'read') return classification
-    return this.#learned.get(classification.digest) ?? classification
-  }
-
   private learn(classification: Classification): void {
-    const { limits, metrics, log } = this.#parts
-    if (this.#learned.size >= limits.digestsMax) this.#learned.delete(this.#learned.keys().next().value!)
-    this.#learned.set(classification.digest, classification)
+    const { metrics, log } = this.#parts
+    this.#classifier.learn(classification)
     metrics.learnedWrites.value += 1
     log.info({ cluster: this.name, digest: classification.digest }, 'a reader refused a statement; it is a write now')
   }

@@ -33,6 +33,10 @@ type Work =
   | { readonly kind: 'exchange'; readonly exchange: Exchange }
   | { readonly kind: 'own'; readonly replies: OwnReplies; readonly done: (lost: BackendLost | null) => void }
 
+/** Flags that stay true after the statement that told them. */
+const STATUS_OF_SESSION =
+  STATUS.IN_TRANS | STATUS.AUTOCOMMIT | STATUS.NO_BACKSLASH_ESCAPES | STATUS.IN_TRANS_READONLY | STATUS.ANSI_QUOTES
+
 const SET_OPTION_ON = Buffer.from([COMMAND.SET_OPTION, 0, 0])
 const SET_OPTION_OFF = Buffer.from([COMMAND.SET_OPTION, 1, 0])
 
@@ -192,8 +196,8 @@ export class MysqlBackend implements BackendConnection {
       commands.push([buildCommand(COMMAND.INIT_DB, settings.schema!), 'single'])
       whats.push('schema')
     }
-    const multi = settings.variables.has(MULTI_STATEMENTS)
-    if (multi !== from.variables.has(MULTI_STATEMENTS)) {
+    const multi = hasMultiStatements(settings)
+    if (multi !== hasMultiStatements(from)) {
       commands.push([multi ? SET_OPTION_ON : SET_OPTION_OFF, 'single'])
       whats.push('variables')
     }
@@ -272,7 +276,7 @@ export class MysqlBackend implements BackendConnection {
   /** What a reply means for the connection itself. */
   private learned(end: ExchangeEnd, request: MysqlRequest, client: MysqlClient): Reply {
     this.#work = null
-    this.#status = end.status
+    this.#status = end.status & STATUS_OF_SESSION
     const { reply } = end
     const statement = request.prepared
     if (statement !== null && request.kind === 'prepare') {
@@ -282,7 +286,7 @@ export class MysqlBackend implements BackendConnection {
       } else if (reply.outcome === 'error') client.forget(statement)
     } else if (statement !== null) this.followCursor(statement, end, request)
     if (reply.changed !== null) this.follow(reply.changed)
-    client.status = end.status
+    client.status = this.#status
     return { ...reply, cursorOpen: this.#prepared.cursors > 0 }
   }
 
@@ -313,8 +317,7 @@ export class MysqlBackend implements BackendConnection {
     const variables = new Map(this.#settings.variables)
     for (const [name, value] of changed.variables) {
       if (name.startsWith('session_track_')) this.#armed = false
-      if (name === MULTI_STATEMENTS && value === 'OFF') variables.delete(name)
-      else variables.set(name, value)
+      variables.set(name, value)
     }
     this.#settings = settingsOf(schema, variables)
   }
@@ -379,6 +382,10 @@ export class MysqlBackend implements BackendConnection {
     if (work?.kind === 'exchange') work.exchange.abandon()
     else if (work !== null) work.done(new BackendLost('unsent', true, `closed: ${reason}`))
   }
+}
+
+function hasMultiStatements({ variables }: Settings): boolean {
+  return variables.get(MULTI_STATEMENTS) === 'ON'
 }
 
 function refusalOf(what: Refusal['what'], reply: OwnReply, message: string): Refusal {

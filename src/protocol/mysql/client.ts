@@ -280,8 +280,8 @@ export class MysqlClient implements ClientConnection {
         if (payload.length < 5) throw new MalformedMessage('a kill without the number of a connection')
         return as(`KILL ${payload.readUInt32LE(1)}`, 'single')
       case COMMAND.SET_OPTION:
-        // Belongs to the session as its variables do; the classifier needs to know no more than that.
-        return as('SET multi_statements = DEFAULT', 'single')
+        // Belongs to the session as its variables do, leaves diagnostics alone, and tells how many there are.
+        return as('SHOW COUNT(*) WARNINGS', 'single')
       default:
         // Whatever it is, the writer knows what to answer.
         return as('FLUSH STATUS', 'single')

@@ -43,6 +43,7 @@ export interface Line {
 /** What a finished exchange tells its connection. */
 export interface ExchangeEnd {
   readonly reply: Omit<Reply, 'cursorOpen'>
+  /** Status flags, those of this one statement included. */
   readonly status: number
   /** The connection's collation follows from something that was set; only the server can tell which it is. */
   readonly collationUnknown: boolean
@@ -259,7 +260,7 @@ export class Exchange {
         insertId: this.#insertId,
         position: this.#position,
       },
-      status: this.#status & STATUS_OF_SESSION,
+      status: this.#status,
       collationUnknown: this.#collationUnknown && this.#variables?.has('collation_connection') !== true,
       prepared: this.#prepared,
     }
@@ -289,7 +290,3 @@ function isReadOnly(errno: number, error: Buffer): boolean {
 }
 
 const NOTHING: ReadonlyMap<string, string> = new Map()
-
-/** Flags that stay true after the statement that told them. */
-const STATUS_OF_SESSION =
-  STATUS.IN_TRANS | STATUS.AUTOCOMMIT | STATUS.NO_BACKSLASH_ESCAPES | STATUS.IN_TRANS_READONLY | STATUS.ANSI_QUOTES

@@ -19,11 +19,13 @@ import {
 import { transportOf } from '../socket-transport.ts'
 import { acceptLogin, turnAway } from './accept.ts'
 import { MysqlBackend } from './backend.ts'
-import { hasTrailingAscii } from './charsets.ts'
 import { MysqlClient } from './client.ts'
 import type { MysqlIdentity } from './identity.ts'
 import { CAPABILITY, serverVersion } from './messages.ts'
 import { createProber } from './probe.ts'
+
+/** A table named without its schema may be one of the server's own there. */
+const SYSTEM_SCHEMAS: ReadonlySet<string> = new Set(['information_schema', 'mysql', 'performance_schema', 'sys'])
 
 /** Different combinations of modes, charsets and versions that are remembered; beyond it they are made anew. */
 const CONTEXTS_MAX = 256
@@ -38,10 +40,12 @@ export function createMysqlProtocol(nowMs: () => number): Protocol {
       const sqlMode = settings.variables.get('sql_mode') ?? ''
       const charset = settings.variables.get('character_set_client') ?? ''
       const ignoreSpace = ((identity as MysqlIdentity).capabilities & CAPABILITY.IGNORE_SPACE) !== 0
-      const key = `${version}\0${sqlMode}\0${charset}\0${ignoreSpace}`
+      const systemSchema = SYSTEM_SCHEMAS.has(settings.schema?.toLowerCase() ?? '')
+      const key = `${version}\0${sqlMode}\0${charset}\0${ignoreSpace}\0${systemSchema}`
       const known = contexts.get(key)
       if (known !== undefined) return known
-      const context = contextOf(version, sqlMode, charset, ignoreSpace)
+      const context = { ...contextOf(version, sqlMode), charset, systemSchema }
+      if (ignoreSpace) context.ignoreSpace = true
       if (contexts.size >= CONTEXTS_MAX) contexts.clear()
       contexts.set(key, context)
       return context
@@ -68,7 +72,7 @@ export function createMysqlProtocol(nowMs: () => number): Protocol {
   }
 }
 
-function contextOf(version: string, sqlMode: string, charset: string, ignoreSpace: boolean): SqlContext {
+function contextOf(version: string, sqlMode: string) {
   const { engine, number } = serverVersion(version)
   const modes = new Set(sqlMode.toUpperCase().split(','))
   return {
@@ -76,7 +80,6 @@ function contextOf(version: string, sqlMode: string, charset: string, ignoreSpac
     version: number,
     ansiQuotes: modes.has('ANSI_QUOTES') || modes.has('ANSI') || (engine === 'mariadb' && modes.has('ORACLE')),
     noBackslashEscapes: modes.has('NO_BACKSLASH_ESCAPES'),
-    ignoreSpace: ignoreSpace || modes.has('IGNORE_SPACE') || modes.has('ANSI'),
-    charset: hasTrailingAscii(charset) ? charset : 'plain',
+    ignoreSpace: modes.has('IGNORE_SPACE') || modes.has('ANSI'),
   }
 }
