@@ -331,7 +331,8 @@ export function scan(sql: Buffer, rules: LexRules, tokens: Tokens): void {
         if (third === 0x21 || maria) {
           at += maria ? 4 : 3
           const digits = versionDigits(sql, at, rules.mariadb)
-          if (digits === 0 || appliesTo(rules, sql, at, digits, maria)) {
+          const version = versionAt(sql, at, digits)
+          if (digits === 0 || appliesTo(rules, version, maria)) {
             at += digits
             executable = true
             mix = MIX_EXECUTABLE
@@ -340,8 +341,10 @@ export function scan(sql: Buffer, rules: LexRules, tokens: Tokens): void {
             guard = Math.imul(guard ^ mix, 0x27d4eb2f)
             continue
           }
-          // Servers before 8.4 differ in whether they read a sixth digit.
-          if (!rules.mariadb && digits === 6 && rules.version < 80400) doubt ??= 'a comment of unclear version'
+          // Another server of the cluster may be newer, and MySQL before 8.4 may not read a sixth digit.
+          if (version < (digits === 6 && (rules.mariadb || rules.version < 80400) ? 999990 : 99990)) {
+            if (version > rules.version) doubt ??= 'a comment that a newer server executes'
+          }
           at = discardedEnd(sql, at)
           if (at < 0) {
             at = end
@@ -349,6 +352,7 @@ export function scan(sql: Buffer, rules: LexRules, tokens: Tokens): void {
           }
           continue
         }
+        if (third === 0x4d && at + 3 < end && sql[at + 3] === 0x21) doubt ??= 'a comment that MariaDB executes'
         at = commentEnd(sql, at + 2)
         if (at < 0) {
           at = end
@@ -683,9 +687,13 @@ function versionDigits(sql: Buffer, from: number, mariadb: boolean): number {
   return from + 6 < sql.length && STARTS[sql[from + 6]!] === SPACE ? 6 : 5
 }
 
-function appliesTo(rules: LexRules, sql: Buffer, from: number, digits: number, maria: boolean): boolean {
+function versionAt(sql: Buffer, from: number, digits: number): number {
   let version = 0
   for (let at = from; at < from + digits; at++) version = version * 10 + sql[at]! - 0x30
+  return version
+}
+
+function appliesTo(rules: LexRules, version: number, maria: boolean): boolean {
   if (version > rules.version) return false
   // MariaDB leaves to MySQL what MySQL 5.7 and later have of their own.
   return !rules.mariadb || maria || version < 50700 || version > 99999
