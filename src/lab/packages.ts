@@ -84,9 +84,11 @@ export async function unpacked(bundle: Bundle, progress: Progress = () => {}): P
 
 const packagesFolder = () => join(cacheFolder(), 'packages')
 
-// A bundle that asks for other packages than it did is another bundle.
-const idOf = ({ name, packages }: Bundle) =>
-  `${name}-${createHash('sha256').update(packages.join()).digest('hex').slice(0, 6)}`
+// A bundle that is made in another way than it was is another bundle.
+function idOf({ name, packages }: Bundle): string {
+  const made = [...packages, ...Object.entries(PLACES)].join()
+  return `${name}-${createHash('sha256').update(made).digest('hex').slice(0, 6)}`
+}
 
 // Folders are `<id>@<version>`; they get that name when they are whole, so what is there is complete.
 async function inCache(bundle: Bundle): Promise<Unpacked | null> {
@@ -223,12 +225,24 @@ async function ownMirror(): Promise<Mirror> {
   return { site: target.split(' ')[0]!, release, architecture, keyring: keyrings.find((file) => file !== null) ?? null }
 }
 
+/** Where programs look for their parts, each in its own variable; otherwise they look where the machine's would be. */
+const PLACES = {
+  LIBMYSQL_PLUGIN_DIR: 'usr/lib/mysql/plugin',
+  MARIADB_PLUGIN_DIR: 'usr/lib/TRIPLET/libmariadb3/plugin',
+  PYTHONHOME: 'usr',
+  PYTHONPATH: 'usr/lib/python3/dist-packages',
+  LUA_PATH: 'usr/share/sysbench/?.lua',
+}
+
 /** A wrapper for each program: the tree's own loader with the tree's own libraries, whatever the machine has. */
 async function writeWrappers(folder: string, final: string): Promise<void> {
   const root = join(folder, 'root')
   const loader = await firstMatch(root, ['lib64', 'usr/lib64', 'lib', 'usr/lib'], /^ld-linux.*\.so\.\d$/)
   const triplet = (await readdir(join(root, 'usr/lib'))).find((name) => /-linux-gnu/.test(name))!
   const libraries = [`usr/lib/${triplet}`, `lib/${triplet}`].map((path) => join(final, 'root', path)).join(':')
+  const settings = Object.entries(PLACES)
+    .map(([variable, place]) => `${variable}="${join(final, 'root', place.replace('TRIPLET', triplet))}" `)
+    .join('')
   await mkdir(join(folder, 'bin'))
   for (const place of ['usr/sbin', 'usr/bin', 'bin', 'sbin']) {
     for (const name of await readdir(join(root, place)).catch(() => [])) {
@@ -236,11 +250,8 @@ async function writeWrappers(folder: string, final: string): Promise<void> {
       const program = join(final, 'root', place, name)
       // The real path as argv[0] lets servers find their own share and plugin folders.
       const command = `"${join(final, 'root', loader)}" --inhibit-cache --library-path "${libraries}" --argv0 "${program}" "${program}"`
-      const env = name.startsWith('python3')
-        ? `PYTHONHOME="${join(final, 'root/usr')}" PYTHONPATH="${join(final, 'root/usr/lib/python3/dist-packages')}" `
-        : ''
       const wrapper = join(folder, 'bin', name)
-      await writeFile(wrapper, `#!/bin/sh\n${env}exec ${command} "$@"\n`)
+      await writeFile(wrapper, `#!/bin/sh\n${settings}exec ${command} "$@"\n`)
       await chmod(wrapper, 0o755)
     }
   }

@@ -1,9 +1,10 @@
-// Puts everything that the tests and the demo need onto this machine, once: `node dist/lab/prepare.js`.
+// Puts what the tests need onto this machine, once: `node dist/lab/prepare.js`.
 
 import type { Engine } from './engine.ts'
 import { cacheFolder, type Progress, ServerUnavailable } from './machine.ts'
 import { mariadbEngine } from './mariadb.ts'
 import { mysqlEngine } from './mysql.ts'
+import { tool } from './packages.ts'
 import { certificates, templateOf } from './templates.ts'
 
 const say: Progress = (line) => console.log(`lab: ${line}`)
@@ -15,12 +16,12 @@ async function prepare(engineOf: (progress: Progress) => Promise<Engine>): Promi
 }
 
 try {
-  const mariadb = await prepare(mariadbEngine)
-  const mysql = await prepare(mysqlEngine).catch((error: unknown) => {
+  const mysqlOrWhyNot = prepare(mysqlEngine).catch((error: unknown) => {
     if (!(error instanceof ServerUnavailable)) throw error
     return `NO MySQL, whatever needs it will be skipped: ${error.message}`
   })
-  await certificates()
+  const [mariadb, mysql] = await Promise.all([prepare(mariadbEngine), mysqlOrWhyNot, certificates()])
+  for (const name of ['python3', 'sysbench'] as const) await tool(name, say)
   say(`${mariadb} and ${mysql} are in ${cacheFolder()}`)
 } catch (error) {
   console.error(`lab: ${error instanceof Error ? error.message : String(error)}`)
