@@ -28,7 +28,6 @@ export function followSettings({ file, env, loaded, proxy, log }: Following): ()
       for (const warning of warnings) log.warn({ warning }, 'settings have a weak spot')
       const needRestart = proxy.reload(config)
       if (needRestart.length > 0) log.warn({ needRestart }, 'some settings take effect at the next start only')
-      log.info({ why }, 'settings reloaded')
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error
       log.error({ why, problems: error.problems }, 'settings are wrong; the old ones stay in force')
