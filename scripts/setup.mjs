@@ -2,7 +2,7 @@
 // runs before anything is installed.
 
 import { spawnSync } from 'node:child_process'
-import { chmodSync, cpSync, existsSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -35,12 +35,21 @@ function isInstalled() {
   }
 }
 
-/** Compiles src to dist, from nothing. False if a type is wrong; the compiler has said which. */
+/** Compiles src to dist, over what is there: somebody may be running it. False if a type is wrong; tsc said which. */
 export function build() {
   const dist = join(root, 'dist')
-  rmSync(dist, { recursive: true, force: true })
+  const begunMs = Date.now()
   if (!ran(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.json'])) return false
   cpSync(join(root, 'src/admin/page'), join(dist, 'admin/page'), { recursive: true })
   if (existsSync(join(dist, 'main.js'))) chmodSync(join(dist, 'main.js'), 0o755)
+  removeOlder(dist, begunMs - 1000)
   return true
+}
+
+/** What a compilation did not write comes from a source that is gone. */
+function removeOlder(folder, ms) {
+  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+    const file = join(entry.parentPath ?? entry.path, entry.name)
+    if (entry.isFile() && statSync(file).mtimeMs < ms) rmSync(file)
+  }
 }

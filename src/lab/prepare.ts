@@ -18,7 +18,8 @@ async function prepare(engineOf: (progress: Progress) => Promise<Engine>): Promi
 try {
   const mysqlOrWhyNot = prepare(mysqlEngine).catch((error: unknown) => {
     if (!(error instanceof ServerUnavailable)) throw error
-    return `NO MySQL, whatever needs it will be skipped: ${error.message}`
+    say(`NO MySQL HERE, whatever needs it will be skipped: ${error.message}`)
+    return 'no mysql'
   })
   const [mariadb, mysql] = await Promise.all([prepare(mariadbEngine), mysqlOrWhyNot, certificates()])
   for (const name of ['python3', 'sysbench'] as const) await tool(name, say)

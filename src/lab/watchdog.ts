@@ -16,7 +16,8 @@ while read -r line; do
   esac
 done
 for pid in $pids; do kill -9 "$pid" 2>/dev/null; done
-exec rm -rf "$1"
+# A server that is still dying may write once more.
+rm -rf "$1" 2>/dev/null || { sleep 1; exec rm -rf "$1"; }
 `
 
 export class Watchdog {

@@ -2,9 +2,13 @@
 
 import { execFile, spawn } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { createConnection } from 'mysql2/promise'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type LabCluster, type LabServer, startCluster, tool, until } from '../../src/lab/index.ts'
+import { withLock } from '../../src/lab/machine.ts'
 import { clusterOf, describeEngines, useCluster } from '../support/lab.ts'
 
 const isRunning = (pid: number) => {
@@ -160,6 +164,17 @@ describeEngines((engine) => {
       expect(await count(reader!)).toBe(5)
       expect(await reader!.ask('SELECT @@GLOBAL.read_only')).toBe(1)
     })
+
+    test('what was committed outlives a killed server, and its readers find it again', async () => {
+      const { writer } = cluster()
+      await write(writer)
+      await writer.kill()
+      await writer.start()
+      expect(await count(writer)).toBe(6)
+      await write(writer)
+      await cluster().waitForReaders()
+      for (const server of cluster().servers) expect(await count(server)).toBe(7)
+    })
   })
 
   describe('the end', () => {
@@ -208,4 +223,18 @@ test.each([
     execFile(program, args, (error, stdout) => (error === null ? done(stdout) : failed(error))),
   )
   expect(said).toMatch(answer)
+})
+
+test('work under one lock is done one at a time, and a failure frees the lock', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'sluice-lock-'))
+  const lock = join(folder, 'lock')
+  let working = 0
+  const work = async () => {
+    expect(++working).toBe(1)
+    await readdir(folder)
+    working--
+  }
+  await expect(withLock(lock, () => Promise.reject(new Error('it failed')))).rejects.toThrow('it failed')
+  await Promise.all([withLock(lock, work), withLock(lock, work), withLock(lock, work)])
+  await rm(folder, { recursive: true })
 })
