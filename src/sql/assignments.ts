@@ -49,7 +49,7 @@ export function readSet(text: Text, from: number, to: number): SetEffect {
   const first = text.lower(from + 1)
   const second = text.lower(from + 2)
   const assigned = isAssignment(text, from + 2)
-  if (!assigned && first === 'password') return whole('write', 'sets a password', 'implicit-commit')
+  if (first === 'password') return whole('write', 'sets a password', 'implicit-commit')
   if (!assigned && first === 'default' && second === 'role')
     return whole('write', 'sets a default role', 'implicit-commit')
   if (!assigned && first === 'resource')

@@ -53,7 +53,7 @@ export const READ_WORDS: Uint8Array = wordSet(`
   index inner insert int int1 int2 int3 int4 int8 integer intersect interval is join json_table key lag last_value
   lateral lead leading left library like limit localtime localtimestamp long longblob longtext match maxvalue mediumblob
   mediumint mediumtext middleint minute_microsecond minute_second mod natural not nth_value ntile null numeric of offset
-  on or order outer over partition percent_rank precision qualify range rank real recursive regexp repeat replace
+  on or order outer over partition percent_rank precision primary qualify range rank real recursive regexp repeat replace
   restrict returning right rlike row row_number rows schema second_microsecond select separator smallint sql_big_result
   sql_buffer_result sql_cache sql_no_cache sql_small_result stored straight_join system table tablesample then tinyblob tinyint
   tinytext trailing true union unsigned use using utc_date utc_time utc_timestamp values varbinary varchar varcharacter

@@ -188,28 +188,28 @@ function isAnalyzeTable(second: string): boolean {
 /** EXPLAIN and its kin: a read if what it explains is one. */
 function explain(statement: Statement, inner: Inner): Effect {
   const { text, from, to } = statement
+  const pins: PinChange[] = []
   let at = from + 1
   for (;;) {
     const word = text.lower(at)
     if (word === 'format' && text.op(at + 1, EQUALS)) at += 3
     else if (word === 'for' && ['schema', 'database'].includes(text.lower(at + 1))) at += 3
-    else if (word === 'into' && text.kind(at + 1) === USER_VARIABLE) at += 2
-    else if (['analyze', 'extended', 'partitions'].includes(word) && !isEndOfName(statement, at + 1)) at++
+    else if (word === 'into' && text.kind(at + 1) === USER_VARIABLE) {
+      pins.push(start('user-variable', text.variable(at + 1)))
+      at += 2
+    } else if (['analyze', 'extended', 'partitions'].includes(word) && !isEndOfName(statement, at + 1)) at++
     else break
   }
   const word = text.lower(at)
   if (word === 'for') return effect('write', 'asks about another connection', { literal: true })
-  const found = surveyed(statement, from + 1, at)
   if (EXPLAINED.has(word) || text.op(at, OPEN)) {
     const explained = effectOf({ ...statement, from: at }, inner)
-    const pins = [...found.pins, ...explained.pins.filter(({ change }) => change === 'start')]
-    const { facts, tables, literal } = explained
-    if (found.obstacle !== null || explained.access !== 'read') {
-      const access = found.obstacle === null && explained.access === 'session' ? 'session' : 'write'
-      const because = found.obstacle ?? `explains what is no read: ${explained.because}`
-      return effect(access, because, { pins, facts, tables, literal })
-    }
-    return effect('read', 'explains a read', { pins, facts, tables, literal })
+    const { access, because, facts, tables, literal } = explained
+    pins.push(...explained.pins.filter(({ change }) => change === 'start'))
+    const more = { pins, facts, tables, literal }
+    if (pins.length > 0) return effect('write', 'explains what the session keeps', more)
+    if (access === 'read') return effect('read', 'explains a read', more)
+    return effect(access, `explains what is no read: ${because}`, more)
   }
   const table = text.lower(from) === 'analyze' ? null : qualifiedName(text, at)
   const rest = surveyed(statement, at, to)
