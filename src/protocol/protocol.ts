@@ -176,6 +176,8 @@ export interface ExchangeOptions {
   readonly holdRefused: boolean
   /** The same for `behind`. */
   readonly holdBehind: boolean
+  /** The client asked for a read-only transaction: a refusal must read as that transaction's, whatever refuses. */
+  readonly readOnlyTransaction: boolean
 }
 
 export interface BackendConnection {

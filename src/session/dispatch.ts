@@ -136,6 +136,7 @@ export class Dispatch {
     return connection.exchange(request, this.#client, {
       holdRefused: isFree && mayWait,
       holdBehind: isFree && onReader,
+      readOnlyTransaction: onReader && this.#state.transaction === 'read-only',
     })
   }
 

@@ -211,7 +211,8 @@ function tell(payload: Buffer, capabilities: number): string {
   try {
     if (payload[0] === 0xff) {
       const { errno, sqlState, message } = parseError(payload)
-      return `ERR ${errno} ${sqlState} ${message}`
+      // A statement's number is ours, and the server's is its own.
+      return `ERR ${errno} ${sqlState} ${message.toString().replace(/(handler|statement) \(\d+\)/, '$1 (…)')}`
     }
     if (payload[0] === 0 && payload.length >= 7) {
       const ok = parseOk(payload, capabilities)

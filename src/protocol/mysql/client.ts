@@ -59,6 +59,7 @@ export class MysqlClient implements ClientConnection {
   #login: ClientLogin | null
   #transport: Transport
   readonly #scramble: Buffer
+  #loginCharset: ReadonlyMap<string, string> = new Map()
   #nextStatementId = 1
   #lastPrepared: ClientStatement | null = null
   #wake: (() => void) | null = null
@@ -141,6 +142,10 @@ export class MysqlClient implements ClientConnection {
     this.#wake?.()
   }
 
+  private get engine(): 'mysql' | 'mariadb' {
+    return serverVersion(this.#options.serverVersion).engine
+  }
+
   /** One message of ours, with the next sequence number. */
   reply(payload: Buffer): void {
     this.send(frame(payload, this.sequence))
@@ -177,9 +182,12 @@ export class MysqlClient implements ClientConnection {
     if (this.#lastPrepared === statement) this.#lastPrepared = null
   }
 
+  /** MySQL goes back to its own character set, MariaDB to the one of the login. */
   settingsAfterReset({ schema, variables }: Settings): Settings {
+    const kept = new Map(this.engine === 'mysql' ? [] : this.#loginCharset)
     const multi = variables.get(MULTI_STATEMENTS)
-    return settingsOf(schema, new Map(multi === undefined ? [] : [[MULTI_STATEMENTS, multi]]))
+    if (multi !== undefined) kept.set(MULTI_STATEMENTS, multi)
+    return settingsOf(schema, kept)
   }
 
   private attach(transport: Transport): void {
@@ -317,7 +325,8 @@ export class MysqlClient implements ClientConnection {
     if (statement.cursorHome !== null) {
       return requestOf('continue', message, 'fetch', { sql: statement.sql, prepared: statement })
     }
-    this.fail(new ProxyError('NO_CURSOR', `The statement (${statement.id}) has no open cursor.`))
+    const stop = this.engine === 'mysql' ? '.' : ''
+    this.fail(new ProxyError('NO_CURSOR', `The statement (${statement.id}) has no open cursor${stop}`))
     return null
   }
 
@@ -359,7 +368,7 @@ export class MysqlClient implements ClientConnection {
     const statement = id === LAST_PREPARED ? this.#lastPrepared : this.#statements.get(id)
     if (statement != null) return statement
     // MySQL looks statements up in one place, MariaDB in each command.
-    const place = serverVersion(this.#options.serverVersion).engine === 'mysql' ? 'mysql_stmt_precheck' : where
+    const place = this.engine === 'mysql' ? 'mysql_stmt_precheck' : where
     this.fail(new ProxyError('UNKNOWN_STATEMENT', `Unknown prepared statement handler (${id}) given to ${place}`))
     return null
   }
@@ -383,7 +392,8 @@ export class MysqlClient implements ClientConnection {
   }
 
   private settingsAfter(schema: string | null, collation: number | null): Settings {
-    const variables = new Map(loginVariables(collation, this.#options.serverVersion))
+    this.#loginCharset = loginVariables(collation, this.#options.serverVersion)
+    const variables = new Map(this.#loginCharset)
     if ((this.capabilities & CAPABILITY.MULTI_STATEMENTS) !== 0) variables.set(MULTI_STATEMENTS, 'ON')
     return settingsOf(schema, variables)
   }

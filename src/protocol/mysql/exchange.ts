@@ -6,6 +6,7 @@ import type { Transport } from '../transport.ts'
 import type { MysqlClient } from './client.ts'
 import { frame, HEADER_BYTES } from './frames.ts'
 import {
+  buildError,
   COMMAND,
   parseChanges,
   parseError,
@@ -17,7 +18,7 @@ import {
   tellsStatementIdOnly,
   withoutChanges,
 } from './messages.ts'
-import { type ReplyForm, ReplyTracker } from './reply-tracker.ts'
+import { type ReplyForm, ReplyTracker, type Stop } from './reply-tracker.ts'
 import type { MysqlRequest } from './request.ts'
 import { Upload } from './upload.ts'
 import { isKept, isReported, MULTI_STATEMENTS } from './variables.ts'
@@ -104,14 +105,13 @@ export class Exchange {
       at = tracker.end
       if (stop === 'error' && this.holdsBack(chunk)) return
       if (stop === 'prepared') this.takePrepared(chunk)
-      else if (stop === 'ok' || stop === 'eof') {
-        const replaced = this.readEnd(chunk)
-        if (replaced !== null) {
-          this.forward(chunk.subarray(gone, tracker.start))
-          this.forward(frame(replaced, tracker.sequence))
-          gone = at
-        }
-      } else if (stop === 'infile') this.startUpload()
+      else if (stop === 'infile') this.startUpload()
+      const replaced = this.replacement(stop, chunk)
+      if (replaced !== null) {
+        this.forward(chunk.subarray(gone, tracker.start))
+        this.forward(frame(replaced, tracker.sequence))
+        gone = at
+      }
       if (tracker.ended) break
     }
     const end = tracker.ended ? Math.max(at, tracker.forwardable) : tracker.forwardable
@@ -144,6 +144,15 @@ export class Exchange {
     else if (holdBehind && BEHIND.has(errno)) this.finish('behind')
     else return false
     return true
+  }
+
+  /** What the stopped frame must read like for this client; null: as it does. */
+  private replacement(stop: Stop, chunk: Buffer): Buffer | null {
+    if (stop === 'ok' || stop === 'eof') return this.readEnd(chunk)
+    if (stop !== 'error' || !this.#options.readOnlyTransaction) return null
+    const { errno, start, end } = this.#tracker
+    const error = chunk.subarray(start + HEADER_BYTES, end)
+    return isReadOnly(errno, error) ? readOnlyTransaction(error) : null
   }
 
   private takePrepared(chunk: Buffer): void {
@@ -282,6 +291,12 @@ export class Exchange {
     if (this.#schema === undefined && this.#variables === null) return null
     return { schema: this.#schema, variables: this.#variables ?? NOTHING }
   }
+}
+
+/** On the writer the transaction would have refused; here the reader did, in words of its own. */
+function readOnlyTransaction(error: Buffer): Buffer {
+  const stop = error.includes('MariaDB') ? '' : '.'
+  return buildError(1792, '25006', `Cannot execute statement in a READ ONLY transaction${stop}`)
 }
 
 function isReadOnly(errno: number, error: Buffer): boolean {
