@@ -25,7 +25,7 @@ export function direct(port: number): Path {
 export async function startRelay(programs: Programs, target: number): Promise<Path> {
   const program = programs.fork('./byte-relay.js', [String(target)])
   const { ports } = await answerOf<{ readonly ports: readonly number[] }>(program)
-  return { name: 'node byte relay', port: ports[0]!, program }
+  return { name: 'byte relay', port: ports[0]!, program }
 }
 
 export async function startHaproxy(programs: Programs, target: number): Promise<Path> {
