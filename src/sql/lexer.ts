@@ -370,7 +370,7 @@ export function scan(sql: Buffer, rules: LexRules, tokens: Tokens): void {
           }
           break
         }
-        if (count === 0 && tokens.hint === 0) findHint(sql, tokens, from + 2, at - 2)
+        if (count === 0 && tokens.hint === 0 && third !== 0x2b) findHint(sql, tokens, from + 2, at - 2)
         continue
       }
 

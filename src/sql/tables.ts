@@ -24,7 +24,7 @@ const VALUES = word('values')
 const WITH = word('with')
 
 const ENDS = wordSet(
-  'where group having order limit union except intersect window set values select procedure lock dual',
+  'where group having order limit union except intersect window set values select procedure lock dual json_table',
 )
 /** May stand between UPDATE, INTO and the like and the table's name. */
 const MODIFIERS = wordSet('low_priority quick ignore delayed high_priority only')
