@@ -10,6 +10,7 @@ import {
   COMMAND,
   FieldWriter,
   lengthEncoded,
+  parseChanges,
   parseError,
   parseOk,
 } from '../../src/protocol/mysql/messages.ts'
@@ -216,7 +217,14 @@ function tell(payload: Buffer, capabilities: number): string {
     }
     if (payload[0] === 0 && payload.length >= 7) {
       const ok = parseOk(payload, capabilities)
-      return `OK? rows=${ok.affectedRows} id=${ok.insertId} status=${ok.status} warnings=${ok.warnings} text=${ok.text} | ${bytes}`
+      // MariaDB tells of changes in the order of a hash table, which depends on what else is tracked.
+      const changes =
+        ok.changes === null ? [] : parseChanges(ok.changes).map((change) => change.bytes.toString('latin1'))
+      const told = changes
+        .sort()
+        .join(' ')
+        .replaceAll(/[^\x20-\x7e]/g, '.')
+      return `OK? rows=${ok.affectedRows} id=${ok.insertId} status=${ok.status} warnings=${ok.warnings} text=${ok.text} ${told} ${changes.length > 0 ? '' : bytes}`
     }
   } catch {
     // Not what it looked like; its bytes tell.

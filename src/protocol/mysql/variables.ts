@@ -49,15 +49,19 @@ const ARMED = "session_track_system_variables = '*', session_track_schema = ON, 
 
 /** For a connection whose variables are all at the server's defaults. */
 export function armingSql(): string {
-  const base = [...BASE_VARIABLES].map(([name, value]) => `${name} = ${value}`)
-  return `SET ${[ARMED, ...base].join(', ')}`
+  return `SET ${namesSql(BASE_VARIABLES)}, ${ARMED}`
 }
 
 /** What must be set for a connection in state `from` to be in state `to`; null: nothing. */
 export function alignmentSql(from: Settings, to: Settings, armed: boolean): string | null {
-  const parts: string[] = armed ? [] : [ARMED]
+  const parts: string[] = []
+  const names = NAMES.some((name) => from.variables.get(name) !== to.variables.get(name))
+    ? namesSql(to.variables)
+    : null
+  if (names !== null) parts.push(names)
+  if (!armed) parts.push(ARMED)
   for (const [name, value] of to.variables) {
-    if (isOurs(name) || from.variables.get(name) === value) continue
+    if (isOurs(name) || from.variables.get(name) === value || (names !== null && NAMES.includes(name))) continue
     parts.push(`SESSION ${name} = ${literal(name, value)}`)
   }
   for (const name of from.variables.keys()) {
@@ -65,6 +69,23 @@ export function alignmentSql(from: Settings, to: Settings, armed: boolean): stri
     parts.push(`SESSION ${name} = DEFAULT`)
   }
   return parts.length === 0 ? null : `SET ${parts.join(', ')}`
+}
+
+/** What SET NAMES sets. */
+const NAMES: readonly string[] = ['character_set_client', 'character_set_results', 'collation_connection']
+
+/**
+ * The three as SET NAMES sets them, null if they do not go together. It gives results their collation too, which no
+ * variable shows and every column definition does.
+ */
+function namesSql(variables: ReadonlyMap<string, string>): string | null {
+  const [client, results, collation] = NAMES.map((name) => variables.get(name))
+  if (client === undefined || collation === undefined || client !== results) return null
+  const belongs =
+    collation === client ||
+    collation.startsWith(`${client}_`) ||
+    (client === 'utf8mb3' && collation.startsWith('utf8_'))
+  return belongs ? `NAMES ${client} COLLATE ${collation}` : null
 }
 
 function isOurs(name: string): boolean {
