@@ -188,6 +188,8 @@ export interface BackendConnection {
   /** Something was left behind that `align` cannot undo; only `reset` can. */
   dirty: boolean
   readonly broken: boolean
+  /** The last session's statement left warnings or an error there. */
+  readonly stained: boolean
   /** Called once if the connection is lost while nobody uses it. */
   onLost: () => void
   readonly openedMs: number

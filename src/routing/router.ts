@@ -55,10 +55,10 @@ export function route(
   }
   const wish = wishFor(classification, session, policy)
   if (wish.route === 'writer') return toWriter(topology, loads, `${wish.whose} asks for the writer`)
-  if (access === 'session') return toSessionPlace(classification, session, topology, loads)
   if (classification.transaction === 'begin-read-only') {
     return toReaders(wish, topology, policy, loads, 'a read-only transaction')
   }
+  if (access === 'session') return toSessionPlace(classification, session, topology, loads)
   if (access === 'read' && session.autocommit) return toReaders(wish, topology, policy, loads, classification.because)
   if (access === 'read') return toWriter(topology, loads, 'autocommit is off: the read opens a transaction')
   if (wish.explicit && wish.route !== 'split' && leavesNothing(classification)) {

@@ -102,6 +102,8 @@ export class SessionState {
   /** A statement has arrived: pins that only waited for it end, unless it asks for what they keep. */
   expect(classification: Classification): void {
     if (this.#pins === null) return
+    // MariaDB keeps diagnostics over a statement without tables.
+    if (classification.access === 'read' && classification.tables?.length === 0) return
     for (const [reason, facts] of Object.entries(SHORT_PINS) as [PinReason, readonly SessionFact[]][]) {
       if (!facts.some((fact) => classification.facts.includes(fact))) this.unpin(reason)
     }

@@ -131,7 +131,7 @@ export class Dispatch {
       this.#state.loseSchema()
       return null
     }
-    if (classification.facts.length > 0) await this.#leases.restore(classification.facts)
+    if (classification.facts.length > 0 || connection.stained) await this.#leases.restore(classification.facts)
     const isFree = !this.#state.pinned && classification.transaction === 'none'
     return connection.exchange(request, this.#client, {
       holdRefused: isFree && mayWait,

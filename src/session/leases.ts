@@ -15,6 +15,9 @@ interface Trace {
   readonly hands: number
 }
 
+/** Leaves no warnings; MariaDB keeps them over a statement that has neither a table nor a subquery. */
+const CLEAR = 'DO (SELECT 0)'
+
 export class Leases implements Keeper {
   readonly #client: ClientConnection
   readonly #state: SessionState
@@ -95,14 +98,14 @@ export class Leases implements Keeper {
   /** Facts that live on a connection are given to the current one if the statement asks for them. Throws BackendLost. */
   async restore(facts: readonly SessionFact[]): Promise<void> {
     const lease = this.#current
-    if (lease === null) return
+    if (lease === null || (facts.length === 0 && !lease.connection.stained)) return
     if (facts.includes('last-insert-id') && !isAt(this.#insertIdHome, lease)) {
       await lease.connection.query(`SET last_insert_id = ${this.#state.insertId}`)
       this.#insertIdHome = { lease, hands: lease.hands }
     }
     const asksForLast = facts.includes('diagnostics') || facts.includes('row-count') || facts.includes('found-rows')
     // Nothing is what this session has left of its own, and nobody else's warnings may be seen.
-    if (asksForLast && !isAt(this.#last, lease)) await lease.connection.query('DO 0')
+    if ((asksForLast || lease.connection.stained) && !isAt(this.#last, lease)) await lease.connection.query(CLEAR)
   }
 
   private use(lease: Lease): Lease {

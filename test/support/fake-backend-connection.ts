@@ -11,6 +11,7 @@ export class FakeBackendConnection implements BackendConnection {
   settings: Settings = NO_SETTINGS
   dirty = false
   broken = false
+  stained = false
   onLost: () => void = () => {}
   /** Everything asked of it, in order. */
   readonly calls: string[]

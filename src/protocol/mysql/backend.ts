@@ -46,6 +46,7 @@ export class MysqlBackend implements BackendConnection {
   readonly openedMs: number
   dirty = false
   broken = false
+  stained = false
   onLost: () => void = () => {}
   readonly #options: ConnectOptions
   readonly #login: BackendLogin
@@ -126,6 +127,7 @@ export class MysqlBackend implements BackendConnection {
   async query(sql: string): Promise<readonly (readonly (string | null)[])[] | Refusal> {
     const [reply] = await this.ask([[buildQuery(sql, this.attributes), 'query']])
     const error = errorIn(reply!)
+    this.stained = error !== null
     if (error !== null) return refusalOf('variables', reply!, error.message.toString())
     return rowsIn(reply!, this.#form)
   }
@@ -287,6 +289,9 @@ export class MysqlBackend implements BackendConnection {
     } else if (statement !== null) this.followCursor(statement, end, request)
     if (reply.changed !== null) this.follow(reply.changed)
     client.status = this.#status
+    this.stained = reply.warnings > 0 || reply.outcome !== 'ok'
+    // MySQL answers a PING with the count of conditions that the last statement left.
+    client.warnings = this.#login.engine === 'mariadb' ? 0 : reply.outcome === 'error' ? 1 : reply.warnings
     return { ...reply, cursorOpen: this.#prepared.cursors > 0 }
   }
 

@@ -51,6 +51,8 @@ export class MysqlClient implements ClientConnection {
   sequence: number
   /** The session's status flags as some backend reported them last; what a PING is answered with. */
   status: number = STATUS.AUTOCOMMIT
+  /** How many conditions the session's last statement left. */
+  warnings = 0
   readonly capabilities: number
   readonly #options: ClientOptions
   readonly #extendedCapabilities: number
@@ -231,7 +233,7 @@ export class MysqlClient implements ClientConnection {
         this.gone = true
         return null
       case COMMAND.PING:
-        this.ok()
+        this.reply(buildOk({ status: this.status, warnings: this.warnings }, this.capabilities))
         return null
       case COMMAND.QUERY: {
         const attributes = (this.capabilities & CAPABILITY.QUERY_ATTRIBUTES) !== 0
