@@ -25,7 +25,7 @@ export function createTemporary({ text, from }: Statement): readonly PinChange[]
   return [start('temporary-table', qualifiedName(text, at)?.name ?? null)]
 }
 
-/** DROP [TEMPORARY] TABLE [IF EXISTS] a, b …: any of them may be a temporary table of this session. */
+/** DROP [TEMPORARY] TABLE [IF EXISTS] a, b …; any of them may be a temporary table of this session. */
 export function dropTables({ text, from, to }: Statement): readonly PinChange[] {
   const pins: PinChange[] = []
   let at = from + 1

@@ -129,7 +129,9 @@ test('unit tests touch no socket and no real time', () => {
     return found
       .filter((file) => file.endsWith('.ts'))
       .map((file) => join(core, file))
-      .filter((file) => /\b(createServer|createConnection|setTimeout\(resolve)/.test(readFileSync(join(folder, file), 'utf8')))
+      .filter((file) =>
+        /\b(createServer|createConnection|setTimeout\(resolve)/.test(readFileSync(join(folder, file), 'utf8')),
+      )
   })
   expect(wrong).toEqual([])
 })
