@@ -2,7 +2,7 @@
 // log, no clock.
 
 import { familyOf } from './charsets.ts'
-import type { Classification, PinChange, SessionFact, SluiceCommand } from './classification.ts'
+import type { Classification, PinChange, SessionFact, SluiceCommand, TransactionEffect } from './classification.ts'
 import type { SqlContext } from './dialects.ts'
 import { digestText } from './digest.ts'
 import { type Effect, effect, type Statement } from './effect.ts'
@@ -210,7 +210,7 @@ function combine(effects: readonly Effect[]): Effect {
   return {
     access,
     because,
-    transaction: effects.findLast(({ transaction }) => transaction !== 'none')?.transaction ?? 'none',
+    transaction: transactionOf(effects),
     pins,
     facts: [...facts],
     assigns: effects.flatMap(({ assigns }) => assigns),
@@ -220,13 +220,19 @@ function combine(effects: readonly Effect[]): Effect {
   }
 }
 
+/** The last word. A read-only transaction is one to the router only if nothing but reads comes with its begin. */
+function transactionOf(effects: readonly Effect[]): TransactionEffect {
+  const last = effects.findLast(({ transaction }) => transaction !== 'none')?.transaction ?? 'none'
+  if (last !== 'begin-read-only') return last
+  return effects.slice(1).every(({ access }) => access === 'read') ? last : 'begin'
+}
+
 function accessOf(effects: readonly Effect[]): Pick<Effect, 'access' | 'because'> {
   const write = effects.find(({ access }) => access === 'write')
   if (write !== undefined) return { access: 'write', because: `one of ${effects.length} statements ${write.because}` }
-  const begins = effects.some(({ transaction }) => transaction === 'begin-read-only')
   const session = effects.find(({ access }) => access === 'session')
   const changes = effects.some(({ assigns, transaction }) => assigns.length > 0 || transaction !== 'none')
-  if (begins || (session !== undefined && changes)) {
+  if (session !== undefined && changes) {
     return { access: 'write', because: 'changes the session among other things' }
   }
   if (session !== undefined) return { access: 'session', because: session.because }

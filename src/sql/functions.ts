@@ -35,7 +35,7 @@ const NATIVE = words(`
 
 const NATIVE_MYSQL = words(`
   any_value bin_to_uuid current_role etag format_bytes format_pico_time from_vector gtid_subset gtid_subtract
-  icu_version is_uuid json_schema_valid json_schema_validation_report json_storage_free json_storage_size mbrcoveredby
+  is_uuid json_schema_valid json_schema_validation_report json_storage_free json_storage_size mbrcoveredby
   mbrcovers regexp_like roles_graphml st_buffer_strategy st_frechetdistance st_geohash st_geomcollfromtxt
   st_hausdorffdistance st_isvalid st_latfromgeohash st_latitude st_lineinterpolatepoint st_lineinterpolatepoints
   st_longfromgeohash st_longitude st_makeenvelope st_numinteriorring st_pointatdistance st_pointfromgeohash
@@ -112,7 +112,6 @@ const SINCE_MYSQL: Readonly<Record<string, number>> = {
   from_vector: 90000,
   geomcollection: 80000,
   grouping: 80001,
-  icu_version: 80004,
   is_uuid: 80000,
   json_arrayagg: 50722,
   json_merge_patch: 50722,

@@ -105,7 +105,7 @@ const HINTED = wordSet('select insert replace update delete')
 /** Words that stand for a literal in a list of literals. */
 const LITERAL_WORDS = wordSet('null default true false')
 /** After these words comes a name, whose case may matter even if it looks like a keyword. */
-const BEFORE_NAMES = wordSet('from join into update table')
+const BEFORE_NAMES = wordSet('from join into update table exists use handler prepare')
 
 /** Where a bulk INSERT may be cut. */
 const HEAD_BYTES = 2048

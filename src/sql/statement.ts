@@ -270,7 +270,7 @@ function begin(readOnly: boolean): Effect {
   // A transaction's begin releases table locks.
   const pins = [end('table-lock', 'tables')]
   return readOnly
-    ? effect('read', 'begins a read-only transaction', { transaction: 'begin-read-only', pins })
+    ? effect('session', 'begins a read-only transaction', { transaction: 'begin-read-only', pins })
     : effect('write', 'begins a transaction', { transaction: 'begin', pins })
 }
 

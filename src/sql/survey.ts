@@ -74,6 +74,8 @@ const FACT_FUNCTIONS: ReadonlyMap<string, SessionFact> = new Map([
   ['connection_id', 'connection-id'],
 ])
 
+const VERSION_FUNCTIONS: ReadonlySet<string> = new Set(['version', 'icu_version'])
+
 const FACT_VARIABLES: ReadonlyMap<string, SessionFact> = new Map([
   ['warning_count', 'diagnostics'],
   ['error_count', 'diagnostics'],
@@ -149,7 +151,7 @@ export function survey(text: Text, from: number, to: number, context: SqlContext
       else found.facts.add(fact)
       return
     }
-    if (name === 'version') {
+    if (VERSION_FUNCTIONS.has(name)) {
       found.ofOneServer ??= "asks for the server's version"
       return
     }

@@ -190,8 +190,6 @@ export const READS: readonly string[] = [
   'SELECT * FROM information_schema.statistics s JOIN information_schema.referential_constraints r ON 1',
   'SELECT SCHEMA_NAME FROM information_schema . schemata',
   'SELECT * FROM information_schema.views, information_schema.routines, information_schema.triggers',
-  'START TRANSACTION READ ONLY',
-  'START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY',
 
   // What frameworks ask.
   "SELECT table_name AS name FROM information_schema.tables WHERE table_schema = database() AND table_name = 'schema_migrations' AND table_type = 'BASE TABLE'",
