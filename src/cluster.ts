@@ -45,7 +45,7 @@ export class Cluster {
     this.name = name
     this.#parts = parts
     this.#store = new TopologyStore(name)
-    this.#hold = new FailoverHold(config.hold)
+    this.#hold = new FailoverHold(config.hold, metrics.holdSeconds)
     this.#tally = new Tally(name, metrics, nowMs)
     const { safeFunctions, readProcedures } = config
     this.#classifier = createClassifier({ digestsMax: limits.digestsMax, safeFunctions, readProcedures })
@@ -76,7 +76,11 @@ export class Cluster {
       log,
       nowMs,
     })
+    let lastWriter: string | null = null
     this.#store.subscribe((topology) => {
+      const writer = topology.backends.find(({ role }) => role === 'writer')?.id ?? null
+      if (writer !== null && lastWriter !== null && writer !== lastWriter) metrics.failovers.labels(name).value += 1
+      lastWriter = writer ?? lastWriter
       this.#pools.follow(topology)
       this.#hold.follow(topology)
     })
@@ -118,12 +122,16 @@ export class Cluster {
 
   /** What the sessions of a listener share. `policy` is asked at every statement, so that new settings take effect. */
   sharedBy(policy: () => RoutingPolicy): Shared {
-    const { metrics, sessions, log, protocol, nowMs } = this.#parts
+    const { config, metrics, sessions, log, protocol, nowMs } = this.#parts
     const cluster = this
     return {
       cluster: this.name,
       pools: this.#pools,
       hold: this.#hold,
+      waits: {
+        writer: { waitMsMax: config.hold.waitMsMax, setting: 'hold.waitMsMax' },
+        reader: { waitMsMax: config.reads.waitMsMax, setting: 'reads.waitMsMax' },
+      },
       tally: this.#tally,
       sessions,
       metrics,

@@ -179,7 +179,6 @@ export function settingsSchema(files: Files) {
       lagMsMax: duration(0).default(1_000),
       fallback: z.enum(['writer', 'wait', 'error']).default('writer'),
       waitMsMax: duration(0).default(1_000),
-      writerShareMax: decimal(0, 1).default(1),
     }),
     weights: z.record(z.string(), decimal(0, 1_000_000)).default({}),
     pool: group({
@@ -239,8 +238,6 @@ export function settingsSchema(files: Files) {
       requestBytesMax: whole(1024, 1024 * 1024 * 1024).default(1024 * 1024 * 1024),
       digestsMax: whole(1).default(10_000),
       preparedPerSessionMax: whole(1).default(16_382),
-      userVariablesMax: whole(0).default(256),
-      userVariableBytesMax: whole(0).default(64 * 1024),
       drainMsMax: duration(0).default(25_000),
     }),
     log: group({ level: z.enum(['error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info') }),

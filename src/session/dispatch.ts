@@ -63,7 +63,7 @@ export class Dispatch {
     let decided = classification
     for (let attempts = 1; attempts <= ATTEMPTS_MAX; attempts++) {
       const decision = this.route(decided, request.routeAttribute)
-      if (this.#leases.current === null && !(await this.obtain(decision, decided))) continue
+      if (this.#leases.current === null && !(await this.obtain(decision, decided, request))) continue
       if (decision.action === 'stay' && decision.ignoredHint) this.#shared.metrics.ignoredHints.value += 1
       const startedMs = this.#shared.nowMs()
       const { connection } = this.#leases.current!
@@ -122,6 +122,7 @@ export class Dispatch {
     const { connection } = this.#leases.current!
     const onReader = connection.backend.role === 'reader'
     const aligning = connection.align(this.#state.settings)
+    if (aligning !== null) this.#shared.metrics.alignments.value += 1
     const refusal = aligning === null ? null : await aligning
     if (refusal !== null) {
       if (this.#state.pinned) throw new ProxyError('BACKEND_REFUSED_SETTINGS', refusal.message)
@@ -141,13 +142,13 @@ export class Dispatch {
   }
 
   /** A connection as decided. False: decide again. */
-  private async obtain(decision: Route, classification: Classification): Promise<boolean> {
+  private async obtain(decision: Route, classification: Classification, request: ClientRequest): Promise<boolean> {
     if (decision.action === 'reject') throw new ProxyError(decision.code, decision.because)
     if (decision.action === 'stay') throw new ProxyError('INTERNAL', 'pinned, but to nothing')
     this.#waiting = true
     try {
       if (decision.action === 'hold') {
-        await this.#shared.hold.wait(() => this.route(classification, null).action !== 'hold', decision.because)
+        await this.hold(decision, classification, request)
         return false
       }
       const lease = this.#leases.acquire(decision.backend)
@@ -162,6 +163,22 @@ export class Dispatch {
       this.#waiting = false
       if (this.#stopped) this.gone()
     }
+  }
+
+  /** Writes wait for a writer, and reads for a reader where the settings say so. */
+  private hold(
+    decision: Route & { action: 'hold' },
+    classification: Classification,
+    request: ClientRequest,
+  ): Promise<void> {
+    const forWriter = decision.target === 'writer'
+    return this.#shared.hold.wait({
+      served: () => this.route(classification, request.routeAttribute).action !== 'hold',
+      because: decision.because,
+      code: forWriter ? 'NO_WRITER' : 'NO_READER',
+      bytes: request.frames.reduce((bytes, { length }) => bytes + length, 0),
+      ...(forWriter ? this.#shared.waits.writer : this.#shared.waits.reader),
+    })
   }
 
   private gone(): never {

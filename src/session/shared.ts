@@ -18,6 +18,8 @@ export interface Shared extends Loads {
   readonly pools: Pools
   readonly hold: FailoverHold
   readonly sessions: Sessions
+  /** How long statements wait for a backend, and which setting says so. */
+  readonly waits: Readonly<Record<'writer' | 'reader', { readonly waitMsMax: number; readonly setting: string }>>
   readonly metrics: Metrics
   readonly tally: Tally
   readonly log: Log

@@ -53,12 +53,14 @@ export class Stage {
   readonly refusing = new Set<string>()
   topology: Topology
   readonly shared: Shared
+  readonly #holdMsMax: number
   #turn = 0
 
   constructor({ readers = 1, connectionsMax = 4, holdMsMax = 1_000 }: StageOptions = {}) {
     const roles = ['writer', ...Array.from({ length: readers }, () => 'reader')] as ('writer' | 'reader')[]
     this.topology = { cluster: 'main', epoch: 1, backends: roles.map((role, at) => backend(`db${at + 1}`, role)) }
-    this.hold = new FailoverHold({ waitMsMax: holdMsMax, heldMax: 2 })
+    this.hold = new FailoverHold({ heldMax: 2, heldBytesMax: 1_000 }, this.metrics.holdSeconds)
+    this.#holdMsMax = holdMsMax
     this.pools = new Pools({
       limits: {
         connectionsMax,
@@ -109,6 +111,10 @@ export class Stage {
       cluster: 'main',
       pools: this.pools,
       hold: this.hold,
+      waits: {
+        writer: { waitMsMax: this.#holdMsMax, setting: 'hold.waitMsMax' },
+        reader: { waitMsMax: this.#holdMsMax, setting: 'reads.waitMsMax' },
+      },
       sessions: this.sessions,
       metrics: this.metrics,
       tally: new Tally('main', this.metrics, () => Date.now()),
