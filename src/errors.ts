@@ -9,6 +9,7 @@ export interface ErrorTraits {
 
 export const ERRORS = {
   ACCESS_DENIED: { ends: 'session', level: 'info' },
+  BAD_CHARSET: { ends: 'session', level: 'info' },
   TLS_REQUIRED: { ends: 'session', level: 'info' },
   LOGIN_TIMEOUT: { ends: 'session', level: 'info' },
   CLIENTS_MAX: { ends: 'session', level: 'warn' },

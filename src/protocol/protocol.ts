@@ -176,6 +176,8 @@ export interface ExchangeOptions {
   readonly holdRefused: boolean
   /** The same for `behind`. */
   readonly holdBehind: boolean
+  /** The statement is no plain read: what it changed in the session must be known before anybody else gets the connection. */
+  readonly mayChange: boolean
   /** The client asked for a read-only transaction: a refusal must read as that transaction's, whatever refuses. */
   readonly readOnlyTransaction: boolean
 }
@@ -197,6 +199,10 @@ export interface BackendConnection {
   align(settings: Settings): Promise<Refusal | null> | null
   /** One request and its whole reply. Throws BackendLost, ClientLost. */
   exchange(request: ClientRequest, client: ClientConnection, options: ExchangeOptions): Promise<Reply>
+  /** The backend may know of changes that it has not told yet: where a client is told no more than that rows end. */
+  readonly unreported: boolean
+  /** Asks for them. Throws BackendLost. */
+  collect(): Promise<SettingsChange | null>
   /** Runs a statement of our own; its answer stays here. Rows as text. Throws BackendLost. */
   query(sql: string): Promise<readonly (readonly (string | null)[])[] | Refusal>
   /** Asks the server to stop what this connection is doing, on a second connection. */

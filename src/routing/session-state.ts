@@ -1,6 +1,6 @@
 // What a session has built up: settings, transaction, pins. Changed by observe() and its few siblings, nowhere else. Pure.
 
-import type { Reply, Settings } from '../protocol/protocol.ts'
+import type { Reply, Settings, SettingsChange } from '../protocol/protocol.ts'
 import { withChange } from '../protocol/settings.ts'
 import type { Assignment, Classification, PinReason, RouteHint, SessionFact } from '../sql/classification.ts'
 
@@ -127,6 +127,11 @@ export class SessionState {
     if (reply.warnings > 0 || failed) this.pin('diagnostics', null, classification, nowMs)
     else if (!classification.facts.includes('diagnostics')) this.unpin('diagnostics')
     return this.#pins === null ? NONE : [...this.#pins.keys()].filter((reason) => !before.includes(reason))
+  }
+
+  /** The backend told later what a statement had changed. */
+  adopt(changed: SettingsChange): void {
+    this.#settings = withChange(this.#settings, changed)
   }
 
   /** What the session held on a connection that is gone. Its settings live on; these do not. */

@@ -171,6 +171,7 @@ export class Session {
     if (!this.#state.pinned) this.#leases.giveBack()
     const reply = await this.#dispatch.send(classification, request, this.#sinceMs)
     this.observe(classification, reply)
+    if (!this.#state.pinned) await this.collect()
     if (!this.#state.pinned) this.#leases.giveBack()
   }
 
@@ -200,6 +201,18 @@ export class Session {
     this.#leases.ran(reply.insertId !== 0n)
     if (this.#state.leavesTraces || classification.assigns.some(({ scope }) => scope === 'user'))
       connection.dirty = true
+  }
+
+  /** What the backend has not told yet is this session's, and must not become the next one's. */
+  private async collect(): Promise<void> {
+    const connection = this.#leases.current?.connection
+    if (connection?.unreported !== true) return
+    const changed = await connection.collect().catch(() => {
+      // The statement was answered; only what it changed is not known. In doubt the connection goes.
+      this.#leases.discard('proxy in doubt')
+      return null
+    })
+    if (changed !== null) this.#state.adopt(changed)
   }
 
   /** COM_RESET_CONNECTION and COM_CHANGE_USER: as if just logged in. */

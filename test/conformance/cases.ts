@@ -337,6 +337,19 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'functions that change the session',
+    steps: [
+      q("CREATE FUNCTION z() RETURNS INT DETERMINISTIC NO SQL BEGIN SET time_zone = '+07:00'; RETURN 1; END"),
+      q('SELECT z()'),
+      q('SELECT @@time_zone'),
+      table,
+      q('SELECT FROM_UNIXTIME(0), COUNT(*) FROM t'),
+      q('CREATE FUNCTION v() RETURNS INT DETERMINISTIC NO SQL BEGIN SET @inside = 5; RETURN 1; END'),
+      q('SELECT v()'),
+      q('SELECT @inside'),
+    ],
+  },
+  {
     promise: 'locks',
     steps: [
       q("SELECT GET_LOCK('sluice test', 1)"),

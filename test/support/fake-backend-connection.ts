@@ -12,6 +12,7 @@ export class FakeBackendConnection implements BackendConnection {
   dirty = false
   broken = false
   stained = false
+  unreported = false
   onLost: () => void = () => {}
   /** Everything asked of it, in order. */
   readonly calls: string[]
@@ -54,6 +55,10 @@ export class FakeBackendConnection implements BackendConnection {
   async query(sql: string): Promise<readonly (readonly (string | null)[])[]> {
     this.calls.push(`${this.backend.id} itself: ${sql}`)
     return []
+  }
+
+  async collect(): Promise<null> {
+    return null
   }
 
   async cancel(): Promise<void> {

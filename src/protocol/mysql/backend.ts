@@ -12,6 +12,7 @@ import {
   type Refusal,
   type Reply,
   type Settings,
+  type SettingsChange,
 } from '../protocol.ts'
 import { NO_SETTINGS, sameSettings, settingsOf } from '../settings.ts'
 import type { Transport } from '../transport.ts'
@@ -21,12 +22,23 @@ import { Exchange, type ExchangeEnd, type Line } from './exchange.ts'
 import { closeFrames, executeFrames, withStatementId } from './execute.ts'
 import { frame } from './frames.ts'
 import { BYTE_MEANING, type MysqlIdentity } from './identity.ts'
-import { buildCommand, buildQuery, CAPABILITY, COMMAND, MalformedMessage, STATUS } from './messages.ts'
+import {
+  buildCommand,
+  buildQuery,
+  CAPABILITY,
+  COMMAND,
+  MalformedMessage,
+  parseChanges,
+  parseOk,
+  STATUS,
+  TRACK,
+  type TrackedChange,
+} from './messages.ts'
 import { errorIn, OwnReplies, type OwnReply, rowsIn } from './own-replies.ts'
 import { PreparedCache } from './prepared.ts'
 import type { ReplyForm, ReplyKind } from './reply-tracker.ts'
 import type { ClientStatement, MysqlRequest } from './request.ts'
-import { alignmentSql, armingSql, BASE_VARIABLES, MULTI_STATEMENTS } from './variables.ts'
+import { alignmentSql, armingSql, BASE_VARIABLES, isKept, MULTI_STATEMENTS } from './variables.ts'
 
 /** What the connection is busy with. */
 type Work =
@@ -47,6 +59,7 @@ export class MysqlBackend implements BackendConnection {
   dirty = false
   broken = false
   stained = false
+  unreported = false
   onLost: () => void = () => {}
   readonly #options: ConnectOptions
   readonly #login: BackendLogin
@@ -121,6 +134,7 @@ export class MysqlBackend implements BackendConnection {
     this.send(frames)
     const end = await exchange.done
     const reply = this.learned(end, mysqlRequest, mysqlClient)
+    this.unreported = end.endedInEof && options.mayChange
     return end.collationUnknown ? this.withCollation(reply) : reply
   }
 
@@ -130,6 +144,17 @@ export class MysqlBackend implements BackendConnection {
     this.stained = error !== null
     if (error !== null) return refusalOf('variables', reply!, error.message.toString())
     return rowsIn(reply!, this.#form)
+  }
+
+  async collect(): Promise<SettingsChange | null> {
+    // A PING leaves diagnostics and all the rest as they are.
+    const [reply] = await this.ask([[buildCommand(COMMAND.PING), 'single']])
+    this.unreported = false
+    const { changes } = parseOk(reply!.at(-1)!, this.#login.capabilities)
+    if (changes === null) return null
+    const changed = changeOf(parseChanges(changes))
+    if (changed !== null) this.follow(changed)
+    return changed
   }
 
   async cancel(): Promise<void> {
@@ -387,6 +412,17 @@ export class MysqlBackend implements BackendConnection {
     if (work?.kind === 'exchange') work.exchange.abandon()
     else if (work !== null) work.done(new BackendLost('unsent', true, `closed: ${reason}`))
   }
+}
+
+/** The schema and variables among what was reported. */
+function changeOf(changes: readonly TrackedChange[]): SettingsChange | null {
+  const variables = new Map<string, string>()
+  let schema: string | null | undefined
+  for (const { kind, name, value } of changes) {
+    if (kind === TRACK.SYSTEM_VARIABLES && isKept(name)) variables.set(name, value?.toString() ?? '')
+    else if (kind === TRACK.SCHEMA) schema = value === null || value.length === 0 ? null : value.toString()
+  }
+  return schema === undefined && variables.size === 0 ? null : { schema, variables }
 }
 
 function hasMultiStatements({ variables }: Settings): boolean {

@@ -46,6 +46,8 @@ export interface ExchangeEnd {
   readonly reply: Omit<Reply, 'cursorOpen'>
   /** Status flags, those of this one statement included. */
   readonly status: number
+  /** It ended with an EOF, which reports nothing; what there is to report comes with the next OK. */
+  readonly endedInEof: boolean
   /** The connection's collation follows from something that was set; only the server can tell which it is. */
   readonly collationUnknown: boolean
   /** The answer to a prepare: the server's number for the statement, and how many parameters it has. */
@@ -270,6 +272,7 @@ export class Exchange {
         position: this.#position,
       },
       status: this.#status,
+      endedInEof: tracker.stop === 'eof' && !tracker.okLayout,
       collationUnknown: this.#collationUnknown && this.#variables?.has('collation_connection') !== true,
       prepared: this.#prepared,
     }

@@ -1,7 +1,7 @@
 // The MySQL protocol; the only file of this folder that others import.
 
 import type { Duplex } from 'node:stream'
-import type { ProxyError } from '../../errors.ts'
+import { ProxyError } from '../../errors.ts'
 import type { SqlContext } from '../../sql/classifier.ts'
 import { dialects } from '../../sql/dialects.ts'
 import type { Prober } from '../../topology/monitor.ts'
@@ -19,6 +19,7 @@ import {
 import { transportOf } from '../socket-transport.ts'
 import { acceptLogin, turnAway } from './accept.ts'
 import { MysqlBackend } from './backend.ts'
+import { refusedCharset } from './charsets.ts'
 import { MysqlClient } from './client.ts'
 import type { MysqlIdentity } from './identity.ts'
 import { CAPABILITY, serverVersion } from './messages.ts'
@@ -52,7 +53,15 @@ export function createMysqlProtocol(nowMs: () => number): Protocol {
     },
 
     async accept(stream: Duplex, options: AcceptOptions): Promise<ClientConnection> {
-      return new MysqlClient(await acceptLogin(transportOf(stream), options), options)
+      const login = await acceptLogin(transportOf(stream), options)
+      const client = new MysqlClient(login, options)
+      const refused = refusedCharset(login.collation, options.serverVersion)
+      if (refused === null) return client
+      const text = `Variable 'character_set_client' can't be set to the value of '${refused}'`
+      const error = new ProxyError('BAD_CHARSET', text)
+      client.fail(error)
+      client.end('proxy error')
+      throw error
     },
 
     turnAway(stream: Duplex, error: ProxyError): void {

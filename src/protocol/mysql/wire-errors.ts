@@ -15,6 +15,7 @@ export interface WireError {
  */
 export const WIRE: WireErrorTable<WireError> = {
   ACCESS_DENIED: { errno: 1045, sqlState: '28000' },
+  BAD_CHARSET: { errno: 1231, sqlState: '42000' },
   TLS_REQUIRED: { errno: 3159, sqlState: 'HY000' },
   LOGIN_TIMEOUT: { errno: 9100, sqlState: '08S01' },
   CLIENTS_MAX: { errno: 1040, sqlState: '08004' },
