@@ -126,8 +126,10 @@ export class Exchange {
   backendLost(message: string): void {
     if (this.#end !== null) return this.settle()
     this.#client.divert(null)
+    // A server closes a dump that has come to its end; there is nothing wrong with it.
+    if (this.#request.kind === 'relay') return this.#settle.reject(new ClientLost('the relay is over'))
     if (this.#forwardedBytes === 0) return this.#settle.reject(new BackendLost('sent', true, message))
-    const resumable = this.#held === null && this.#tracker.atFrameBoundary && this.#request.kind !== 'relay'
+    const resumable = this.#held === null && this.#tracker.atFrameBoundary
     this.#client.sequence = (this.#tracker.sequence + 1) & 0xff
     this.#settle.reject(new BackendLost('replying', resumable, message))
   }
