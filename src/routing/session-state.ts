@@ -102,11 +102,14 @@ export class SessionState {
   /** A statement has arrived: pins that only waited for it end, unless it asks for what they keep. */
   expect(classification: Classification): void {
     if (this.#pins === null) return
-    // MariaDB keeps diagnostics over a statement without tables.
-    if (classification.access === 'read' && classification.tables?.length === 0) return
-    for (const [reason, facts] of Object.entries(SHORT_PINS) as [PinReason, readonly SessionFact[]][]) {
-      if (!facts.some((fact) => classification.facts.includes(fact))) this.unpin(reason)
-    }
+    for (const reason of this.#pins.keys()) if (!outlasts(reason, classification)) this.#pins.delete(reason)
+  }
+
+  /** Would this statement, if it came next, find the session pinned? */
+  staysFor(classification: Classification): boolean {
+    if (this.#pins === null) return false
+    for (const reason of this.#pins.keys()) if (outlasts(reason, classification)) return true
+    return false
   }
 
   /** Takes in one statement's outcome; gives the pins that began. The backend's own word beats what we read in the SQL. */
@@ -213,6 +216,15 @@ export class SessionState {
       if (assignment.scope === 'user' && assignment.name === ROUTE_VARIABLE) this.#override = routeOf(assignment)
     }
   }
+}
+
+/** Does a pin hold on when this statement arrives? */
+function outlasts(reason: PinReason, { access, tables, facts }: Classification): boolean {
+  const asked = SHORT_PINS[reason]
+  if (asked === undefined) return true
+  // MariaDB keeps diagnostics over a statement without tables.
+  if (access === 'read' && tables?.length === 0) return true
+  return asked.some((fact) => facts.includes(fact))
 }
 
 /** Do the text or the other reports say what it was that changed? A procedure may have done anything. */

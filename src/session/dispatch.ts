@@ -46,7 +46,7 @@ export class Dispatch {
   /** Where a statement would go just now, and why. */
   route(classification: Classification, attribute: string | null): Route {
     const view = {
-      pinned: this.#leases.current !== null,
+      pinned: this.#leases.current !== null && this.#state.staysFor(classification),
       autocommit: this.#state.autocommit,
       override: this.#state.override,
       user: this.#client.account.user,
