@@ -140,6 +140,9 @@ export class Cluster {
       get policy() {
         return policy()
       },
+      get keepsDiagnostics() {
+        return /mariadb/i.test(cluster.serverVersion ?? '')
+      },
       topology: () => this.topology,
       sqlContext: (settings: Settings, identity: Identity): SqlContext =>
         protocol.sqlContext(settings, identity, this.serverVersion ?? ''),

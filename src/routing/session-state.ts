@@ -53,9 +53,12 @@ export class SessionState {
   #pins: Map<PinReason, Pin> | null = null
   #override: RouteHint | null = null
   #insertId = 0n
+  readonly #keepsDiagnostics: boolean
 
-  constructor(settings: Settings) {
+  /** `keepsDiagnostics`: on this engine a statement without tables leaves them as they are. */
+  constructor(settings: Settings, keepsDiagnostics = false) {
     this.#settings = settings
+    this.#keepsDiagnostics = keepsDiagnostics
   }
 
   get settings(): Settings {
@@ -102,13 +105,13 @@ export class SessionState {
   /** A statement has arrived: pins that only waited for it end, unless it asks for what they keep. */
   expect(classification: Classification): void {
     if (this.#pins === null) return
-    for (const reason of this.#pins.keys()) if (!outlasts(reason, classification)) this.#pins.delete(reason)
+    for (const reason of this.#pins.keys()) if (!this.outlasts(reason, classification)) this.#pins.delete(reason)
   }
 
   /** Would this statement, if it came next, find the session pinned? */
   staysFor(classification: Classification): boolean {
     if (this.#pins === null) return false
-    for (const reason of this.#pins.keys()) if (outlasts(reason, classification)) return true
+    for (const reason of this.#pins.keys()) if (this.outlasts(reason, classification)) return true
     return false
   }
 
@@ -187,6 +190,14 @@ export class SessionState {
     this.#pins!.delete(reason)
   }
 
+  /** Does a pin hold on when this statement arrives? */
+  private outlasts(reason: PinReason, { access, tables, facts }: Classification): boolean {
+    const asked = SHORT_PINS[reason]
+    if (asked === undefined) return true
+    if (this.#keepsDiagnostics && access === 'read' && tables?.length === 0) return true
+    return asked.some((fact) => facts.includes(fact))
+  }
+
   private observeTransaction(classification: Classification, reply: Reply, nowMs: number): void {
     if (reply.transaction === 'open') {
       if (this.#transaction === 'none') {
@@ -216,15 +227,6 @@ export class SessionState {
       if (assignment.scope === 'user' && assignment.name === ROUTE_VARIABLE) this.#override = routeOf(assignment)
     }
   }
-}
-
-/** Does a pin hold on when this statement arrives? */
-function outlasts(reason: PinReason, { access, tables, facts }: Classification): boolean {
-  const asked = SHORT_PINS[reason]
-  if (asked === undefined) return true
-  // MariaDB keeps diagnostics over a statement without tables.
-  if (access === 'read' && tables?.length === 0) return true
-  return asked.some((fact) => facts.includes(fact))
 }
 
 /** Do the text or the other reports say what it was that changed? A procedure may have done anything. */

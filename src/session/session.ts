@@ -38,7 +38,7 @@ export class Session {
   constructor(client: ClientConnection, shared: Shared) {
     this.#client = client
     this.#shared = shared
-    this.#state = new SessionState(client.loginSettings)
+    this.#state = new SessionState(client.loginSettings, shared.keepsDiagnostics)
     this.#leases = new Leases(client, this.#state, shared)
     this.#dispatch = new Dispatch(client, this.#state, this.#leases, shared)
     this.#sinceMs = shared.nowMs()

@@ -24,6 +24,8 @@ export interface Shared extends Loads {
   readonly tally: Tally
   readonly log: Log
   readonly policy: RoutingPolicy
+  /** On this engine a statement without tables leaves the diagnostics of the one before. */
+  readonly keepsDiagnostics: boolean
   topology(): Topology
   nowMs(): number
   /** The engine, version and modes in which a session's statements are to be read. */

@@ -120,6 +120,7 @@ export class Stage {
       tally: new Tally('main', this.metrics, () => Date.now()),
       log: createLog('silent'),
       policy: { listenerRoute: 'split', userRoutes: new Map(), endpoints: new Map(), rules: [], fallback: 'writer' },
+      keepsDiagnostics: false,
       topology: () => this.topology,
       nowMs: () => Date.now(),
       sqlContext: () => ({}) as never,
