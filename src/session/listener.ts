@@ -27,7 +27,7 @@ export class Listener {
     this.#options = options
     // The protocol takes the socket over, with its own buffer: nothing may be read before that.
     this.#server = net.createServer({ pauseOnConnect: true, noDelay: true, keepAlive: true }, (socket) => {
-      void this.receive(socket)
+      this.receive(socket)
     })
   }
 
@@ -55,33 +55,50 @@ export class Listener {
     for (const socket of this.#arriving) socket.destroy()
   }
 
-  private async receive(socket: net.Socket): Promise<void> {
-    const { protocol, shared, clientsMax, accept } = this.#options
-    const { sessions, metrics, log } = shared
+  private receive(socket: net.Socket): void {
+    const { protocol, shared, clientsMax } = this.#options
+    const { sessions } = shared
     if (sessions.count + this.#arriving.size >= clientsMax) {
-      metrics.logins.labels('CLIENTS_MAX').value += 1
-      return protocol.turnAway(socket, new ProxyError('CLIENTS_MAX', 'Too many connections'))
+      const error = new ProxyError('CLIENTS_MAX', 'Too many connections')
+      this.tell(error, socket)
+      return protocol.turnAway(socket, error)
     }
     this.#arriving.add(socket)
-    try {
-      const client = await protocol.accept(socket, { ...accept(), sessionId: sessions.issueId() })
-      metrics.logins.labels('ok').value += 1
-      const session = new Session(client, shared)
+    void this.logIn(socket).then((session) => {
+      this.#arriving.delete(socket)
+      if (session === null) return
       sessions.add(session)
-      this.#arriving.delete(socket)
-      await session.run()
-      sessions.remove(session)
+      void session.run().then(() => sessions.remove(session))
+    })
+  }
+
+  /** Null: the client was turned away, or has gone. */
+  private async logIn(socket: net.Socket): Promise<Session | null> {
+    const { protocol, shared, accept } = this.#options
+    const { sessions, metrics } = shared
+    let options: ReturnType<typeof accept> | null = null
+    try {
+      options = accept()
+      const client = await protocol.accept(socket, { ...options, sessionId: sessions.issueId() })
+      metrics.logins.labels('ok').value += 1
+      return new Session(client, shared)
     } catch (error) {
-      this.#arriving.delete(socket)
-      socket.destroy()
-      // Port scans and health checks come and go without a word.
-      if (error instanceof ClientLost) {
+      if (error instanceof ProxyError) {
+        this.tell(error, socket)
+        // Nobody has said a word to it yet.
+        if (options === null) protocol.turnAway(socket, error)
+      } else if (error instanceof ClientLost) {
+        // Port scans and health checks come and go without a word.
         metrics.logins.labels('client lost').value += 1
-        return
-      }
-      if (!(error instanceof ProxyError)) throw error
-      metrics.logins.labels(error.code).value += 1
-      log[error.traits.level]({ code: error.code, client: socket.remoteAddress, why: error.message }, 'login failed')
+      } else shared.log.error({ err: error }, 'login ended by a bug')
+      if (options !== null) socket.destroy()
+      return null
     }
+  }
+
+  private tell(error: ProxyError, socket: net.Socket): void {
+    const { log, metrics } = this.#options.shared
+    metrics.logins.labels(error.code).value += 1
+    log[error.traits.level]({ code: error.code, client: socket.remoteAddress, why: error.message }, 'login failed')
   }
 }
