@@ -147,7 +147,7 @@ export function settingsSchema(files: Files) {
   const cluster = z.strictObject({
     engine: z.enum(['auto', 'mysql', 'mariadb']).default('auto'),
     topology: z.strictObject({
-      kind: z.enum(['auto', 'static', 'replication', 'aurora']).default('auto'),
+      kind: z.enum(['auto', 'static', 'replication']).default('auto'),
       seeds: z.array(address(3306)).min(1),
       writer: optional(backend()),
     }),

@@ -3,7 +3,7 @@
 import type { Observation, Role } from './topology.ts'
 
 /** `auto` takes the kind that fits best; today that is `replication`. */
-export type TopologyKind = 'auto' | 'static' | 'replication' | 'aurora'
+export type TopologyKind = 'auto' | 'static' | 'replication'
 
 /** What a server says of itself. */
 export interface Claim {
