@@ -37,6 +37,8 @@ export class Cluster {
   readonly #hold: FailoverHold
   readonly #classifier: Classifier
   readonly #tally: Tally
+  /** Backends whose engine is not the one of the settings, each told of once. */
+  readonly #odd = new Set<string>()
   #turn = 0
 
   constructor(parts: ClusterParts) {
@@ -81,6 +83,7 @@ export class Cluster {
       const writer = topology.backends.find(({ role }) => role === 'writer')?.id ?? null
       if (writer !== null && lastWriter !== null && writer !== lastWriter) metrics.failovers.labels(name).value += 1
       lastWriter = writer ?? lastWriter
+      this.checkEngine(topology)
       this.#pools.follow(topology)
       this.#hold.follow(topology)
     })
@@ -155,6 +158,17 @@ export class Cluster {
         cluster.#turn = (cluster.#turn + 1) & 0xffff
         return cluster.#turn
       },
+    }
+  }
+
+  /** The settings may say which engine it is; the servers know. */
+  private checkEngine({ backends }: Topology): void {
+    const { engine } = this.#parts.config
+    for (const { id, version } of backends) {
+      if (engine === 'auto' || version === null || this.#odd.has(id)) continue
+      if (/mariadb/i.test(version) === (engine === 'mariadb')) continue
+      this.#odd.add(id)
+      this.#parts.log.warn({ cluster: this.name, backend: id, version, engine }, 'not the engine of the settings')
     }
   }
 
