@@ -23,6 +23,7 @@ import {
   serverVersion,
   statementIdOf,
 } from './messages.ts'
+import { withOwnNumber, withSql } from './own-number.ts'
 import { ClientStatement, type MysqlRequest, requestOf } from './request.ts'
 import { MULTI_STATEMENTS, quoteName } from './variables.ts'
 import { buildWireError } from './wire-errors.ts'
@@ -237,7 +238,10 @@ export class MysqlClient implements ClientConnection {
         return null
       case COMMAND.QUERY: {
         const attributes = (this.capabilities & CAPABILITY.QUERY_ATTRIBUTES) !== 0
-        return requestOf('statement', message, 'query', parseQuery(payload, attributes))
+        const query = parseQuery(payload, attributes)
+        const own = withOwnNumber(query.sql, this.sessionId)
+        if (own === null) return requestOf('statement', message, 'query', query)
+        return requestOf('statement', withSql(message, query.sqlAt, own), 'query', { ...query, sql: own })
       }
       case COMMAND.STMT_PREPARE:
         return this.prepare(message)
@@ -304,11 +308,13 @@ export class MysqlClient implements ClientConnection {
       this.fail(new ProxyError('PREPARED_MAX', text))
       return null
     }
-    const statement = new ClientStatement(this.#nextStatementId, message.payload.subarray(1))
+    const own = withOwnNumber(message.payload.subarray(1), this.sessionId)
+    const asked = own === null ? message : withSql(message, 1, own)
+    const statement = new ClientStatement(this.#nextStatementId, asked.payload.subarray(1))
     this.#nextStatementId = (this.#nextStatementId % 0x7fffffff) + 1
     this.#statements.set(statement.id, statement)
     this.#lastPrepared = statement
-    return requestOf('prepare', message, 'prepare', { sql: statement.sql, prepared: statement })
+    return requestOf('prepare', asked, 'prepare', { sql: statement.sql, prepared: statement })
   }
 
   private execute(message: Message): MysqlRequest | null {

@@ -1,70 +1,250 @@
 // Asks a MySQL or MariaDB server what it is: role, whom it follows, how far behind. mysql2 does the talking, on a
-// connection of its own that stays open between probes.
+// connection of its own that stays open between probes, in one round trip once the server is known.
 
-import type { Connection, RowDataPacket } from 'mysql2/promise'
-import type { Prober } from '../../topology/monitor.ts'
-import type { Claim } from '../../topology/roles.ts'
+import { connect, type Socket } from 'node:net'
+import type { Connection, ConnectionOptions } from 'mysql2'
+import { type Claim, ProbeFailed, type ProbeFailure, type Prober } from '../../topology/claim.ts'
 import type { BackendTls, ProbeTarget } from '../protocol.ts'
 import { serverVersion } from './login-messages.ts'
+import { mariadbPosition, mysqlPosition } from './positions.ts'
+import { type Row, replicationStatus } from './replication-status.ts'
 
-type Row = Readonly<Record<string, unknown>>
-
-/** Access denied; what is missing is a privilege, and without it the server still tells its role. */
-const DENIED: ReadonlySet<string> = new Set([
-  'ER_SPECIFIC_ACCESS_DENIED_ERROR',
-  'ER_ACCESS_DENIED_ERROR',
-  'ER_TABLEACCESS_DENIED_ERROR',
-  'ER_DBACCESS_DENIED_ERROR',
-])
+/** After this many probes without a privilege it is tried again, on a new connection: grants take effect on new ones. */
+const DENIED_PROBES_MAX = 30
 
 export function createProber(target: ProbeTarget): Prober {
-  let connection: Promise<Connection> | null = null
+  let line: ProbeLine | null = null
 
-  const drop = () => {
-    const dropped = connection
-    connection = null
-    void dropped?.then((open) => open.destroy()).catch(() => {})
+  const hangUp = () => {
+    line?.destroy()
+    line = null
+  }
+  const ask = async (): Promise<Claim> => {
+    const isReused = line !== null
+    line ??= new ProbeLine(target)
+    const asked = line
+    try {
+      return await asked.ask()
+    } catch (error) {
+      // Somebody may have closed it since the last question; that says nothing of the server.
+      if (!isReused || asked.destroyed || !isLoss(error)) throw error
+      hangUp()
+      return ask()
+    }
   }
 
   return {
     async probe(): Promise<Claim> {
-      const { host, port, timeoutMs, user } = target
       try {
-        return await withDeadline(timeoutMs, async () => {
-          connection ??= open(target)
-          return ask(await connection)
-        })
+        return await within(target.timeoutMs, ask(), () => new ProbeFailed('timeout', silence(target)))
       } catch (error) {
-        drop()
-        throw new Error(explain(error, `${host}:${port}`, user), { cause: error })
+        hangUp()
+        throw error instanceof ProbeFailed ? error : failureOf(error, target)
       }
     },
-    close: drop,
+    close: hangUp,
   }
 }
 
-async function open(target: ProbeTarget): Promise<Connection> {
-  const { createConnection } = await import('mysql2/promise')
-  const { host, port, user, password, tls, timeoutMs } = target
-  const options = {
-    host,
-    port,
-    user,
-    password,
-    connectTimeout: timeoutMs,
-    connectAttributes: { program_name: 'sluice' },
+function within<T>(ms: number, answer: Promise<T>, tooLate: () => Error): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const deadline = setTimeout(() => reject(tooLate()), ms)
+    answer.then(resolve, reject).finally(() => clearTimeout(deadline))
+  })
+}
+
+/** What a server can be asked, found out once for each connection. */
+interface Questions {
+  readonly engine: 'mysql' | 'mariadb'
+  readonly variables: readonly string[]
+  readonly status: string | null
+  readonly applying: string | null
+  readonly note: string | null
+}
+
+/** One connection. Closing it closes the socket, whatever the server does. */
+class ProbeLine {
+  readonly #target: ProbeTarget
+  readonly #sockets: Socket[] = []
+  #connection: Connection | null = null
+  #questions: Questions | null = null
+  #deniedProbes = 0
+  #destroyed = false
+
+  constructor(target: ProbeTarget) {
+    this.#target = target
   }
-  const tlsOptions = tlsFor(tls)
-  const made = await createConnection(tlsOptions === null ? options : { ...options, ssl: tlsOptions }).catch(
-    (error) => {
+
+  get destroyed(): boolean {
+    return this.#destroyed
+  }
+
+  async ask(): Promise<Claim> {
+    if (this.#questions !== null && isDenied(this.#questions) && ++this.#deniedProbes > DENIED_PROBES_MAX) {
+      this.hangUp()
+    }
+    this.#connection ??= await this.open()
+    this.#questions ??= await this.findQuestions(this.#connection)
+    return this.claim(this.#connection, this.#questions)
+  }
+
+  destroy(): void {
+    this.#destroyed = true
+    this.hangUp()
+  }
+
+  private hangUp(): void {
+    for (const socket of this.#sockets.splice(0)) socket.destroy()
+    this.#connection = null
+    this.#questions = null
+    this.#deniedProbes = 0
+  }
+
+  private async open(): Promise<Connection> {
+    const { tls } = this.#target
+    try {
+      return await this.login(tls)
+    } catch (error) {
       // A server without TLS is all right where TLS is only preferred.
-      if (tls.mode !== 'preferred' || (error as { code?: string }).code !== 'HANDSHAKE_NO_SSL_SUPPORT') throw error
-      return createConnection(options)
-    },
-  )
-  // Its errors come with the next question.
-  made.on('error', () => {})
-  return made
+      if (tls.mode !== 'preferred' || codeOf(error) !== 'HANDSHAKE_NO_SSL_SUPPORT') throw error
+      return this.login({ ...tls, mode: 'disabled' })
+    }
+  }
+
+  private async login(tls: BackendTls): Promise<Connection> {
+    const { createConnection } = await import('mysql2')
+    const { host, port, user, password } = this.#target
+    if (this.#destroyed) throw new Error('closed while connecting')
+    const socket = connect({ host, port, noDelay: true, keepAlive: true })
+    this.#sockets.push(socket)
+    const ssl = tlsFor(tls)
+    const options: ConnectionOptions = {
+      user,
+      password,
+      host,
+      stream: socket,
+      // The deadline of the probe holds for this too.
+      connectTimeout: 0,
+      multipleStatements: true,
+      supportBigNumbers: true,
+      bigNumberStrings: true,
+      dateStrings: true,
+      connectAttributes: { program_name: 'sluice' },
+      ...(ssl === null ? {} : { ssl }),
+    }
+    const made = createConnection(options)
+    return new Promise((resolve, reject) => {
+      made.once('connect', () => resolve(made))
+      // Stays: what is lost between two questions shows with the next one.
+      made.on('error', reject)
+    })
+  }
+
+  private async findQuestions(connection: Connection): Promise<Questions> {
+    const names = [...ROLE_VARIABLES, ...POSITION_VARIABLES, 'performance_schema'].map((name) => `'${name}'`).join(',')
+    const rows = await query(connection, `SHOW GLOBAL VARIABLES WHERE Variable_name IN (${names})`)
+    const found = new Map(rows[0]!.map((row) => [String(row.Variable_name).toLowerCase(), String(row.Value)]))
+    const { engine, number } = serverVersion(found.get('version') ?? '')
+    const variables = [...ROLE_VARIABLES, ...POSITION_VARIABLES].filter((name) => found.has(name))
+    const modern = engine === 'mysql' && number >= 80022
+    const status = engine === 'mariadb' ? 'SHOW ALL SLAVES STATUS' : `SHOW ${modern ? 'REPLICA' : 'SLAVE'} STATUS`
+    const mayRead = await isAllowed(connection, status)
+    const measures = engine === 'mysql' && number >= 80000 && isOn(found.get('performance_schema'))
+    const mayMeasure = measures && (await isAllowed(connection, APPLYING))
+    const grant = engine === 'mysql' || number < 100509 ? 'REPLICATION CLIENT' : 'REPLICA MONITOR'
+    return {
+      engine,
+      variables,
+      status: mayRead ? status : null,
+      applying: mayMeasure ? APPLYING : null,
+      note: mayRead
+        ? null
+        : `whom it follows, and how far behind, is not known: GRANT ${grant} ON *.* TO the monitor user ('${this.#target.user}')`,
+    }
+  }
+
+  private async claim(connection: Connection, questions: Questions): Promise<Claim> {
+    const { engine, variables, status, applying, note } = questions
+    // What is executed is asked last: whatever was received by then and is missing in it was missing indeed.
+    const values = `SELECT ${variables.map((name) => `@@global.${name} AS ${name}`).join(', ')}`
+    const asked = [status, applying, values].filter((text) => text !== null)
+    const answers = await query(connection, asked.join('; '))
+    const row = answers.at(-1)?.[0] ?? {}
+    const text = (name: string) => String(row[name] ?? '')
+    const version = text('version')
+    const position =
+      engine === 'mysql' ? mysqlPosition(text('gtid_executed')) : mariadbPosition(text('gtid_current_pos'))
+    const measured = applying === null ? null : answers[1]?.[0]?.ms
+    const { sources, lagMs } = replicationStatus(status === null ? [] : (answers[0] ?? []), {
+      engine,
+      executed: position,
+      applyingMs: measured === null || measured === undefined ? null : Number(measured),
+    })
+    return {
+      version,
+      readOnly: ['read_only', 'super_read_only', 'innodb_read_only'].some((name) => isOn(text(name))),
+      sharedStorage: isOn(text('innodb_read_only')),
+      serverId: engine === 'mysql' ? text('server_uuid') : text('server_id'),
+      sources,
+      position,
+      lagMs,
+      note,
+    }
+  }
+}
+
+const ROLE_VARIABLES = ['version', 'read_only', 'super_read_only', 'innodb_read_only', 'server_id', 'server_uuid']
+const POSITION_VARIABLES = ['gtid_executed', 'gtid_current_pos']
+
+/**
+ * The age of the oldest transaction that is being applied, by the clock of the server that committed it first. Null when
+ * none is.
+ */
+const APPLYING = `SELECT TIMESTAMPDIFF(MICROSECOND, MIN(began), NOW(6)) / 1000 AS ms FROM (
+SELECT APPLYING_TRANSACTION_ORIGINAL_COMMIT_TIMESTAMP AS began
+FROM performance_schema.replication_applier_status_by_worker WHERE APPLYING_TRANSACTION <> ''
+UNION ALL SELECT PROCESSING_TRANSACTION_ORIGINAL_COMMIT_TIMESTAMP
+FROM performance_schema.replication_applier_status_by_coordinator WHERE PROCESSING_TRANSACTION <> ''
+) AS pending WHERE YEAR(began) > 0`
+
+function isDenied({ note }: Questions): boolean {
+  return note !== null
+}
+
+/** MariaDB 12 has read_only in degrees. */
+function isOn(value: string | undefined): boolean {
+  return /^(1|ON|YES|READ_ONLY|NO_LOCK)/i.test(value ?? '')
+}
+
+/** What is missing is a privilege: without it the server still tells its role. */
+const DENIED: ReadonlySet<string> = new Set([
+  'ER_SPECIFIC_ACCESS_DENIED_ERROR',
+  'ER_ACCESS_DENIED_ERROR',
+  'ER_TABLEACCESS_DENIED_ERROR',
+  'ER_COLUMNACCESS_DENIED_ERROR',
+  'ER_DBACCESS_DENIED_ERROR',
+])
+
+async function isAllowed(connection: Connection, sql: string): Promise<boolean> {
+  try {
+    await query(connection, sql)
+    return true
+  } catch (error) {
+    if (DENIED.has(codeOf(error))) return false
+    throw error
+  }
+}
+
+/** The rows of each statement in `sql`. */
+function query(connection: Connection, sql: string): Promise<readonly (readonly Row[])[]> {
+  return new Promise((resolve, reject) => {
+    connection.query(sql, (error: Error | null, results: unknown) => {
+      if (error !== null) return reject(error)
+      // With a single statement there is no list around its rows.
+      const rows = results as readonly (Row | readonly Row[])[]
+      resolve(Array.isArray(rows[0]) ? (rows as readonly (readonly Row[])[]) : [rows as readonly Row[]])
+    })
+  })
 }
 
 function tlsFor({ mode, ca, cert, key }: BackendTls) {
@@ -77,96 +257,45 @@ function tlsFor({ mode, ca, cert, key }: BackendTls) {
   }
 }
 
-function withDeadline<T>(ms: number, work: () => Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const deadline = setTimeout(() => reject(new Error(`no answer within ${ms} ms`)), ms)
-    work()
-      .then(resolve, reject)
-      .finally(() => clearTimeout(deadline))
-  })
+function codeOf(error: unknown): string {
+  return (error as { readonly code?: string }).code ?? ''
 }
 
-function explain(error: unknown, address: string, user: string): string {
-  const { code, message } = error as { code?: string; message: string }
-  if (code === 'ER_ACCESS_DENIED_ERROR') {
-    return `${address} refuses the monitor user '${user}' (${message}): check clusters.<name>.monitor, or create that user there`
-  }
-  if (code === 'ECONNREFUSED') return `${address} refuses connections`
-  return `${address}: ${message === '' ? (code ?? 'unknown error') : message}`
+function isLoss(error: unknown): boolean {
+  const code = codeOf(error)
+  return ['PROTOCOL_CONNECTION_LOST', 'ECONNRESET', 'EPIPE', 'ER_CLIENT_INTERACTION_TIMEOUT'].includes(code)
 }
 
-const ROLE_VARIABLES = ['version', 'read_only', 'super_read_only', 'innodb_read_only', 'server_id', 'server_uuid']
-
-async function ask(connection: Connection): Promise<Claim> {
-  const names = ROLE_VARIABLES.map((name) => `'${name}'`).join(',')
-  const variables = new Map<string, string>()
-  for (const row of await rows(connection, `SHOW GLOBAL VARIABLES WHERE Variable_name IN (${names})`)) {
-    variables.set(String(row.Variable_name), String(row.Value))
-  }
-  const version = variables.get('version') ?? ''
-  const { engine, number } = serverVersion(version)
-  const isOn = (name: string) => /^(ON|1|YES)$/i.test(variables.get(name) ?? '')
-  const readOnly = ['read_only', 'super_read_only', 'innodb_read_only'].some(isOn) || isEnforced(variables)
-  const serverId = engine === 'mysql' ? variables.get('server_uuid') : variables.get('server_id')
-  const claim = { version, readOnly, serverId: serverId ?? '' }
-  const question = engine === 'mysql' && number >= 80022 ? 'SHOW REPLICA STATUS' : 'SHOW SLAVE STATUS'
-  try {
-    const [status] = await rows(connection, question)
-    return {
-      ...claim,
-      ...(status === undefined ? NO_SOURCE : await replication(connection, status, engine)),
-      note: null,
-    }
-  } catch (error) {
-    if (!DENIED.has((error as { code?: string }).code ?? '')) throw error
-    const grant = engine === 'mysql' ? 'REPLICATION CLIENT' : 'REPLICA MONITOR'
-    return { ...claim, ...NO_SOURCE, note: `whom it follows is not known: GRANT ${grant} ON *.* to the monitor user` }
-  }
+function silence({ host, port, timeoutMs }: ProbeTarget): string {
+  return `${host}:${port} did not answer within ${timeoutMs} ms (clusters.<name>.monitor.timeoutMs)`
 }
 
-/** MariaDB 12 has read_only as a list of degrees. */
-function isEnforced(variables: ReadonlyMap<string, string>): boolean {
-  return /^(READ_ONLY|NO_LOCK)/i.test(variables.get('read_only') ?? '')
+const NOT_LET_IN = 'check clusters.<name>.monitor, and that user on the server'
+
+/** Cause and cure for what is met most; by the server's own word for it. */
+const FAILURES: Readonly<Record<string, readonly [kind: ProbeFailure, cure: string]>> = {
+  ECONNREFUSED: ['refused', 'no server listens there'],
+  ETIMEDOUT: ['timeout', 'nothing answers at that address'],
+  ENOTFOUND: ['network', 'no such host name'],
+  ER_ACCESS_DENIED_ERROR: ['login', NOT_LET_IN],
+  ER_ACCESS_DENIED_NO_PASSWORD_ERROR: ['login', NOT_LET_IN],
+  ER_HOST_NOT_PRIVILEGED: ['login', `no user may log in from this machine; ${NOT_LET_IN}`],
+  ER_HOST_IS_BLOCKED: ['login', 'FLUSH HOSTS there, and raise max_connect_errors'],
+  ER_ACCOUNT_HAS_BEEN_LOCKED: ['login', NOT_LET_IN],
+  ER_MUST_CHANGE_PASSWORD: ['login', NOT_LET_IN],
+  ER_MUST_CHANGE_PASSWORD_LOGIN: ['login', NOT_LET_IN],
+  ER_SECURE_TRANSPORT_REQUIRED: ['login', 'set clusters.<name>.tls.mode'],
+  ER_CON_COUNT_ERROR: ['capacity', 'raise max_connections there, or lower clusters.<name>.pool.connectionsMax'],
+  ER_TOO_MANY_USER_CONNECTIONS: ['capacity', 'raise max_user_connections for the monitor user'],
+  ER_USER_LIMIT_REACHED: ['capacity', 'raise the limits of the monitor user'],
+  HANDSHAKE_NO_SSL_SUPPORT: ['login', 'it has no TLS, and clusters.<name>.tls.mode wants it'],
+  HANDSHAKE_SSL_ERROR: ['login', 'its certificate is not what clusters.<name>.tls wants'],
 }
 
-const NO_SOURCE = { source: null, sourceServerId: null, replicating: false, lagMs: null }
-
-async function replication(connection: Connection, status: Row, engine: 'mysql' | 'mariadb') {
-  const field = (...names: string[]) => names.map((name) => status[name]).find((value) => value != null) ?? null
-  const host = field('Source_Host', 'Master_Host')
-  const port = field('Source_Port', 'Master_Port')
-  const running = [field('Replica_IO_Running', 'Slave_IO_Running'), field('Replica_SQL_Running', 'Slave_SQL_Running')]
-  const isApplying = running[1] === 'Yes'
-  const seconds = field('Seconds_Behind_Source', 'Seconds_Behind_Master')
-  const uuid = field('Source_UUID', 'Master_UUID')
-  const numeric = field('Source_Server_Id', 'Master_Server_Id')
-  const sourceServerId = engine === 'mysql' ? uuid : numeric
-  // The IO thread reconnects by itself, and what it has not fetched while its source is dead does not exist for us.
-  const hasCaughtUp = isApplying && (await caughtUp(connection, status, engine))
-  return {
-    source: host === null || host === '' ? null : `${String(host)}:${String(port)}`,
-    sourceServerId: sourceServerId === null || sourceServerId === '' ? null : String(sourceServerId),
-    replicating: isApplying,
-    lagMs: hasCaughtUp ? 0 : seconds === null ? null : Number(seconds) * 1000,
-  }
-}
-
-/** Everything fetched has been applied: whole seconds would hide it, or show a second where there is none. */
-async function caughtUp(connection: Connection, status: Row, engine: 'mysql' | 'mariadb'): Promise<boolean> {
-  if (engine === 'mariadb') {
-    const [row] = await rows(connection, 'SELECT @@global.gtid_slave_pos AS applied')
-    return row?.applied !== '' && row?.applied === status.Gtid_IO_Pos
-  }
-  const received = status.Retrieved_Gtid_Set
-  if (typeof received !== 'string' || received === '') return false
-  const [row] = await rows(
-    connection,
-    `SELECT GTID_SUBSET('${received.replaceAll(/\s/g, '')}', @@global.gtid_executed) AS applied`,
-  )
-  return Number(row?.applied) === 1
-}
-
-async function rows(connection: Connection, sql: string): Promise<readonly Row[]> {
-  const [found] = await connection.query<RowDataPacket[]>(sql)
-  return found
+function failureOf(error: unknown, { host, port, user }: ProbeTarget): ProbeFailed {
+  const { message } = error as Error
+  const [kind, cure] = FAILURES[codeOf(error)] ?? ['network', '']
+  const said = message === '' ? codeOf(error) : message
+  const who = kind === 'login' || kind === 'capacity' ? ` does not let the monitor user '${user}' in` : ''
+  return new ProbeFailed(kind, `${host}:${port}${who}: ${said}${cure === '' ? '' : ` (${cure})`}`, { cause: error })
 }
