@@ -1,9 +1,12 @@
 // Who is there: a numbered snapshot of a cluster's backends, and how one follows from the last. Pure but for the store.
 
-import { type Claim, type RoleFinder, roleFinderOf, type TopologyKind } from './roles.ts'
+import type { Observation } from './observation.ts'
+import { type Found, ROLE_FINDERS, type TopologyKind } from './roles.ts'
+import { freshnessOf } from './staleness.ts'
 
 export type Role = 'writer' | 'reader' | 'unknown'
-export type Health = 'up' | 'suspect' | 'down'
+/** `behind`: a reader that answers, but whose rows are too old. Only who is `up` is given statements. */
+export type Health = 'up' | 'behind' | 'suspect' | 'down'
 
 /** One database server of a cluster. `id` is `host:port` and stays the same from snapshot to snapshot. */
 export interface Backend {
@@ -30,20 +33,6 @@ export interface Topology {
   readonly backends: readonly Backend[]
 }
 
-/** What the monitor knows of one backend: its last answer, and how many probes in a row went well or badly. */
-export interface Observation {
-  readonly id: string
-  readonly host: string
-  readonly port: number
-  readonly weight: number
-  /** The last good answer, null before the first. */
-  readonly claim: Claim | null
-  readonly successes: number
-  readonly failures: number
-  /** Why the last probe failed, or why the data path doubts it; null while all is well. */
-  readonly trouble: string | null
-}
-
 export interface TopologyPolicy {
   readonly kind: TopologyKind
   /** With kind `static`: the id of the writer. */
@@ -53,8 +42,17 @@ export interface TopologyPolicy {
   readonly successesToUp: number
 }
 
-/** A reader that was out because of its lag comes back at this share of the bound, so that it does not flutter. */
-const LAG_BACK_SHARE = 0.8
+export function usable({ health }: Backend): boolean {
+  return health === 'up'
+}
+
+export function writerOf({ backends }: Topology): Backend | null {
+  return backends.find((backend) => backend.role === 'writer' && usable(backend)) ?? null
+}
+
+export function readersOf({ backends }: Topology): readonly Backend[] {
+  return backends.filter((backend) => backend.role === 'reader' && usable(backend))
+}
 
 /** The snapshot that follows from what was observed; the same object when nothing at all changed. */
 export function nextTopology(
@@ -63,95 +61,92 @@ export function nextTopology(
   nowMs: number,
   policy: TopologyPolicy,
 ): Topology {
-  const sorted = [...observations].sort((one, other) => (one.id < other.id ? -1 : 1))
+  const members = [...observations].sort((one, other) => (one.id < other.id ? -1 : 1))
   const before = new Map(previous.backends.map((backend) => [backend.id, backend]))
-  const healths = new Map(sorted.map((seen) => [seen.id, healthOf(seen, before.get(seen.id) ?? null, policy)]))
-  const find: RoleFinder = roleFinderOf(policy.kind, policy.writer)
+  const healths = new Map(members.map((seen) => [seen.id, healthOf(seen, before.get(seen.id) ?? null, policy)]))
+  const down = new Set(members.filter(({ id }) => healths.get(id)!.health === 'down').map(({ id }) => id))
   const previousWriter = previous.backends.find(({ role }) => role === 'writer')?.id ?? null
-  const roles = find(
-    sorted.filter(({ id }) => healths.get(id)!.health !== 'down'),
-    previousWriter,
-  )
-  const backends = sorted.map((seen) => {
+  const found = ROLE_FINDERS[policy.kind]({ members, down, previousWriter, namedWriter: policy.writer })
+  const writer = members.find(({ id }) => found.get(id)?.role === 'writer') ?? null
+  const backends = members.map((seen) => {
     const old = before.get(seen.id) ?? null
-    const found = roles.get(seen.id) ?? { role: 'unknown' as const, why: '' }
-    // A server that does not answer is what it was, until somebody else takes its place.
-    const isSilent = healths.get(seen.id)!.health === 'down'
-    const role = isSilent && old !== null && !(old.role === 'writer' && hasWriter(roles)) ? old.role : found.role
-    return backendOf(seen, old, { role, why: isSilent ? '' : found.why }, healths.get(seen.id)!, { nowMs, policy })
+    const { role, why } = found.get(seen.id) ?? silent(old, writer)
+    const isReader = role === 'reader' && !down.has(seen.id)
+    const bounds = { lagMsMax: policy.lagMsMax, wasOut: old?.health === 'behind', nowMs }
+    const freshness = isReader ? freshnessOf(seen, writer, members, bounds) : null
+    const judged = verdictOn(healths.get(seen.id)!, freshness?.tooStale ?? null, why)
+    const { health } = judged
+    return {
+      id: seen.id,
+      host: seen.host,
+      port: seen.port,
+      role,
+      health,
+      lagMs: role === 'writer' ? 0 : (freshness?.lagMs ?? null),
+      weight: seen.weight,
+      version: seen.claim?.version ?? old?.version ?? null,
+      sinceMs: old !== null && old.role === role && old.health === health ? old.sinceMs : nowMs,
+      why: judged.why,
+    }
   })
   return follow(previous, backends)
 }
 
-function hasWriter(roles: ReadonlyMap<string, { readonly role: Role }>): boolean {
-  for (const { role } of roles.values()) if (role === 'writer') return true
-  return false
+/** A server that does not answer is what it was, until somebody else takes its place. */
+function silent(old: Backend | null, writer: Observation | null): Found {
+  if (old === null || (old.role === 'writer' && writer !== null)) return { role: 'unknown', why: '' }
+  return { role: old.role, why: '' }
 }
 
-interface Judgement {
+interface Verdict {
   readonly health: Health
+  /** Empty when there is nothing to complain of. */
   readonly why: string
 }
 
-function healthOf(seen: Observation, old: Backend | null, policy: TopologyPolicy): Judgement {
-  if (seen.failures >= policy.failuresToDown) return { health: 'down', why: seen.trouble ?? 'it does not answer' }
-  if (seen.trouble !== null) return { health: old?.health === 'down' ? 'down' : 'suspect', why: seen.trouble }
-  if (seen.claim === null) return { health: 'down', why: 'not asked yet' }
-  const isBack = old === null || old.health !== 'down' || seen.successes >= policy.successesToUp
-  return isBack ? { health: 'up', why: '' } : { health: 'down', why: `answers again (${seen.successes} times so far)` }
-}
-
-function backendOf(
-  seen: Observation,
-  old: Backend | null,
-  found: { readonly role: Role; readonly why: string },
-  judged: Judgement,
-  { nowMs, policy }: { readonly nowMs: number; readonly policy: TopologyPolicy },
-): Backend {
-  const lagMs = found.role === 'writer' ? 0 : (seen.claim?.lagMs ?? null)
-  const lag = found.role === 'reader' && judged.health === 'up' ? lagJudgement(seen, old, lagMs, policy) : null
-  const { health, why } = lag ?? { health: judged.health, why: judged.why !== '' ? judged.why : found.why }
-  const changed = old === null || old.role !== found.role || old.health !== health
-  return {
-    id: seen.id,
-    host: seen.host,
-    port: seen.port,
-    role: found.role,
-    health,
-    lagMs,
-    weight: seen.weight,
-    version: seen.claim?.version ?? old?.version ?? null,
-    sinceMs: changed ? nowMs : old.sinceMs,
-    why,
+function healthOf(seen: Observation, old: Backend | null, policy: TopologyPolicy): Verdict {
+  const { claim, trouble, failures, successes, blind } = seen
+  const { failuresToDown, successesToUp } = policy
+  // It runs, and was the writer: that the monitor is locked out shall not lock out everybody.
+  if (blind && !seen.doubted && claim !== null && old?.role === 'writer' && old.health === 'up') {
+    return { health: 'up', why: trouble! }
   }
+  if (seen.gone || failures >= failuresToDown) return { health: 'down', why: trouble! }
+  if (trouble !== null) return { health: old?.health === 'down' ? 'down' : 'suspect', why: trouble }
+  if (claim === null) return { health: 'down', why: 'it has not answered yet' }
+  if (old?.health !== 'down' || old.version === null || successes >= successesToUp) return { health: 'up', why: '' }
+  return { health: 'down', why: `it answers again: ${successes} of ${successesToUp} times` }
 }
 
-/** A reader that lags, or whose replication stands still, serves nobody until it has caught up. */
-function lagJudgement(
-  seen: Observation,
-  old: Backend | null,
-  lagMs: number | null,
-  policy: TopologyPolicy,
-): Judgement | null {
-  const { claim } = seen
-  if (claim === null) return null
-  if (claim.source !== null && !claim.replicating) return { health: 'down', why: 'its replication is stopped' }
-  if (lagMs === null) return null
-  const wasOut = old !== null && old.health === 'down'
-  const boundMs = wasOut ? policy.lagMsMax * LAG_BACK_SHARE : policy.lagMsMax
-  if (lagMs <= boundMs) return null
-  return { health: 'down', why: `it is ${lagMs} ms behind the writer; reads.lagMsMax is ${policy.lagMsMax}` }
+function verdictOn(judged: Verdict, tooStale: string | null, roleWhy: string): Verdict {
+  if (judged.health === 'up' && tooStale !== null) return { health: 'behind', why: tooStale }
+  return { health: judged.health, why: judged.why === '' ? roleWhy : judged.why }
 }
 
 function follow(previous: Topology, backends: readonly Backend[]): Topology {
   const { cluster, epoch } = previous
-  const shape = (all: readonly Backend[]) => all.map(({ id, role, health }) => `${id} ${role} ${health}`).join('\n')
-  if (shape(previous.backends) !== shape(backends)) return { cluster, epoch: epoch + 1, backends }
+  if (changesBetween(previous.backends, backends).length > 0) return { cluster, epoch: epoch + 1, backends }
   const isSame = backends.every((backend, at) => {
     const old = previous.backends[at]!
     return backend.lagMs === old.lagMs && backend.why === old.why && backend.version === old.version
   })
   return isSame ? previous : { cluster, epoch, backends }
+}
+
+/** What became of one backend: null on the side where it was not a member. */
+export interface Change {
+  readonly id: string
+  readonly before: Backend | null
+  readonly after: Backend | null
+}
+
+/** The backends whose role, health or membership differs; both lists are sorted by id. */
+export function changesBetween(before: readonly Backend[], after: readonly Backend[]): readonly Change[] {
+  const old = new Map(before.map((backend) => [backend.id, backend]))
+  const now = new Map(after.map((backend) => [backend.id, backend]))
+  return [...new Set([...old.keys(), ...now.keys()])]
+    .map((id) => ({ id, before: old.get(id) ?? null, after: now.get(id) ?? null }))
+    .filter(({ before, after }) => before?.role !== after?.role || before?.health !== after?.health)
 }
 
 /** The current snapshot, and the one subscription in the code. */

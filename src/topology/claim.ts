@@ -1,0 +1,60 @@
+// What a server says of itself when it is asked, and how asking can fail. The probers of the protocols fill this in.
+
+/** How far a server's data goes. Only positions of one kind of server can be compared. */
+export interface Position {
+  readonly text: string
+  /** Whether this lacks something that `target` has, and that is not in `base`; null when they cannot be compared. */
+  lacks(target: Position, base: Position | null): boolean | null
+}
+
+/** A server that another one replicates from. */
+export interface Source {
+  /** `host:port`, as the follower knows it. */
+  readonly address: string
+  /** What that server calls itself (see `Claim.serverId`), or null. */
+  readonly serverId: string | null
+  /** `trying`: not connected just now, and about to try again. */
+  readonly receiving: 'yes' | 'trying' | 'no'
+  readonly applying: boolean
+  /** What went wrong last, in the server's words; null: nothing. */
+  readonly error: string | null
+}
+
+export interface Claim {
+  readonly version: string
+  readonly readOnly: boolean
+  /** A reader that shares its writer's storage need not replicate to be up to date. */
+  readonly sharedStorage: boolean
+  /** A word of its own that its followers use for it as well. */
+  readonly serverId: string
+  readonly sources: readonly Source[]
+  /** What it has executed, or null where that is not counted. */
+  readonly position: Position | null
+  /** How far behind its sources it says it is; null when it cannot tell. */
+  readonly lagMs: number | null
+  /** What could not be asked, and what would help; null: nothing. */
+  readonly note: string | null
+}
+
+/** A connection to one backend, opened on demand. Each question is answered or rejected with `ProbeFailed` in time. */
+export interface Prober {
+  probe(): Promise<Claim>
+  close(): void
+}
+
+/**
+ * `refused`: nobody listens there. `login` and `capacity`: it runs, but does not let the monitor in. `timeout` may be
+ * either end or what lies between.
+ */
+export type ProbeFailure = 'refused' | 'timeout' | 'network' | 'login' | 'capacity'
+
+/** The message names the cause and, where we know one, the cure. */
+export class ProbeFailed extends Error {
+  override readonly name = 'ProbeFailed'
+  readonly kind: ProbeFailure
+
+  constructor(kind: ProbeFailure, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.kind = kind
+  }
+}

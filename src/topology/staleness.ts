@@ -1,0 +1,79 @@
+// How far behind is a reader, and is that too far? Its own word counts, and so does what it lacks of what the writer has:
+// a replica that lost its source says that it has caught up. Pure.
+
+import { lacking, type Observation } from './observation.ts'
+import { linksOf, upstreamOf } from './sources.ts'
+
+export interface Freshness {
+  readonly lagMs: number | null
+  /** Why it can serve no reads; null: it can. */
+  readonly tooStale: string | null
+}
+
+export interface FreshnessBounds {
+  readonly lagMsMax: number
+  /** It was out for its lag, and comes back well below the bound only. */
+  readonly wasOut: boolean
+  readonly nowMs: number
+}
+
+/** A reader that was out because of its lag comes back at this share of the bound, so that it does not flutter. */
+const BACK_SHARE = 0.8
+
+/** `writer` is null while nobody is known to write: then there is nothing to miss but what was received. */
+export function freshnessOf(
+  reader: Observation,
+  writer: Observation | null,
+  members: readonly Observation[],
+  bounds: FreshnessBounds,
+): Freshness {
+  const { claim } = reader
+  if (claim === null) return { lagMs: null, tooStale: null }
+  const missingMs = writer === null ? null : lacking(reader, writer)
+  const knownMs = [claim.lagMs, missingMs].filter((ms) => ms !== null)
+  const lagMs = knownMs.length === 0 ? null : Math.round(Math.max(...knownMs))
+  const broken = brokenReplication(reader, writer, members)
+  if (broken !== null) return { lagMs, tooStale: broken }
+  if (writer !== null && missingMs === null) {
+    const cut = cutOff(reader, writer, members, bounds)
+    if (cut !== null) return { lagMs, tooStale: cut }
+  }
+  const { lagMsMax, wasOut } = bounds
+  if (lagMs === null || lagMs <= (wasOut ? lagMsMax * BACK_SHARE : lagMsMax)) return { lagMs, tooStale: null }
+  return { lagMs, tooStale: `it is ${lagMs} ms behind; reads.lagMsMax is ${lagMsMax}` }
+}
+
+/** Replication that does not go on by itself. */
+function brokenReplication(
+  { claim }: Observation,
+  writer: Observation | null,
+  members: readonly Observation[],
+): string | null {
+  const { sources, sharedStorage, note } = claim!
+  const because = (error: string | null) => (error === null ? '' : `: ${error}`)
+  for (const { applying, error } of sources) if (!applying) return `its replication is stopped${because(error)}`
+  if (writer === null) return null
+  for (const { receiving, error, address } of sources) {
+    if (receiving === 'no') return `it receives nothing from ${address}${because(error)}`
+  }
+  // One that follows a server outside of this cluster gets its rows from there, perhaps as the writer does.
+  if (sources.length > 0 || sharedStorage || note !== null || members.length === 1) return null
+  return `it replicates from nobody, so it does not get what ${writer.id} writes`
+}
+
+/** Nobody counts here what was written, so a reader that does not hear the writer is given the time it may be late. */
+function cutOff(
+  reader: Observation,
+  writer: Observation,
+  members: readonly Observation[],
+  { lagMsMax, nowMs }: FreshnessBounds,
+): string | null {
+  const links = linksOf(reader, members)
+  if (links.length > 0 && !upstreamOf(reader, members).has(writer.id)) {
+    return `it replicates from ${links.map(({ to }) => to.id).join(' and ')}, not from ${writer.id}, which is the writer`
+  }
+  const { receivingMs, claim } = reader
+  const trying = claim!.sources.find(({ receiving }) => receiving === 'trying')
+  if (trying === undefined || (receivingMs !== null && nowMs - receivingMs <= lagMsMax)) return null
+  return `it cannot reach ${trying.address}, which it replicates from${trying.error === null ? '' : `: ${trying.error}`}`
+}
