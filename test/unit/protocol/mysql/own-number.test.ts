@@ -9,6 +9,7 @@ describe('the session number', () => {
   test.each([
     ['SELECT CONNECTION_ID()', 'SELECT CAST(7 AS UNSIGNED) AS `CONNECTION_ID()`'],
     ['select connection_id();', 'SELECT CAST(7 AS UNSIGNED) AS `connection_id()`'],
+    ['SELECT   CONNECTION_ID()', 'SELECT CAST(7 AS UNSIGNED) AS `CONNECTION_ID()`'],
     [' Select Connection_Id( ) AS id ', 'SELECT CAST(7 AS UNSIGNED) AS id'],
     ['SELECT CONNECTION_ID() `my id`', 'SELECT CAST(7 AS UNSIGNED) AS `my id`'],
   ])('is the answer to %s', (sql, expected) => expect(rewritten(sql)).toBe(expected))
