@@ -4,7 +4,8 @@
 import { familyOf } from './charsets.ts'
 import type { Classification, PinChange, SessionFact, SluiceCommand, TransactionEffect } from './classification.ts'
 import type { SqlContext } from './dialects.ts'
-import { digestText } from './digest.ts'
+import { digest } from './digest.ts'
+import { digestText } from './digest-text.ts'
 import { type Effect, effect, type Statement } from './effect.ts'
 import { hintMix, routeHint } from './hints.ts'
 import { type LexRules, scan } from './lexer.ts'
@@ -74,6 +75,7 @@ export function createClassifier(options: ClassifierOptions): Classifier {
   function classify(sql: Buffer, context: SqlContext): Classification {
     const { rules, mix } = readingOf(context)
     scan(sql, rules, tokens)
+    digest(tokens, secret)
     const guard =
       tokens.hint === 0 ? tokens.guard ^ mix : Math.imul(tokens.guard ^ mix ^ hintMix(sql, tokens), 0x01000193)
     const { high, low, doubt } = tokens
@@ -95,10 +97,10 @@ export function createClassifier(options: ClassifierOptions): Classifier {
   return {
     classify,
     learn(classification) {
-      const { digest } = classification
+      const halves = classification.digest
       if (learned.size >= options.digestsMax) learned.delete(learned.keys().next().value!)
-      learned.set(digest, true)
-      memory.change(Number.parseInt(digest.slice(0, 8), 16) | 0, Number.parseInt(digest.slice(8), 16) | 0, asWrite)
+      learned.set(halves, true)
+      memory.change(Number.parseInt(halves.slice(0, 8), 16) | 0, Number.parseInt(halves.slice(8), 16) | 0, asWrite)
     },
     get hits() {
       return hits
@@ -144,7 +146,6 @@ function classifyTokens(
   vouched: Vouched,
 ): { readonly classification: Classification; readonly literal: boolean } {
   const text = new Text(sql, tokens)
-  const digest = hex(tokens.high) + hex(tokens.low)
   const command = commandOf(text)
   const hint = routeHint(sql, tokens)
   const { doubt } = tokens
@@ -156,7 +157,7 @@ function classifyTokens(
     access: doubt === null ? access : 'write',
     because: doubt === null ? because : `cannot be read with certainty: ${doubt}`,
     statements,
-    digest,
+    digest: hex(tokens.high) + hex(tokens.low),
     digestText: normalised,
     transaction,
     pins,

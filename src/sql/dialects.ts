@@ -56,7 +56,7 @@ export const READ_WORDS: Uint8Array = wordSet(`
   on or order outer over partition percent_rank precision primary qualify range rank real recursive regexp repeat replace
   restrict returning right rlike row row_number rows schema second_microsecond select separator smallint sql_big_result
   sql_buffer_result sql_cache sql_no_cache sql_small_result stored straight_join system table tablesample then tinyblob tinyint
-  tinytext trailing true union unsigned use using utc_date utc_time utc_timestamp values varbinary varchar varcharacter
+  tinytext to trailing true union unsigned use using utc_date utc_time utc_timestamp values varbinary varchar varcharacter
   varying virtual when where window with xor year_month zerofill
 `)
 

@@ -214,6 +214,22 @@ const WORDS_MARIADB: Readonly<Record<string, number>> = {
   some: 100000,
 }
 
+/** Of MariaDB: constructors with so many arguments; with others the name is a user's function. */
+const CONSTRUCTORS_MARIADB: ReadonlyMap<string, Arity> = new Map<string, Arity>([
+  ['geometrycollection', { least: 1, most: 1024 }],
+  ['linestring', { least: 1, most: 1024 }],
+  ['multilinestring', { least: 1, most: 1024 }],
+  ['multipoint', { least: 1, most: 1024 }],
+  ['multipolygon', { least: 1, most: 1024 }],
+  ['point', { least: 2, most: 2 }],
+  ['polygon', { least: 1, most: 1024 }],
+])
+
+interface Arity {
+  readonly least: number
+  readonly most: number
+}
+
 export interface Functions {
   /** Harmless when called by this name, quoted or not. */
   readonly native: ReadonlySet<string>
@@ -223,6 +239,8 @@ export interface Functions {
   readonly close: ReadonlySet<string>
   /** No functions at all. */
   readonly words: ReadonlySet<string>
+  /** Harmless, quoted or not, with at least and at most so many arguments. */
+  readonly constructors: ReadonlyMap<string, Arity>
 }
 
 export function functionsOf(engine: Engine, version: number): Functions {
@@ -233,6 +251,7 @@ export function functionsOf(engine: Engine, version: number): Functions {
   return {
     native: new Set(native),
     grammar: new Set([...GRAMMAR, ...(engine === 'mysql' ? GRAMMAR_MYSQL : GRAMMAR_MARIADB)].filter(existing)),
+    constructors: engine === 'mysql' ? new Map() : CONSTRUCTORS_MARIADB,
     words: new Set(existingIn(engine === 'mysql' ? WORDS_MYSQL : WORDS_MARIADB, version)),
     close: new Set([...CLOSE, ...(engine === 'mysql' ? CLOSE_MYSQL : CLOSE_MARIADB)]),
   }

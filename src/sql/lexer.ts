@@ -1,12 +1,11 @@
-// One pass over a statement's bytes: its tokens, as the server would read them, and its digest. Linear, flat, without
-// exceptions on any input; what cannot be read with certainty is said in `doubt`.
+// One pass over a statement's bytes: its tokens, as the server would read them, and what they add to its digest. Linear,
+// flat, without exceptions on any input; what cannot be read with certainty is said in `doubt`.
 
 import { type CharsetFamily, characterLength, hidesAscii } from './charsets.ts'
 import { findHint } from './hints.ts'
 import {
   ASSIGN,
   CLOSE,
-  COMMA,
   DOT,
   EQUALS,
   HINT,
@@ -23,6 +22,7 @@ import {
   WORD,
 } from './tokens.ts'
 import {
+  BEFORE_NAMES,
   IS_FUNCTION,
   IS_KEYWORD,
   SLOT_HASHES,
@@ -102,79 +102,57 @@ const REPLACE = word('replace')
 const VALUES = word('values')
 const VALUE = word('value')
 const HINTED = wordSet('select insert replace update delete')
-/** Words that stand for a literal in a list of literals. */
-const LITERAL_WORDS = wordSet('null default true false')
-/** After these words comes a name, whose case may matter even if it looks like a keyword. */
-const BEFORE_NAMES = wordSet('from join into update table exists use handler prepare')
+
+/** How often an end of dollar quotes is looked for in one text. */
+const DOLLARS_MAX = 64
 
 /** Where a bulk INSERT may be cut. */
 const HEAD_BYTES = 2048
 
-// What tokens add to the digest.
-const MIX_LITERAL = 0x3c6ef372
-const MIX_ROW = 0x510e527f
-const MIX_EXECUTABLE = 0x1f83d9ab
-
+/** Fills `tokens` with the text's tokens and what they add to its digest. */
 export function scan(sql: Buffer, rules: LexRules, tokens: Tokens): void {
   const end = sql.length
-  const { family, ansiQuotes, noBackslashEscapes } = rules
-  const multibyte = hidesAscii(family)
-  let { kinds, words, starts, ends } = tokens
-  let capacity = kinds.length
+  const { family, secret } = rules
+  let { kinds, words, starts, ends, mixes, nameMixes, guardMixes } = tokens
   let count = 0
-  let doubt: string | null = null
-  let high = 0x6a09e667
-  let low = 0xbb67ae85 | 0
-  let guard = rules.secret
-
   let executable = false
+  let dollarsLeft = DOLLARS_MAX
   /** The byte after a dot that makes a name of whatever follows at once. */
   let nameAt = -1
-  let previous = 0
   let previousWord = 0
-  let semicolon = false
-  // A sign that belongs to the number after it, and the digest as it was before.
-  let signed = false
-  let highSigned = 0
-  let lowSigned = 0
-  let guardSigned = 0
-  // A list of nothing but literals counts as one literal, and a row of such lists as one list.
-  let depth = 0
-  let listed = false
-  let items = 0
-  let row = 0
-  let highList = 0
-  let lowList = 0
-  let guardList = 0
-  let highRow = 0
-  let lowRow = 0
-  let guardRow = 0
   // Whether this is an INSERT, and whether these are its rows.
   let bulk = false
   let rows = false
-
+  let depth = 0
+  tokens.doubt = null
   tokens.headOnly = false
   tokens.hint = 0
 
   let at = 0
   while (at < end) {
     const byte = sql[at]!
+    if (byte === 0x20) {
+      at++
+      continue
+    }
     const from = at
     let kind = OP
     let number = byte
-    let mix = byte
-    let mixName = 0
-    let mixGuard = byte
     let start = STARTS[byte]!
     if (start === DIGIT) {
-      if (nameAt !== at) at = numberEnd(sql, at)
-      if (at < 0) {
-        at = -at
-        doubt ??= 'a number that only half looks like one'
+      if (nameAt !== at) {
+        do at++
+        while (at < end && isDigit(sql[at]!))
+        if (at < end && (FOLDED[sql[at]!] !== 0 || sql[at] === DOT)) at = numberEnd(sql, from)
+        if (at < 0) {
+          at = -at
+          tokens.doubt ??= 'a number that only half looks like one'
+        }
       }
       // A word may start with digits.
       if (at === from) start = LETTER
-    } else if (start === DOUBLE_QUOTE) start = ansiQuotes ? BACKTICK : QUOTE
+    } else if (start === DOUBLE_QUOTE) start = rules.ansiQuotes ? BACKTICK : QUOTE
+
     switch (start) {
       case SPACE:
         at++
@@ -182,25 +160,25 @@ export function scan(sql: Buffer, rules: LexRules, tokens: Tokens): void {
 
       case DIGIT:
         kind = NUMBER
+        number = 0
         break
 
       case LETTER: {
         let folded = WORD_SEED
         let raw = 0x2545f491
-        let secret = rules.secret
+        let guard = secret
         let any = 0
         let fold = FOLDED[byte]!
         do {
           const one = sql[at]!
           folded = Math.imul(folded ^ fold, WORD_PRIME)
           raw = Math.imul(raw ^ one, 0x5bd1e995)
-          secret = Math.imul(secret ^ fold, 0x27d4eb2f)
-          secret ^= secret >>> 15
+          guard = Math.imul(guard ^ fold, 0x27d4eb2f)
           any |= one
           at++
           fold = at < end ? FOLDED[sql[at]!]! : 0
         } while (fold !== 0)
-        if (any >= 0x80 && family !== 'utf8') doubt ??= 'a name with letters outside ASCII'
+        if (any >= 0x80 && family !== 'utf8') tokens.doubt ??= 'a name with letters outside ASCII'
         kind = WORD
         number = 0
         const next = at < end ? sql[at]! : 0
@@ -208,25 +186,22 @@ export function scan(sql: Buffer, rules: LexRules, tokens: Tokens): void {
           const prefix = byte | 0x20
           if (prefix === 0x6e || prefix === 0x78 || prefix === 0x62) {
             // N'…', x'…' and b'…' are literals; in the last two a backslash is nothing special, and not allowed.
-            at = stringEnd(sql, at, noBackslashEscapes || prefix !== 0x6e, multibyte ? family : null)
-            if (at < 0) {
-              at = end
-              doubt ??= 'a string without an end'
-            }
+            at = literalEnd(sql, at, rules, prefix !== 0x6e, tokens)
             kind = STRING
             break
           }
         }
         if (byte === 0x24) {
-          const close = rules.mariadb || rules.version < 90000 ? -1 : dollarQuoteEnd(sql, from)
-          doubt ??= 'a name that starts with a dollar sign'
+          const dollars = !rules.mariadb && rules.version >= 90000 && dollarsLeft-- > 0
+          const close = dollars ? dollarQuoteEnd(sql, from) : -1
+          tokens.doubt ??= 'a name that starts with a dollar sign'
           if (close > 0) {
             at = close
             kind = STRING
             break
           }
         }
-        if (next === 0x2e && at + 1 < end && FOLDED[sql[at + 1]!] !== 0) {
+        if (next === DOT && at + 1 < end && FOLDED[sql[at + 1]!] !== 0) {
           // Before a dot stands a name, and after it: neither is looked up as a keyword.
         } else if (nameAt !== from) {
           let slot = (folded ^ (folded >>> 15)) & SLOT_MASK
@@ -238,38 +213,23 @@ export function scan(sql: Buffer, rules: LexRules, tokens: Tokens): void {
             slot = (slot + 1) & SLOT_MASK
           }
         }
-        mixGuard = secret
+        mixes[count] = folded
         // Some functions are only functions with their parenthesis at once.
-        mix = folded
-        if (next === OPEN && IS_FUNCTION[number] === 1) mixName = number | 0x10000
-        else mixName = IS_KEYWORD[number] === 1 && BEFORE_NAMES[previousWord] === 0 ? number : raw
+        if (next === OPEN && IS_FUNCTION[number] === 1) nameMixes[count] = number | 0x10000
+        else nameMixes[count] = IS_KEYWORD[number] === 1 && BEFORE_NAMES[previousWord] === 0 ? number : raw
+        guardMixes[count] = guard
         break
       }
 
       case QUOTE:
-        at = stringEnd(sql, at, noBackslashEscapes, multibyte ? family : null)
-        if (at < 0) {
-          at = end
-          doubt ??= 'a string without an end'
-        }
+        at = literalEnd(sql, at, rules, rules.noBackslashEscapes, tokens)
         kind = STRING
         break
 
       case BACKTICK:
-        at = quotedEnd(sql, at, family)
-        if (at < 0) {
-          at = end
-          doubt ??= 'a quoted name without a clear end'
-        }
+        at = nameEnd(quotedEnd(sql, at, family), end, tokens)
         kind = QUOTED
-        mix = 0x60
-        for (let inside = from + 1; inside < at; inside++) {
-          const one = sql[inside]!
-          mix = Math.imul(mix ^ one, WORD_PRIME)
-          mixName = Math.imul(mixName ^ one, 0x5bd1e995)
-          mixGuard = Math.imul(mixGuard ^ one, 0x27d4eb2f) ^ guard
-          mixGuard ^= mixGuard >>> 15
-        }
+        mixBytes(sql, from, at, tokens, count, secret)
         break
 
       case AT: {
@@ -278,37 +238,27 @@ export function scan(sql: Buffer, rules: LexRules, tokens: Tokens): void {
         if (next === 0x40) {
           at++
           kind = SYSTEM_VARIABLE
-          mix = 0x4040
+          mixBytes(sql, from, at, tokens, count, secret)
           break
         }
         kind = USER_VARIABLE
-        if (next === APOSTROPHE || (next === 0x22 && !ansiQuotes)) {
-          at = stringEnd(sql, at, noBackslashEscapes, multibyte ? family : null)
-        } else if (next === 0x60 || next === 0x22) at = quotedEnd(sql, at, family)
+        if (next === APOSTROPHE || (next === 0x22 && !rules.ansiQuotes)) {
+          at = literalEnd(sql, at, rules, rules.noBackslashEscapes, tokens)
+        } else if (next === 0x60 || next === 0x22) at = nameEnd(quotedEnd(sql, at, family), end, tokens)
         else {
           while (at < end && (FOLDED[sql[at]!] !== 0 || sql[at] === DOT)) {
-            if (sql[at]! >= 0x80 && family !== 'utf8') doubt ??= 'a name with letters outside ASCII'
+            if (sql[at]! >= 0x80 && family !== 'utf8') tokens.doubt ??= 'a name with letters outside ASCII'
             at++
           }
         }
-        if (at < 0) {
-          at = end
-          doubt ??= 'a quoted name without a clear end'
-        }
-        for (let inside = from; inside < at; inside++) {
-          const one = sql[inside]!
-          mix = Math.imul(mix ^ one, WORD_PRIME)
-          mixName = Math.imul(mixName ^ one, 0x5bd1e995)
-          mixGuard = Math.imul(mixGuard ^ one, 0x27d4eb2f) ^ guard
-          mixGuard ^= mixGuard >>> 15
-        }
+        mixBytes(sql, from, at, tokens, count, secret)
         break
       }
 
       case MINUS:
         // Two dashes begin a comment only before a space or a control character.
         if (at + 1 < end && sql[at + 1] === 0x2d && (at + 2 >= end || startsDashComment(sql[at + 2]!))) {
-          if (at + 2 < end && sql[at + 2]! >= 0x80) doubt ??= 'a comment that may be none'
+          if (at + 2 < end && sql[at + 2]! >= 0x80) tokens.doubt ??= 'a comment that may be none'
           at = lineEnd(sql, at + 2)
           if (count === 0 && tokens.hint === 0) findHint(sql, tokens, from + 2, at)
           continue
@@ -326,48 +276,23 @@ export function scan(sql: Buffer, rules: LexRules, tokens: Tokens): void {
           at++
           break
         }
-        const third = at + 2 < end ? sql[at + 2]! : 0
-        const maria = rules.mariadb && third === 0x4d && at + 3 < end && sql[at + 3] === 0x21
-        if (third === 0x21 || maria) {
-          at += maria ? 4 : 3
-          const digits = versionDigits(sql, at, rules.mariadb)
-          const version = versionAt(sql, at, digits)
-          if (digits === 0 || appliesTo(rules, version, maria)) {
-            at += digits
-            executable = true
-            mix = MIX_EXECUTABLE
-            high = Math.imul(high ^ mix, 0x85ebca6b)
-            low = Math.imul(low ^ mix, 0xc2b2ae35)
-            guard = Math.imul(guard ^ mix, 0x27d4eb2f)
-            continue
-          }
-          // Another server of the cluster may be newer, and MySQL before 8.4 may not read a sixth digit.
-          if (version < (digits === 6 && (rules.mariadb || rules.version < 80400) ? 999990 : 99990)) {
-            if (version > rules.version) doubt ??= 'a comment that a newer server executes'
-          }
-          at = discardedEnd(sql, at)
-          if (at < 0) {
-            at = end
-            doubt ??= 'a comment without an end'
-          }
+        const code = codeAt(sql, at, rules, tokens)
+        if (code > 0) {
+          at = code
+          executable = true
           continue
         }
-        if (third === 0x4d && at + 3 < end && sql[at + 3] === 0x21) doubt ??= 'a comment that MariaDB executes'
-        at = commentEnd(sql, at + 2)
+        const third = at + 2 < end ? sql[at + 2]! : 0
+        at = code < 0 ? discardedEnd(sql, -code) : commentEnd(sql, at + 2)
         if (at < 0) {
           at = end
-          doubt ??= 'a comment without an end'
+          tokens.doubt ??= 'a comment without an end'
         }
+        if (code < 0) continue
         if (third === 0x2b && HINTED[previousWord] === 1) {
           kind = HINT
-          number = 0
-          if (cutsQuote(sql, from + 3, at - 2)) doubt ??= 'an optimizer hint with an open quote'
-          for (let inside = from + 3; inside < at - 2; inside++) {
-            const one = sql[inside]!
-            mix = Math.imul(mix ^ one, WORD_PRIME)
-            mixName = Math.imul(mixName ^ one, 0x5bd1e995)
-            mixGuard = Math.imul(mixGuard ^ one, 0x27d4eb2f) ^ guard
-          }
+          if (cutsQuote(sql, from + 3, at - 2)) tokens.doubt ??= 'an optimizer hint with an open quote'
+          mixBytes(sql, from, at, tokens, count, secret)
           break
         }
         if (count === 0 && tokens.hint === 0 && third !== 0x2b) findHint(sql, tokens, from + 2, at - 2)
@@ -378,9 +303,6 @@ export function scan(sql: Buffer, rules: LexRules, tokens: Tokens): void {
         if (executable && at + 1 < end && sql[at + 1] === 0x2f) {
           executable = false
           at += 2
-          high = Math.imul(high ^ ~MIX_EXECUTABLE, 0x85ebca6b)
-          low = Math.imul(low ^ ~MIX_EXECUTABLE, 0xc2b2ae35)
-          guard = Math.imul(guard ^ ~MIX_EXECUTABLE, 0x27d4eb2f)
           continue
         }
         at++
@@ -389,12 +311,12 @@ export function scan(sql: Buffer, rules: LexRules, tokens: Tokens): void {
       case POINT: {
         const next = at + 1 < end ? sql[at + 1]! : 0
         // After an unquoted name at once, `.5` is a name too.
-        const afterName = previous === WORD && count > 0 && ends[count - 1] === at
-        if (next >= 0x30 && next <= 0x39 && !afterName) {
+        const afterName = count > 0 && kinds[count - 1] === WORD && ends[count - 1] === at
+        if (isDigit(next) && !afterName) {
           at = fractionEnd(sql, at)
           if (at < 0) {
             at = -at
-            doubt ??= 'a number that only half looks like one'
+            tokens.doubt ??= 'a number that only half looks like one'
           }
           kind = NUMBER
           break
@@ -409,7 +331,6 @@ export function scan(sql: Buffer, rules: LexRules, tokens: Tokens): void {
         if (at < end && sql[at] === EQUALS) {
           at++
           kind = ASSIGN
-          mix = 0x3a3d
         }
         break
 
@@ -419,7 +340,7 @@ export function scan(sql: Buffer, rules: LexRules, tokens: Tokens): void {
         break
 
       case STRAY:
-        doubt ??= 'a character that has no place in SQL'
+        tokens.doubt ??= 'a character that has no place in SQL'
         at++
         break
 
@@ -427,131 +348,84 @@ export function scan(sql: Buffer, rules: LexRules, tokens: Tokens): void {
         at++
     }
 
-    if (count === capacity) {
-      tokens.grow()
-      ;({ kinds, words, starts, ends } = tokens)
-      capacity = kinds.length
-    }
     kinds[count] = kind
     words[count] = kind === WORD || kind === OP ? number : 0
     starts[count] = from
     ends[count] = at
     count++
+    if (count === kinds.length) {
+      tokens.grow()
+      ;({ kinds, words, starts, ends, mixes, nameMixes, guardMixes } = tokens)
+    }
 
-    // From here on: the digest.
-    if (kind === OP && byte === SEMICOLON) {
-      // An empty statement says nothing, and neither does a semicolon at the end.
-      semicolon = count > 1
-      previous = OP
-      previousWord = 0
-      row = 0
-      listed = false
-      continue
-    }
-    if (semicolon) {
-      semicolon = false
-      high = Math.imul(high ^ SEMICOLON, 0x85ebca6b)
-      low = Math.imul(low ^ SEMICOLON, 0xc2b2ae35)
-      guard = Math.imul(guard ^ SEMICOLON, 0x27d4eb2f)
-    }
-    if (kind === OP) {
-      if (byte === OPEN) {
-        depth++
-        row = row === 2 ? 3 : 0
-        listed = true
-        items = 0
-        highList = high
-        lowList = low
-        guardList = guard
-      } else if (byte === CLOSE) {
-        depth--
-        if (listed && items > 0) {
-          listed = false
-          if (row === 3) {
-            high = highRow
-            low = lowRow
-            guard = guardRow
-          } else {
-            high = Math.imul(highList ^ MIX_ROW, 0x85ebca6b)
-            high ^= high >>> 13
-            low = Math.imul(lowList ^ MIX_ROW, 0xc2b2ae35)
-            low ^= low >>> 16
-            guard = Math.imul(guardList ^ MIX_ROW, 0x27d4eb2f)
-            highRow = high
-            lowRow = low
-            guardRow = guard
-          }
-          row = 1
-          previous = CLOSE
-          previousWord = 0
-          if (rows && depth === 0 && at > HEAD_BYTES) {
-            rows = false
-            tokens.headOnly = holdsRowsOnly(sql, at)
-            if (tokens.headOnly) break
-          }
-          continue
-        }
-        listed = false
-        row = 0
-        if (rows && depth === 0 && at > HEAD_BYTES) {
-          rows = false
-          tokens.headOnly = holdsRowsOnly(sql, at)
-          if (tokens.headOnly) break
-        }
-      } else if (byte === COMMA) {
-        row = row === 1 ? 2 : row === 3 ? 3 : 0
-      } else if (byte === 0x2d || byte === 0x2b) {
-        if (!listed) row = 0
-        signed = previous === OP || previous === ASSIGN || (previous === WORD && IS_KEYWORD[previousWord] === 1)
-        highSigned = high
-        lowSigned = low
-        guardSigned = guard
-      } else {
-        listed = false
-        row = 0
-      }
-    } else if (kind === STRING || kind === NUMBER || kind === PARAM) {
-      mix = MIX_LITERAL
-      mixName = 0
-      mixGuard = MIX_LITERAL
-      items++
-      if (!listed) row = 0
-      // Adjacent strings are one.
-      if (kind === STRING && previous === STRING) continue
-      if (signed && kind === NUMBER) {
-        high = highSigned
-        low = lowSigned
-        guard = guardSigned
-      }
-    } else if (kind === WORD) {
-      if (listed && LITERAL_WORDS[number] === 1) items++
-      else {
-        listed = false
-        row = 0
-      }
+    if (kind === WORD) {
+      previousWord = number
       if (count === 1) bulk = number === INSERT || number === REPLACE
       else if (bulk && depth === 0) rows = number === VALUES || number === VALUE
-    } else {
-      listed = false
-      row = 0
+      continue
     }
-    if (byte !== 0x2d && byte !== 0x2b) signed = false
-    high = Math.imul(high ^ mix ^ (kind << 24), 0x85ebca6b)
-    high ^= high >>> 13
-    low = Math.imul(low ^ mixName ^ mix, 0xc2b2ae35)
-    low ^= low >>> 16
-    guard = Math.imul(guard ^ mixGuard ^ kind, 0x27d4eb2f)
-    guard ^= guard >>> 15
-    previous = kind === OP && byte === CLOSE ? CLOSE : kind
-    previousWord = kind === WORD ? number : 0
+    previousWord = 0
+    if (!bulk || kind !== OP) continue
+    if (byte === OPEN) depth++
+    else if (byte === CLOSE && --depth === 0 && rows && at > HEAD_BYTES) {
+      rows = false
+      tokens.headOnly = holdsRowsOnly(sql, at)
+      if (tokens.headOnly) break
+    }
   }
 
-  if (executable) doubt ??= 'an executable comment without an end'
+  if (executable) tokens.doubt ??= 'an executable comment without an end'
   tokens.count = count
-  tokens.doubt = doubt
-  tokens.high = high
-  tokens.low = low
-  tokens.guard = guard
+}
+
+/** What the name or the like from `from` to `to` adds to the digest. */
+function mixBytes(sql: Buffer, from: number, to: number, tokens: Tokens, index: number, secret: number): void {
+  let mix = 0
+  let name = 0
+  let guard = secret
+  for (let at = from; at < to; at++) {
+    const byte = sql[at]!
+    mix = Math.imul(mix ^ byte, WORD_PRIME)
+    name = Math.imul(name ^ byte, 0x5bd1e995)
+    guard = Math.imul(guard ^ byte, 0x27d4eb2f)
+  }
+  tokens.mixes[index] = mix
+  tokens.nameMixes[index] = name
+  tokens.guardMixes[index] = guard
+}
+
+/**
+ * Where the code of an executable comment begins that is executed; negative: where the inside begins of one that is not;
+ * 0: a plain comment.
+ */
+function codeAt(sql: Buffer, from: number, rules: LexRules, tokens: Tokens): number {
+  const third = from + 2 < sql.length ? sql[from + 2]! : 0
+  const marked = third === 0x4d && from + 3 < sql.length && sql[from + 3] === 0x21
+  if (marked && !rules.mariadb) tokens.doubt ??= 'a comment that MariaDB executes'
+  const maria = marked && rules.mariadb
+  if (third !== 0x21 && !maria) return 0
+  const inside = from + (maria ? 4 : 3)
+  const digits = versionDigits(sql, inside, rules.mariadb)
+  const version = versionAt(sql, inside, digits)
+  if (digits === 0 || appliesTo(rules, version, maria)) return inside + digits
+  // Another server of the cluster may be newer, and MySQL before 8.4 may not read a sixth digit.
+  const never = digits === 6 && (rules.mariadb || rules.version < 80400) ? 999990 : 99990
+  if (version > rules.version && version < never) tokens.doubt ??= 'a comment that a newer server executes'
+  return -inside
+}
+
+/** The end of a string, or of the text if it has none. */
+function literalEnd(sql: Buffer, from: number, rules: LexRules, noEscapes: boolean, tokens: Tokens): number {
+  const close = stringEnd(sql, from, noEscapes, hidesAscii(rules.family) ? rules.family : null)
+  if (close >= 0) return close
+  tokens.doubt ??= 'a string without an end'
+  return sql.length
+}
+
+function nameEnd(close: number, end: number, tokens: Tokens): number {
+  if (close >= 0) return close
+  tokens.doubt ??= 'a quoted name without a clear end'
+  return end
 }
 
 /** Where the string that begins at `from` ends, or -1. */
@@ -726,13 +600,14 @@ function dollarQuoteEnd(sql: Buffer, from: number): number {
  * about the session. Looks at bytes only, so it may say no where strings contain such text.
  */
 function holdsRowsOnly(sql: Buffer, from: number): boolean {
-  const end = sql.length
-  for (let at = from; at < end; at++) {
-    const byte = sql[at]!
-    if (byte === SEMICOLON || byte === 0) return false
-    if (byte === 0x40 && FOLDED[sql[at - 1]!] === 0) return false
-    if (byte === 0x5f && at + 5 < end && isTelling(sql, at + 1)) return false
+  if (sql.indexOf(SEMICOLON, from) >= 0 || sql.indexOf(0, from) >= 0) return false
+  for (let at = sql.indexOf(0x40, from); at >= 0; at = sql.indexOf(0x40, at + 1)) {
+    if (FOLDED[sql[at - 1]!] === 0) return false
   }
+  const end = sql.length - 2
+  let at = sql.indexOf(0x5f, from)
+  if (at < 0) return true
+  for (; at < end; at++) if (sql[at] === 0x5f && isTelling(sql, at + 1)) return false
   return true
 }
 

@@ -63,7 +63,7 @@ export class Memory {
   }
 
   private firstSlot(high: number): number {
-    return ((high >>> 0) % this.#buckets) * this.#ways
+    return ((high & 0x7fffffff) % this.#buckets) * this.#ways
   }
 
   /** An empty slot, else the first that was not asked for since it was last passed over. */

@@ -159,6 +159,11 @@ export function survey(text: Text, from: number, to: number, context: SqlContext
       if (CALL_FREE[text.word(at)] === 1 || functions.words.has(name)) return
       if (functions.grammar.has(name) && isClose(at, name)) return
     }
+    const arity = functions.constructors.get(name)
+    if (arity !== undefined) {
+      const given = text.arguments(at + 1)
+      if (given >= arity.least && given <= arity.most) return
+    }
     if (functions.native.has(name) || vouched.functions.has(name)) return
     if (found.writes !== null || !isCallPlace(at)) return
     found.writes ??= `calls ${name}(), which may write`

@@ -1,6 +1,6 @@
 // A text's tokens as the rules read them: what stands where, and its words as strings. Used once per digest.
 
-import { CLOSE, OP, OPEN, QUOTED, STRING, type Tokens, USER_VARIABLE, WORD } from './tokens.ts'
+import { CLOSE, COMMA, OP, OPEN, QUOTED, STRING, type Tokens, USER_VARIABLE, WORD } from './tokens.ts'
 import { nameOfWord } from './words.ts'
 
 export class Text {
@@ -89,6 +89,18 @@ export class Text {
   partner(index: number): number {
     this.#partners ??= this.matchParentheses()
     return index >= 0 && index < this.count ? this.#partners[index]! : this.count
+  }
+
+  /** How many arguments stand in the parentheses that open at `index`. */
+  arguments(index: number): number {
+    const close = this.partner(index)
+    if (close === index + 1) return 0
+    let commas = 0
+    for (let at = index + 1; at < close; at++) {
+      if (this.op(at, OPEN)) at = Math.min(this.partner(at), close)
+      else if (this.op(at, COMMA)) commas++
+    }
+    return commas + 1
   }
 
   /** `'user'@'host'` has the look of a string and a variable. */

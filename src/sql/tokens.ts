@@ -34,6 +34,10 @@ export class Tokens {
   words = new Uint16Array(CAPACITY)
   starts = new Int32Array(CAPACITY)
   ends = new Int32Array(CAPACITY)
+  /** What names and the like add to the digest, in both halves, and to the guard. */
+  mixes = new Int32Array(CAPACITY)
+  nameMixes = new Int32Array(CAPACITY)
+  guardMixes = new Int32Array(CAPACITY)
   count = 0
   /** The digest, in two halves. */
   high = 0
@@ -56,6 +60,9 @@ export class Tokens {
     this.words = enlarged(this.words, new Uint16Array(size))
     this.starts = enlarged(this.starts, new Int32Array(size))
     this.ends = enlarged(this.ends, new Int32Array(size))
+    this.mixes = enlarged(this.mixes, new Int32Array(size))
+    this.nameMixes = enlarged(this.nameMixes, new Int32Array(size))
+    this.guardMixes = enlarged(this.guardMixes, new Int32Array(size))
   }
 
   /** Lets go of what one giant statement needed. */
@@ -65,6 +72,9 @@ export class Tokens {
     this.words = new Uint16Array(CAPACITY)
     this.starts = new Int32Array(CAPACITY)
     this.ends = new Int32Array(CAPACITY)
+    this.mixes = new Int32Array(CAPACITY)
+    this.nameMixes = new Int32Array(CAPACITY)
+    this.guardMixes = new Int32Array(CAPACITY)
     this.count = 0
   }
 }

@@ -123,6 +123,12 @@ export function wordSet(names: string): Uint8Array {
   return set
 }
 
+/** After these words comes a name, whose case may matter even if it looks like a keyword. */
+export const BEFORE_NAMES: Uint8Array = wordSet('from join into update table exists use handler prepare')
+
+/** Words that stand for a literal in a list of literals. */
+export const LITERAL_WORDS: Uint8Array = wordSet('null default true false')
+
 // FNV-1a over the folded bytes, which the lexer computes as it goes.
 export const WORD_SEED = 0x811c9dc5 | 0
 export const WORD_PRIME = 0x01000193
