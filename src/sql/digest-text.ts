@@ -45,7 +45,7 @@ export function digestText(text: Text): string {
 /** Words whose case the digest does not hold. */
 function isFolded(text: Text, at: number): boolean {
   const number = text.word(at)
-  if (IS_FUNCTION[number] === 1 && text.op(at + 1, OPEN) && text.adjacent(at)) return true
+  if (text.isCalled(at)) return true
   return IS_KEYWORD[number] === 1 && BEFORE_NAMES[text.word(at - 1)] !== 1
 }
 
@@ -53,7 +53,7 @@ function isFolded(text: Text, at: number): boolean {
 function isCall(text: Text, at: number): boolean {
   const number = text.word(at - 1)
   if (text.kind(at - 1) !== WORD || IS_RESERVED[number] === 1) return false
-  return IS_FUNCTION[number] !== 1 || text.adjacent(at - 1)
+  return IS_FUNCTION[number] !== 1 || text.isCalled(at - 1)
 }
 
 /** Behind the list of nothing but literals that begins at `at`, or 0. */

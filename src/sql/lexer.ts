@@ -1,20 +1,55 @@
 // One pass over a statement's bytes: its tokens, as the server would read them, and what they add to its digest. Linear,
 // flat, without exceptions on any input; what cannot be read with certainty is said in `doubt`.
 
-import { type CharsetFamily, characterLength, hidesAscii } from './charsets.ts'
+import { holdsRowsOnly } from './bulk.ts'
+import {
+  AT,
+  BACKTICK,
+  COLON,
+  DIGIT,
+  DOUBLE_QUOTE,
+  FOLDED,
+  HASH,
+  isDigit,
+  LETTER,
+  MINUS,
+  POINT,
+  QUESTION,
+  QUOTE,
+  SLASH,
+  SPACE,
+  STAR,
+  STARTS,
+  STRAY,
+} from './bytes.ts'
+import { hidesAscii } from './charsets.ts'
+import { codeAt } from './executable.ts'
 import { findHint } from './hints.ts'
 import {
+  commentEnd,
+  cutsQuote,
+  discardedEnd,
+  dollarQuoteEnd,
+  fractionEnd,
+  lineEnd,
+  numberEnd,
+  quotedEnd,
+  startsDashComment,
+  stringEnd,
+} from './spans.ts'
+import {
   ASSIGN,
+  CALLED,
   CLOSE,
   DOT,
   EQUALS,
   HINT,
+  type LexRules,
   NUMBER,
   OP,
   OPEN,
   PARAM,
   QUOTED,
-  SEMICOLON,
   STRING,
   SYSTEM_VARIABLE,
   type Tokens,
@@ -34,68 +69,7 @@ import {
   wordSet,
 } from './words.ts'
 
-export interface LexRules {
-  readonly mariadb: boolean
-  readonly version: number
-  readonly ansiQuotes: boolean
-  readonly noBackslashEscapes: boolean
-  readonly ignoreSpace: boolean
-  readonly family: CharsetFamily
-  /** Secret of this process, for `Tokens.guard`. */
-  readonly secret: number
-}
-
-// What a byte can start.
-const SPACE = 1
-const LETTER = 2
-const DIGIT = 3
-const QUOTE = 4
-const DOUBLE_QUOTE = 5
-const BACKTICK = 6
-const AT = 7
-const MINUS = 8
-const HASH = 9
-const SLASH = 10
-const STAR = 11
-const POINT = 12
-const COLON = 13
-const QUESTION = 14
-const PLUS = 15
-const OTHER = 16
-const STRAY = 17
-
-const STARTS = new Uint8Array(256)
-/** Bytes that go on in a word, letters folded to lower case; 0 for all others. */
-const FOLDED = new Uint8Array(256)
-for (let byte = 0; byte < 256; byte++) {
-  const letter = (byte >= 0x41 && byte <= 0x5a) || (byte >= 0x61 && byte <= 0x7a)
-  const digit = byte >= 0x30 && byte <= 0x39
-  STARTS[byte] = digit ? DIGIT : letter || byte === 0x5f || byte === 0x24 || byte >= 0x80 ? LETTER : OTHER
-  if (letter) FOLDED[byte] = byte | 0x20
-  else if (digit || byte === 0x5f || byte === 0x24 || byte >= 0x80) FOLDED[byte] = byte
-  if (byte < 0x20 || byte === 0x7f || byte === 0x5c) STARTS[byte] = STRAY
-}
-for (const byte of [0x20, 0x09, 0x0a, 0x0b, 0x0c, 0x0d]) STARTS[byte] = SPACE
-for (const [character, start] of [
-  ["'", QUOTE],
-  ['"', DOUBLE_QUOTE],
-  ['`', BACKTICK],
-  ['@', AT],
-  ['-', MINUS],
-  ['#', HASH],
-  ['/', SLASH],
-  ['*', STAR],
-  ['.', POINT],
-  [':', COLON],
-  ['?', QUESTION],
-  ['+', PLUS],
-] as const) {
-  STARTS[character.charCodeAt(0)] = start
-}
-
-const LF = 0x0a
 const APOSTROPHE = 0x27
-const BACKSLASH = 0x5c
 
 const INSERT = word('insert')
 const REPLACE = word('replace')
@@ -215,7 +189,7 @@ export function scan(sql: Buffer, rules: LexRules, tokens: Tokens): void {
         }
         mixes[count] = folded
         // Some functions are only functions with their parenthesis at once.
-        if (next === OPEN && IS_FUNCTION[number] === 1) nameMixes[count] = number | 0x10000
+        if (IS_FUNCTION[number] === 1 && isCalled(sql, at, rules.ignoreSpace)) nameMixes[count] = number | CALLED
         else nameMixes[count] = IS_KEYWORD[number] === 1 && BEFORE_NAMES[previousWord] === 0 ? number : raw
         guardMixes[count] = guard
         break
@@ -394,24 +368,11 @@ function mixBytes(sql: Buffer, from: number, to: number, tokens: Tokens, index: 
   tokens.guardMixes[index] = guard
 }
 
-/**
- * Where the code of an executable comment begins that is executed; negative: where the inside begins of one that is not;
- * 0: a plain comment.
- */
-function codeAt(sql: Buffer, from: number, rules: LexRules, tokens: Tokens): number {
-  const third = from + 2 < sql.length ? sql[from + 2]! : 0
-  const marked = third === 0x4d && from + 3 < sql.length && sql[from + 3] === 0x21
-  if (marked && !rules.mariadb) tokens.doubt ??= 'a comment that MariaDB executes'
-  const maria = marked && rules.mariadb
-  if (third !== 0x21 && !maria) return 0
-  const inside = from + (maria ? 4 : 3)
-  const digits = versionDigits(sql, inside, rules.mariadb)
-  const version = versionAt(sql, inside, digits)
-  if (digits === 0 || appliesTo(rules, version, maria)) return inside + digits
-  // Another server of the cluster may be newer, and MySQL before 8.4 may not read a sixth digit.
-  const never = digits === 6 && (rules.mariadb || rules.version < 80400) ? 999990 : 99990
-  if (version > rules.version && version < never) tokens.doubt ??= 'a comment that a newer server executes'
-  return -inside
+/** Whether a parenthesis follows at once; with IGNORE_SPACE, behind nothing but spaces. */
+function isCalled(sql: Buffer, from: number, ignoreSpace: boolean): boolean {
+  let at = from
+  if (ignoreSpace) while (at < sql.length && STARTS[sql[at]!] === SPACE) at++
+  return at < sql.length && sql[at] === OPEN
 }
 
 /** The end of a string, or of the text if it has none. */
@@ -426,207 +387,4 @@ function nameEnd(close: number, end: number, tokens: Tokens): number {
   if (close >= 0) return close
   tokens.doubt ??= 'a quoted name without a clear end'
   return end
-}
-
-/** Where the string that begins at `from` ends, or -1. */
-function stringEnd(sql: Buffer, from: number, noBackslashEscapes: boolean, family: CharsetFamily | null): number {
-  const end = sql.length
-  const quote = sql[from]!
-  let at = from + 1
-  while (at < end) {
-    const byte = sql[at]!
-    if (byte === quote) {
-      at++
-      if (at >= end || sql[at] !== quote) return at
-      at++
-    } else if (byte === BACKSLASH && !noBackslashEscapes) at += 2
-    else if (byte >= 0x80 && family !== null) at += characterLength(sql, at, family)
-    else at++
-  }
-  return -1
-}
-
-/** Where the quoted name that begins at `from` ends; -1 without an end, or where servers may see another one. */
-function quotedEnd(sql: Buffer, from: number, family: CharsetFamily): number {
-  const end = sql.length
-  const quote = sql[from]!
-  let at = from + 1
-  while (at < end) {
-    const byte = sql[at]!
-    if (byte === quote) {
-      at++
-      if (at >= end || sql[at] !== quote) return at
-      at++
-    } else if (byte === 0) return -1
-    else if (byte >= 0x80 && family !== 'ascii') {
-      // A server takes as many bytes as the first one announces, even if they are none of the character's.
-      const length = family === 'euc' ? eucLength(sql, at) : characterLength(sql, at, family)
-      if (length === 1 && !(family === 'sjis' && byte >= 0xa1 && byte <= 0xdf)) return -1
-      at += length
-    } else at++
-  }
-  return -1
-}
-
-function eucLength(sql: Buffer, at: number): number {
-  let length = 1
-  while (length < 3 && at + length < sql.length && sql[at + length]! >= 0x80) length++
-  return length
-}
-
-/** Where the number that begins at `from` ends; `from` itself if it is a word; negative if it only half is a number. */
-function numberEnd(sql: Buffer, from: number): number {
-  const end = sql.length
-  let at = from + 1
-  if (sql[from] === 0x30 && at < end && (sql[at] === 0x78 || sql[at] === 0x62)) {
-    const hexadecimal = sql[at] === 0x78
-    at++
-    while (at < end && (hexadecimal ? isHexDigit(sql[at]!) : sql[at] === 0x30 || sql[at] === 0x31)) at++
-    return at - from > 2 && !(at < end && FOLDED[sql[at]!] !== 0) ? at : from
-  }
-  while (at < end && isDigit(sql[at]!)) at++
-  const next = at < end ? sql[at]! : 0
-  if (next === DOT) return fractionEnd(sql, at)
-  if (FOLDED[next] === 0) return at
-  if ((next | 0x20) !== 0x65) return from
-  let digits = at + 1
-  if (digits < end && (sql[digits] === 0x2b || sql[digits] === 0x2d)) digits++
-  if (digits >= end || !isDigit(sql[digits]!)) return from
-  while (digits < end && isDigit(sql[digits]!)) digits++
-  return digits
-}
-
-/** Where the number ends whose point is at `from`; negative if its exponent has no digits. */
-function fractionEnd(sql: Buffer, from: number): number {
-  const end = sql.length
-  let at = from + 1
-  while (at < end && isDigit(sql[at]!)) at++
-  if (at >= end || (sql[at]! | 0x20) !== 0x65) return at
-  at++
-  if (at < end && (sql[at] === 0x2b || sql[at] === 0x2d)) at++
-  if (at >= end || !isDigit(sql[at]!)) return -at
-  while (at < end && isDigit(sql[at]!)) at++
-  return at
-}
-
-function isDigit(byte: number): boolean {
-  return byte >= 0x30 && byte <= 0x39
-}
-
-function isHexDigit(byte: number): boolean {
-  const folded = byte | 0x20
-  return isDigit(byte) || (folded >= 0x61 && folded <= 0x66)
-}
-
-function startsDashComment(byte: number): boolean {
-  return byte <= 0x20 || byte === 0x7f || byte >= 0x80
-}
-
-/** A comment to the end of the line; a NUL ends it too. */
-function lineEnd(sql: Buffer, from: number): number {
-  const end = sql.length
-  let at = from
-  while (at < end && sql[at] !== LF && sql[at] !== 0) at++
-  return at
-}
-
-/** Behind the next end of a comment, or -1. */
-function commentEnd(sql: Buffer, from: number): number {
-  const end = sql.length
-  for (let at = from; at + 1 < end; at++) if (sql[at] === 0x2a && sql[at + 1] === 0x2f) return at + 2
-  return -1
-}
-
-/** Behind the end of an executable comment that is not executed: comments inside it count, one level deep. */
-function discardedEnd(sql: Buffer, from: number): number {
-  const end = sql.length
-  let at = from
-  while (at + 1 < end) {
-    if (sql[at] === 0x2f && sql[at + 1] === 0x2a) {
-      at = commentEnd(sql, at + 2)
-      if (at < 0) return -1
-    } else if (sql[at] === 0x2a && sql[at + 1] === 0x2f) return at + 2
-    else at++
-  }
-  return -1
-}
-
-/** How many digits of version stand at the head of an executable comment: 0, 5 or 6. */
-function versionDigits(sql: Buffer, from: number, mariadb: boolean): number {
-  let digits = 0
-  while (digits < 6 && from + digits < sql.length && isDigit(sql[from + digits]!)) digits++
-  if (digits < 5) return 0
-  if (digits === 5 || mariadb) return digits
-  // MySQL takes a sixth digit only before a space.
-  return from + 6 < sql.length && STARTS[sql[from + 6]!] === SPACE ? 6 : 5
-}
-
-function versionAt(sql: Buffer, from: number, digits: number): number {
-  let version = 0
-  for (let at = from; at < from + digits; at++) version = version * 10 + sql[at]! - 0x30
-  return version
-}
-
-function appliesTo(rules: LexRules, version: number, maria: boolean): boolean {
-  if (version > rules.version) return false
-  // MariaDB leaves to MySQL what MySQL 5.7 and later have of their own.
-  return !rules.mariadb || maria || version < 50700 || version > 99999
-}
-
-/** Whether a comment that ends at `to` ends inside of a quoted name. */
-function cutsQuote(sql: Buffer, from: number, to: number): boolean {
-  let quote = 0
-  for (let at = from; at < to; at++) {
-    const byte = sql[at]!
-    if (quote !== 0) {
-      if (byte === quote) quote = 0
-    } else if (byte === 0x60 || byte === 0x22 || byte === APOSTROPHE) quote = byte
-  }
-  return quote !== 0
-}
-
-/** Where text between dollar quotes ends, or -1 if there are none. */
-function dollarQuoteEnd(sql: Buffer, from: number): number {
-  let at = from + 1
-  while (at < sql.length && sql[at] !== 0x24 && FOLDED[sql[at]!] !== 0) at++
-  if (at >= sql.length || sql[at] !== 0x24) return -1
-  const tag = sql.subarray(from, at + 1)
-  const close = sql.indexOf(tag, at + 1)
-  return close < 0 ? -1 : close + tag.length
-}
-
-/**
- * Whether the rest of a bulk INSERT holds nothing but more of the same: no further statement, no variable, no question
- * about the session. Looks at bytes only, so it may say no where strings contain such text.
- */
-function holdsRowsOnly(sql: Buffer, from: number): boolean {
-  if (sql.indexOf(SEMICOLON, from) >= 0 || sql.indexOf(0, from) >= 0) return false
-  for (let at = sql.indexOf(0x40, from); at >= 0; at = sql.indexOf(0x40, at + 1)) {
-    if (FOLDED[sql[at - 1]!] === 0) return false
-  }
-  const end = sql.length - 2
-  let at = sql.indexOf(0x5f, from)
-  if (at < 0) return true
-  for (; at < end; at++) if (sql[at] === 0x5f && isTelling(sql, at + 1)) return false
-  return true
-}
-
-/** last_INSERt_id, row_COUNt, found_ROWS, get_LOCK, release_ALL, connection_ID. */
-function isTelling(sql: Buffer, from: number): boolean {
-  const first = sql[from]! | 0x20
-  const second = sql[from + 1]! | 0x20
-  switch (first) {
-    case 0x69:
-      return second === 0x6e || second === 0x64
-    case 0x63:
-      return second === 0x6f
-    case 0x72:
-      return second === 0x6f
-    case 0x6c:
-      return second === 0x6f
-    case 0x61:
-      return second === 0x6c
-    default:
-      return false
-  }
 }

@@ -157,7 +157,7 @@ export function survey(text: Text, from: number, to: number, context: SqlContext
     }
     if (unquoted) {
       if (CALL_FREE[text.word(at)] === 1 || functions.words.has(name)) return
-      if (functions.grammar.has(name) && isClose(at, name)) return
+      if (functions.grammar.has(name) && (!functions.close.has(name) || text.isCalled(at))) return
     }
     const arity = functions.constructors.get(name)
     if (arity !== undefined) {
@@ -167,10 +167,6 @@ export function survey(text: Text, from: number, to: number, context: SqlContext
     if (functions.native.has(name) || vouched.functions.has(name)) return
     if (found.writes !== null || !isCallPlace(at)) return
     found.writes ??= `calls ${name}(), which may write`
-  }
-
-  function isClose(at: number, name: string): boolean {
-    return !functions.close.has(name) || text.adjacent(at) || (context.ignoreSpace && text.spacedOnly(at))
   }
 
   /** False where a name before a parenthesis is an alias with columns, a type or the like: after an operand, or AS. */

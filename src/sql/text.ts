@@ -1,6 +1,6 @@
 // A text's tokens as the rules read them: what stands where, and its words as strings. Used once per digest.
 
-import { CLOSE, COMMA, OP, OPEN, QUOTED, STRING, type Tokens, USER_VARIABLE, WORD } from './tokens.ts'
+import { CALLED, CLOSE, COMMA, OP, OPEN, QUOTED, STRING, type Tokens, USER_VARIABLE, WORD } from './tokens.ts'
 import { nameOfWord } from './words.ts'
 
 export class Text {
@@ -67,13 +67,10 @@ export class Text {
     return /^["']/.test(text) && !text.includes('\\') ? unquoted(text) : null
   }
 
-  /** Whether nothing but spaces stands between a token and the next. */
-  spacedOnly(index: number): boolean {
-    return /^\s*$/.test(this.between(index))
-  }
-
-  adjacent(index: number): boolean {
-    return this.#tokens.ends[index] === this.#tokens.starts[index + 1]
+  /** A function's name whose parenthesis follows as closely as it must. */
+  isCalled(index: number): boolean {
+    const word = this.word(index)
+    return word !== 0 && this.#tokens.nameMixes[index] === (word | CALLED)
   }
 
   start(index: number): number {
@@ -122,10 +119,6 @@ export class Text {
       }
     }
     return partners
-  }
-
-  private between(index: number): string {
-    return this.#sql.toString('latin1', this.#tokens.ends[index]!, this.#tokens.starts[index + 1]!)
   }
 
   // The lexer knows words by a hash; another name may have the same.

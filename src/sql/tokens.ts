@@ -1,5 +1,7 @@
 // The tokens of one text: kinds, word numbers and positions in flat arrays that are used again and again.
 
+import type { CharsetFamily } from './charsets.ts'
+
 export const WORD = 1
 /** A quoted identifier. */
 export const QUOTED = 2
@@ -18,12 +20,26 @@ export const OP = 9
 /** The `:=` sign. */
 export const ASSIGN = 10
 
+/** In `nameMixes`, with a function's word number: its parenthesis follows as closely as it must. */
+export const CALLED = 0x10000
+
 export const COMMA = 0x2c
 export const DOT = 0x2e
 export const OPEN = 0x28
 export const CLOSE = 0x29
 export const SEMICOLON = 0x3b
 export const EQUALS = 0x3d
+
+export interface LexRules {
+  readonly mariadb: boolean
+  readonly version: number
+  readonly ansiQuotes: boolean
+  readonly noBackslashEscapes: boolean
+  readonly ignoreSpace: boolean
+  readonly family: CharsetFamily
+  /** Secret of this process, for `Tokens.guard`. */
+  readonly secret: number
+}
 
 const CAPACITY = 1024
 /** Beyond this the arrays of one giant statement are not kept for the next. */

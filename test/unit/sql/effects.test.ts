@@ -341,6 +341,12 @@ describe('what depends on the session', () => {
     ['backslashes', {}, "SELECT 'a\\' FROM t FOR UPDATE -- '", 'read'],
     ['a space before the parenthesis', { ignoreSpace: true }, 'SELECT COUNT (*), MAX\n(a) FROM t', 'read'],
     ['a comment before the parenthesis', { ignoreSpace: true }, 'SELECT COUNT/**/(a) FROM t', 'write'],
+    [
+      'a comment and a space before the parenthesis',
+      { ignoreSpace: true },
+      'SELECT COUNT/**/ (*), MAX (a) FROM t',
+      'write',
+    ],
     ['a schema of the server', { systemSchema: true }, 'SELECT * FROM threads', 'write'],
     ['letters', { charset: 'utf8mb4' }, 'SELECT größe FROM t', 'read'],
     ['letters of which we know little', { charset: 'latin1' }, 'SELECT größe FROM t', 'write'],
