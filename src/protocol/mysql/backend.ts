@@ -314,7 +314,9 @@ export class MysqlBackend implements BackendConnection {
     } else if (statement !== null) this.followCursor(statement, end, request)
     if (reply.changed !== null) this.follow(reply.changed)
     client.status = this.#status
-    this.stained = reply.warnings > 0 || reply.outcome !== 'ok'
+    const leaves = end.warned || reply.outcome !== 'ok'
+    // MariaDB keeps warnings over statements that have neither a table nor a subquery.
+    this.stained = leaves || (this.stained && this.#login.engine === 'mariadb')
     // MySQL answers a PING with the count of conditions that the last statement left.
     client.warnings = this.#login.engine === 'mariadb' ? 0 : reply.outcome === 'error' ? 1 : reply.warnings
     return { ...reply, cursorOpen: this.#prepared.cursors > 0 }

@@ -46,6 +46,8 @@ export interface ExchangeEnd {
   readonly reply: Omit<Reply, 'cursorOpen'>
   /** Status flags, those of this one statement included. */
   readonly status: number
+  /** One of the results at least brought warnings. */
+  readonly warned: boolean
   /** It ended with an EOF, which reports nothing; what there is to report comes with the next OK. */
   readonly endedInEof: boolean
   /** The connection's collation follows from something that was set; only the server can tell which it is. */
@@ -74,6 +76,7 @@ export class Exchange {
   #variables: Map<string, string> | null = null
   #stateChanged = false
   #collationUnknown = false
+  #warned = false
   #position: string | null = null
   #insertId = 0n
   #prepared: ExchangeEnd['prepared'] = null
@@ -170,6 +173,7 @@ export class Exchange {
   private readEnd(chunk: Buffer): Buffer | null {
     const tracker = this.#tracker
     this.#status = tracker.status
+    if (tracker.warnings > 0) this.#warned = true
     if (!tracker.okLayout) return null
     const insertId = tracker.insertId
     if (insertId !== 0n) this.#insertId = insertId
@@ -274,6 +278,7 @@ export class Exchange {
         position: this.#position,
       },
       status: this.#status,
+      warned: this.#warned,
       endedInEof: tracker.stop === 'eof' && !tracker.okLayout,
       collationUnknown: this.#collationUnknown && this.#variables?.has('collation_connection') !== true,
       prepared: this.#prepared,

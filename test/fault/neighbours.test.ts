@@ -1,0 +1,189 @@
+// Clients that share one connection to the server: what one leaves behind, in whatever way it leaves, must not reach
+// the next one, and what it locked must be free.
+
+import { type Connection, createConnection } from 'mysql2/promise'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { until } from '../../src/lab/index.ts'
+import { clusterOf, describeEngines } from '../support/lab.ts'
+import { type RunningSluice, startSluice } from '../support/sluice.ts'
+
+describeEngines((engine) => {
+  const cluster = clusterOf(engine)
+  const schema = `fault_neighbours_${engine}`
+  let sluice: RunningSluice
+  const clients: Connection[] = []
+
+  async function connect(): Promise<Connection> {
+    const login = { host: '127.0.0.1', port: sluice.port, user: 'app', password: 'app_pw', database: schema }
+    const client = await createConnection({ ...login, multipleStatements: true })
+    client.on('error', () => {})
+    clients.push(client)
+    return client
+  }
+
+  const valueOf = async (client: Connection, sql: string): Promise<unknown> => {
+    const [rows] = await client.query(sql)
+    return Object.values((rows as object[])[0]!)[0]
+  }
+
+  beforeAll(async () => {
+    await cluster.writer.ask(`CREATE DATABASE ${schema}`)
+    await cluster.writer.ask(`CREATE TABLE ${schema}.t (id INT PRIMARY KEY, v INT)`)
+    await cluster.settle()
+    sluice = await startSluice({
+      seeds: [cluster.writer.address],
+      cluster: '    pool: { connectionsMax: 1, waitMsMax: 5000 }',
+      more: 'limits: { drainMsMax: 100 }',
+    })
+  })
+  afterAll(async () => {
+    await sluice.stop()
+    await cluster.writer.ask(`DROP DATABASE ${schema}`)
+  })
+  beforeEach(async () => {
+    await cluster.writer.ask(`REPLACE INTO ${schema}.t VALUES (1, 0)`)
+  })
+  afterEach(() => {
+    for (const client of clients.splice(0)) client.destroy()
+  })
+
+  /** How a client goes away. */
+  const departures: [string, (client: Connection) => Promise<unknown> | void][] = [
+    ['says goodbye', (client) => client.end()],
+    ['vanishes', (client) => client.destroy()],
+    [
+      'changes its user to itself',
+      (client) => client.changeUser({ user: 'app', password: 'app_pw', database: schema }),
+    ],
+    [
+      'stays, and has tidied up',
+      // The last of it leaves no warnings, or they would keep the connection for the next statement.
+      (client) =>
+        client.query(
+          "ROLLBACK; DROP TEMPORARY TABLE IF EXISTS own; DO RELEASE_LOCK('mine'); SELECT 1 FROM (SELECT 1) AS d",
+        ),
+    ],
+  ]
+  /** MariaDB 10.11 has no other name for it. */
+  const isolation = engine === 'mysql' ? 'transaction_isolation' : 'tx_isolation'
+
+  describe.each(departures)('after a client that %s', (_how, depart) => {
+    test.each<[string, string, string, unknown]>([
+      [
+        'session variables',
+        "SET SESSION sql_mode = 'ANSI_QUOTES', SESSION sort_buffer_size = 65536",
+        'SELECT @@sort_buffer_size = 65536',
+        0,
+      ],
+      [
+        'the isolation level',
+        'SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED',
+        `SELECT @@session.${isolation}`,
+        'REPEATABLE-READ',
+      ],
+      ['the time zone', "SET time_zone = '+07:00'", 'SELECT @@time_zone', 'SYSTEM'],
+      [
+        'character sets',
+        "SET NAMES latin1; SET character_set_results = 'binary'",
+        'SELECT @@character_set_results',
+        'utf8mb4',
+      ],
+      ['the schema', 'USE mysql', 'SELECT DATABASE()', schema],
+      ['the last insert id', 'DO LAST_INSERT_ID(77)', 'SELECT LAST_INSERT_ID()', 0],
+      ['an open transaction', 'BEGIN; UPDATE t SET v = 9', 'SELECT v FROM t', 0],
+      ['named locks', "DO GET_LOCK('mine', 0)", "SELECT IS_FREE_LOCK('mine')", 1],
+    ])('%s are not to be seen', async (_what, deed, question, expected) => {
+      const first = await connect()
+      await first.query(deed)
+      await depart(first)
+      const second = await connect()
+      expect(await valueOf(second, question)).toEqual(expected)
+    })
+
+    test('temporary tables are not to be seen', async () => {
+      const first = await connect()
+      await first.query('CREATE TEMPORARY TABLE own (a INT); INSERT INTO own VALUES (1)')
+      await depart(first)
+      const second = await connect()
+      await expect(second.query('SELECT * FROM own')).rejects.toMatchObject({ errno: 1146 })
+    })
+
+    test('warnings are not to be seen', async () => {
+      const first = await connect()
+      await first.query(`SELECT CAST('no number' AS SIGNED)`)
+      await depart(first)
+      const second = await connect()
+      expect((await second.query('SHOW WARNINGS'))[0]).toEqual([])
+    })
+
+    test('prepared statements by name do not exist', async () => {
+      const first = await connect()
+      await first.query("PREPARE own FROM 'SELECT 1'")
+      if (_how === 'stays, and has tidied up') await first.query('DEALLOCATE PREPARE own')
+      await depart(first)
+      const second = await connect()
+      await expect(second.query('EXECUTE own')).rejects.toMatchObject({ errno: 1243 })
+    })
+  })
+
+  // Who stays with these keeps the connection: a user variable pins, and so does what autocommit=0 opens.
+  describe.each(departures.slice(0, -1))('after a client that %s', (_how, depart) => {
+    test.each<[string, string, string, unknown]>([
+      ['user variables', 'SET @secret = 42', 'SELECT @secret', null],
+      ['autocommit', 'SET autocommit = 0; SELECT v FROM t FOR UPDATE', 'SELECT @@autocommit', 1],
+    ])('%s are not to be seen', async (_what, deed, question, expected) => {
+      const first = await connect()
+      await first.query(deed)
+      await depart(first)
+      const second = await connect()
+      expect(await valueOf(second, question)).toEqual(expected)
+    })
+  })
+
+  test.each<[string, (client: Connection) => unknown]>([
+    ['says goodbye', (client) => client.end()],
+    ['vanishes', (client) => client.destroy()],
+  ])(
+    'row locks of a client that %s in its transaction are free at once, and nothing of it stays',
+    async (_how, depart) => {
+      const first = await connect()
+      await first.query('BEGIN; UPDATE t SET v = 9 WHERE id = 1')
+      await depart(first)
+      const root = await cluster.writer.connect()
+      try {
+        await root.query('SET innodb_lock_wait_timeout = 2')
+        await root.query(`UPDATE ${schema}.t SET v = v + 1 WHERE id = 1`)
+        expect(await valueOf(root, `SELECT v FROM ${schema}.t WHERE id = 1`)).toBe(1)
+      } finally {
+        root.destroy()
+      }
+    },
+  )
+
+  test('a client that vanishes in the middle of a query: its connection is not kept, and its transaction ends', async () => {
+    const first = await connect()
+    await first.query('BEGIN; UPDATE t SET v = 9 WHERE id = 1')
+    const marker = `SELECT SLEEP(600), '${schema} in flight'`
+    first.query(marker).catch(() => {})
+    const running = () =>
+      cluster.writer.ask(
+        `SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP(600)%${schema}%'`,
+      )
+    await until(
+      async () => ((await running()) === 1 ? true : null),
+      5_000,
+      () => 'the query does not run',
+    )
+    first.destroy()
+    const second = await connect()
+    expect(await valueOf(second, 'SELECT 5')).toBe(5)
+    await until(
+      async () => ((await running()) === 0 ? true : null),
+      5_000,
+      () => 'its query still runs',
+    )
+    await second.query('SET innodb_lock_wait_timeout = 2')
+    await second.query('UPDATE t SET v = v + 1 WHERE id = 1')
+    expect(await valueOf(second, 'SELECT v FROM t WHERE id = 1')).toBe(1)
+  })
+})
