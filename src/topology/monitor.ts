@@ -116,7 +116,7 @@ export class Monitor {
       member.probing = null
       const isInDoubt = member.doubtedMeanwhile
       member.doubtedMeanwhile = false
-      this.askIn(member, isInDoubt ? 0 : member.askedMs + this.pauseMs() - this.#options.nowMs())
+      this.askIn(member, member.askedMs + (isInDoubt ? DOUBT_MS_MIN : this.pauseMs()) - this.#options.nowMs())
     })
     return member.probing
   }
