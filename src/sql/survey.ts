@@ -100,6 +100,10 @@ export function survey(text: Text, from: number, to: number, context: SqlContext
     else if (kind === WORD || kind === QUOTED) {
       if (text.op(at + 1, OPEN)) call(at)
       else if (text.op(at + 1, DOT)) schema(text, at, found)
+      // s.nextval, in sql_mode ORACLE; elsewhere it may be a column.
+      if (mariadb && text.op(at - 1, DOT) && SEQUENCE_COLUMNS.has(text.name(at).toLowerCase())) {
+        found.writes ??= 'uses a sequence'
+      }
       if (kind === WORD) keyword(at)
     }
   }
@@ -108,10 +112,7 @@ export function survey(text: Text, from: number, to: number, context: SqlContext
 
   function keyword(at: number): void {
     const number = text.word(at)
-    if (number === 0) {
-      if (mariadb && text.op(at - 1, DOT) && SEQUENCE_COLUMNS.has(text.lower(at))) found.writes ??= 'uses a sequence'
-      return
-    }
+    if (number === 0) return
     if (number === FOR) {
       if (text.is(at + 1, UPDATE, SHARE)) found.writes ??= 'locks rows'
       else if (text.is(at - 1, VALUE) && text.is(at - 2, NEXT, PREVIOUS)) found.writes ??= 'uses a sequence'
