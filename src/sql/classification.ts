@@ -47,7 +47,10 @@ export type SessionFact =
   | 'connection-id'
   | 'user-variable'
 
-/** One assignment of a SET (or USE, as `schema`). `value` is the literal's own text, or null if it is an expression. */
+/**
+ * One assignment of a SET (or USE, as `schema`). `value` is the literal's own text, or null if it is an expression. User
+ * variables come without the @ and, as all names, in lower case; `names` has `names`, `collate` or `character set`.
+ */
 export interface Assignment {
   readonly scope: 'session' | 'global' | 'persist' | 'user' | 'schema' | 'names' | 'role'
   readonly name: string

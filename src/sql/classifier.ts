@@ -83,6 +83,7 @@ export function createClassifier(options: ClassifierOptions): Classifier {
       const known = memory.find(high, low, guard)
       if (known !== null) {
         hits++
+        tokens.shrink()
         return known
       }
     }
@@ -221,11 +222,14 @@ function combine(effects: readonly Effect[]): Effect {
   }
 }
 
-/** The last word. A read-only transaction is one to the router only if nothing but reads comes with its begin. */
+/** The last word. A read-only transaction is one to the router only if nothing comes with its begin that needs the writer. */
 function transactionOf(effects: readonly Effect[]): TransactionEffect {
   const last = effects.findLast(({ transaction }) => transaction !== 'none')?.transaction ?? 'none'
   if (last !== 'begin-read-only') return last
-  return effects.slice(1).every(({ access }) => access === 'read') ? last : 'begin'
+  const harmless = effects.every(
+    ({ access, pins }) => access !== 'write' && !pins.some(({ change }) => change === 'start'),
+  )
+  return harmless ? last : 'begin'
 }
 
 function accessOf(effects: readonly Effect[]): Pick<Effect, 'access' | 'because'> {

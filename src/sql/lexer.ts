@@ -80,6 +80,9 @@ const HINTED = wordSet('select insert replace update delete')
 /** How often an end of dollar quotes is looked for in one text. */
 const DOLLARS_MAX = 64
 
+/** A longer text is not read on: what it takes to remember its tokens is more than what knowing them is worth. */
+const TOKENS_MAX = 1 << 22
+
 /** Where a bulk INSERT may be cut. */
 const HEAD_BYTES = 2048
 
@@ -328,6 +331,10 @@ export function scan(sql: Buffer, rules: LexRules, tokens: Tokens): void {
     ends[count] = at
     count++
     if (count === kinds.length) {
+      if (count >= TOKENS_MAX) {
+        tokens.doubt ??= 'too long to be read'
+        break
+      }
       tokens.grow()
       ;({ kinds, words, starts, ends, mixes, nameMixes, guardMixes } = tokens)
     }

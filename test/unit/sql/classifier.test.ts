@@ -3,6 +3,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Classification } from '../../../src/sql/classification.ts'
 import { READS, READS_MARIADB, READS_MYSQL } from './corpus/reads.ts'
+import { STARTUPS } from './corpus/startups.ts'
 import { SESSIONS, WRITES, WRITES_MARIADB, WRITES_MYSQL } from './corpus/writes.ts'
 import { classifyMariadb, classifyMysql } from './support.ts'
 
@@ -12,6 +13,11 @@ const SERVERS: readonly (readonly [string, (sql: string) => Classification])[] =
 ]
 
 const only = (own: string, mysql: readonly string[], mariadb: readonly string[]) => (own === 'MySQL' ? mysql : mariadb)
+
+test.each(STARTUPS)('%s: %s', (sql, expected) => {
+  const { access, because } = classifyMysql(sql)
+  expect(`${access}: ${because}`).toMatch(new RegExp(`^${expected}:`))
+})
 
 describe.each(SERVERS)('on %s', (server, classify) => {
   test.each([...READS, ...only(server, READS_MYSQL, READS_MARIADB)])('a read: %s', (sql) => {

@@ -142,6 +142,10 @@ test.each([
   ['INSERT INTO t VALUES (1)', 'none'],
   ['BEGIN; INSERT INTO t VALUES (1); COMMIT', 'end'],
   ['COMMIT; BEGIN', 'begin'],
+  ['SET SESSION TRANSACTION READ WRITE; START TRANSACTION READ ONLY', 'begin-read-only'],
+  ['START TRANSACTION READ ONLY; SELECT a FROM t', 'begin-read-only'],
+  ['START TRANSACTION READ ONLY; SET @a = 1', 'begin'],
+  ['START TRANSACTION READ ONLY; SELECT a FROM t FOR UPDATE', 'begin'],
 ])('%s: transaction %s', (sql, transaction) => {
   expect(classifyMysql(sql).transaction).toBe(transaction)
 })

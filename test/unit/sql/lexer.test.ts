@@ -214,6 +214,21 @@ describe('a bulk INSERT', () => {
   })
 })
 
+describe('a giant statement', () => {
+  test('is read to its end, and its memory let go', () => {
+    const list = '1,'.repeat(300_000)
+    expect(classifyMysql(`SELECT a FROM t WHERE b IN (${list}1)`).access).toBe('read')
+    expect(classifyMysql(`SELECT a FROM t WHERE b IN (${list}f(1))`).access).toBe('write')
+    expect(classifyMysql(`SELECT a FROM t WHERE b IN (${list}1) FOR UPDATE`).access).toBe('write')
+  })
+
+  test('beyond all measure is not read on, and is a write', () => {
+    const { access, because } = classifyMysql(`SELECT ${'1,'.repeat(2_200_000)}1`)
+    expect(access).toBe('write')
+    expect(because).toMatch(/too long/)
+  })
+})
+
 describe('time', () => {
   // Twice the bytes may cost some more than twice the time, but never four times.
   test.each([
