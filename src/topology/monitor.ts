@@ -150,7 +150,7 @@ export class Monitor {
       if (member.doubtedMeanwhile && trouble !== null) member.seen = doubted(member.seen, trouble)
     } catch (error) {
       const failure = error instanceof ProbeFailed ? error : new ProbeFailed('network', (error as Error).message)
-      member.seen = missed(member.seen, failure)
+      member.seen = missed(member.seen, failure, member.askedMs)
     }
     if (!this.#stopped) this.publish()
   }

@@ -18,6 +18,8 @@ export interface Observation {
   /** When that was asked for, and when it came. */
   readonly askedMs: number
   readonly answeredMs: number
+  /** When the first of the questions was asked that it has not answered since; null while it answers. */
+  readonly silentMs: number | null
   /** Probes in a row that went well or badly. */
   readonly successes: number
   readonly failures: number
@@ -51,6 +53,7 @@ export function unobserved(id: string, host: string, port: number, weight: numbe
     claim: null,
     askedMs: 0,
     answeredMs: 0,
+    silentMs: null,
     successes: 0,
     failures: 0,
     trouble: null,
@@ -72,6 +75,7 @@ export function answered(before: Observation, claim: Claim, askedMs: number, now
     claim,
     askedMs,
     answeredMs: nowMs,
+    silentMs: null,
     successes: before.successes + 1,
     failures: 0,
     trouble: null,
@@ -83,9 +87,10 @@ export function answered(before: Observation, claim: Claim, askedMs: number, now
   }
 }
 
-export function missed(before: Observation, { kind, message }: ProbeFailed): Observation {
+export function missed(before: Observation, { kind, message }: ProbeFailed, askedMs: number): Observation {
   return {
     ...before,
+    silentMs: before.silentMs ?? askedMs,
     successes: 0,
     failures: before.failures + 1,
     trouble: message,

@@ -35,9 +35,8 @@ function whyFollower(seen: Observation, willing: readonly Observation[], evidenc
   if (source !== undefined) return `it takes writes, but replicates from ${source.id}: set read_only there`
   for (const { to, source: link } of linksOf(seen, members)) {
     if (!down.has(to.id) || !isAbove(to) || (link.receiving === 'no' && link.error === null)) continue
-    // Whoever makes a follower of the dead writable means it. Whoever was so before is a replica that lacks read_only.
-    const wasPromoted = seen.claimWitnessed && seen.claimedMs! > to.answeredMs
-    if (wasPromoted) continue
+    // Whoever makes a follower of the dead writable means it. What was so before is a replica that lacks read_only.
+    if (seen.claimWitnessed && beganAfter(seen, to)) continue
     return `it takes writes, but waits for ${to.id}, which is down; if it is to be the writer, stop its replication`
   }
   return null
@@ -77,7 +76,7 @@ function successorOf(previous: Observation, ranked: readonly Ranked[], { down }:
   const own = ranked.find(({ seen }) => seen === previous)
   const heirs = ranked.filter(({ seen, followers, newsMs }) => {
     if (seen === previous || seen.trouble !== null) return false
-    if (seen.claimedMs !== null && seen.claimedMs > previous.answeredMs) return true
+    if (beganAfter(seen, previous)) return true
     // A moment's silence is no reason to believe a rival.
     return down.has(previous.id) ? followers > 0 || newsMs > 0 : followers > (own?.followers ?? 0)
   })
@@ -91,6 +90,11 @@ function successorOf(previous: Observation, ranked: readonly Ranked[], { down }:
   }
   const why = `it did so already while ${previous.id} was the writer, which does not answer now`
   return { id: null, why: `${why}; to make it the writer set read_only there and take it away again` }
+}
+
+/** It took no writes while the other one was heard. */
+function beganAfter({ claimedMs }: Observation, { silentMs }: Observation): boolean {
+  return claimedMs !== null && silentMs !== null && claimedMs > silentMs
 }
 
 interface Ranked {

@@ -29,8 +29,20 @@ async function probeOnce(server: RunningServer, change: Partial<ProbeTarget> = {
 describeEngines((engine) => {
   const words =
     engine === 'mysql'
-      ? { stop: 'STOP REPLICA', start: 'START REPLICA', delay: 'CHANGE REPLICATION SOURCE TO SOURCE_DELAY =' }
-      : { stop: 'STOP SLAVE', start: 'START SLAVE', delay: 'CHANGE MASTER TO MASTER_DELAY =' }
+      ? {
+          stop: 'STOP REPLICA',
+          start: 'START REPLICA',
+          delay: 'CHANGE REPLICATION SOURCE TO SOURCE_DELAY =',
+          port: 'CHANGE REPLICATION SOURCE TO SOURCE_PORT =',
+          readOnly: 'SET GLOBAL super_read_only = ON',
+        }
+      : {
+          stop: 'STOP SLAVE',
+          start: 'START SLAVE',
+          delay: 'CHANGE MASTER TO MASTER_DELAY =',
+          port: 'CHANGE MASTER TO MASTER_PORT =',
+          readOnly: 'SET GLOBAL read_only = ON',
+        }
 
   describe('a probe', () => {
     const cluster = clusterOf(engine)
@@ -80,6 +92,17 @@ describeEngines((engine) => {
       const claim = await probeOnce(cluster.readers[0]!, { user: limited, password: 'limited_pw' })
       expect(claim).toMatchObject({ readOnly: true, sources: [], lagMs: null })
       expect(claim.note).toMatch(/GRANT REPL\w+ \w+ ON \*\.\* TO the monitor user \('limited_/)
+    })
+
+    test('learns of a right that is granted later, without being started anew', async () => {
+      const prober = createProber(probeTarget(cluster.writer, { user: limited, password: 'limited_pw' }))
+      expect((await prober.probe()).note).not.toBeNull()
+      const grant = engine === 'mysql' ? 'REPLICATION CLIENT' : 'REPLICA MONITOR'
+      await cluster.writer.ask(`GRANT ${grant} ON *.* TO ${limited}@'%'`)
+      const notes: (string | null)[] = []
+      for (let turn = 0; turn < 40; turn++) notes.push((await prober.probe()).note)
+      prober.close()
+      expect(notes.at(-1)).toBeNull()
     })
 
     test('says that the monitor user was refused, and where to mend it', async () => {
@@ -178,6 +201,54 @@ describeEngines((engine) => {
       await late.asRoot((root) => root.query(`${words.stop}; ${words.delay} 0; ${words.start}`))
       await seen.until(['writer', 'reader', 'reader'])
       expect(seen.of(late).lagMs).toBe(0)
+    })
+
+    test('loses a reader that cannot reach the writer once there is something to miss', async () => {
+      const { servers, writer, readers } = cluster()
+      const lost = readers[0]!
+      const seen = await watching(servers)
+      await lost.asRoot((root) => root.query(`${words.stop}; ${words.port} 9; ${words.start}`))
+      await writer.ask('CREATE TABLE IF NOT EXISTS app.missed (n INT)')
+      await writer.ask('INSERT INTO app.missed VALUES (1)')
+      await seen.until(['writer', 'reader behind', 'reader'])
+      await lost.asRoot((root) => root.query(`${words.stop}; ${words.port} ${writer.port}; ${words.start}`))
+      await seen.until(['writer', 'reader', 'reader'])
+    })
+
+    // MariaDB tells whole seconds only.
+    if (engine === 'mysql') {
+      test('tells lag in parts of a second where the server measures it', async () => {
+        const { writer, readers } = cluster()
+        const [blocked] = readers
+        await writer.ask('CREATE TABLE IF NOT EXISTS app.locked (n INT)')
+        await cluster().waitForReaders()
+        await blocked!.asRoot(async (root) => {
+          await root.query('LOCK TABLES app.locked READ')
+          await writer.ask('INSERT INTO app.locked VALUES (1)')
+          const prober = createProber(probeTarget(blocked!))
+          await expect
+            .poll(async () => ((await prober.probe()).lagMs ?? 0) % 1_000, { timeout: 10_000 })
+            .toBeGreaterThan(0)
+          prober.close()
+        })
+        await cluster().waitForReaders()
+      })
+    }
+
+    test('does not take a reader for the writer because it lacks read_only, not even when the writer is gone', async () => {
+      const { servers, writer, readers } = cluster()
+      const careless = readers[0]!
+      const seen = await watching(servers)
+      await careless.ask('SET GLOBAL read_only = OFF')
+      await expect.poll(() => seen.of(careless).why).toContain('set read_only there')
+      await seen.until(['writer', 'reader', 'reader'])
+      await writer.kill()
+      await seen.until(['writer down', 'reader', 'reader'])
+      await expect.poll(() => seen.of(careless).why).toContain(`waits for ${writer.address}, which is down`)
+      expect(seen.of(careless).role).toBe('reader')
+      await writer.start()
+      await careless.ask(words.readOnly)
+      await seen.until(['writer', 'reader', 'reader'])
     })
 
     test('finds a frozen reader within the timeout, and has it back when it thaws', async () => {

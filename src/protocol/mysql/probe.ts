@@ -261,9 +261,9 @@ function codeOf(error: unknown): string {
   return (error as { readonly code?: string }).code ?? ''
 }
 
+/** mysql2 has a code for some of the ways to lose a connection, and this mark for all of them. */
 function isLoss(error: unknown): boolean {
-  const code = codeOf(error)
-  return ['PROTOCOL_CONNECTION_LOST', 'ECONNRESET', 'EPIPE', 'ER_CLIENT_INTERACTION_TIMEOUT'].includes(code)
+  return (error as { readonly fatal?: boolean }).fatal === true || codeOf(error) === 'ER_CLIENT_INTERACTION_TIMEOUT'
 }
 
 function silence({ host, port, timeoutMs }: ProbeTarget): string {

@@ -133,6 +133,11 @@ describe('replication, when the writer changes', () => {
       ['db1 writer down', 'db2 reader', 'db3 reader'],
     ],
     [
+      '… nor when it became so just before',
+      [{ db2: careless() }, { db1: 'refused', db2: careless({ sources: [source('db1', trying)] }) }],
+      ['db1 writer down', 'db2 reader', 'db3 reader'],
+    ],
+    [
       '… nor when its replication gives up by itself',
       [
         { db1: writing(), db2: careless() },
@@ -164,6 +169,11 @@ describe('replication, when the writer changes', () => {
       'a moment of doubt makes no rival the writer',
       [{ db4: writing(), db5: following('db4') }, { db1: writing() }, { db1: 'doubt: lost' }],
       ['db1 writer suspect', 'db2 reader', 'db3 reader', 'db4 unknown', 'db5 reader behind'],
+    ],
+    [
+      'a moment of doubt makes no rival the writer, however new',
+      [{ db4: writing() }, { db4: claim({ readOnly: true }) }, { db4: writing() }, { db1: 'doubt: lost' }],
+      ['db1 writer suspect', 'db2 reader', 'db3 reader', 'db4 unknown'],
     ],
     [
       'two claim it: the one that began later is it, when both are followed alike',

@@ -87,6 +87,6 @@ export class Watched {
       return answered(before, named, this.nowMs - 1, this.nowMs)
     }
     if (step.startsWith('doubt: ')) return doubted(before, step.slice('doubt: '.length))
-    return missed(before, new ProbeFailed(step as ProbeFailure, `probe failed: ${step}`))
+    return missed(before, new ProbeFailed(step as ProbeFailure, `probe failed: ${step}`), this.nowMs - 1)
   }
 }
