@@ -235,8 +235,8 @@ export class Exchange {
   private drained(): void {
     if (!this.#blocked) return
     this.#blocked = false
+    this.#line.transport.resume()
     if (this.#end !== null) this.settle()
-    else this.#line.transport.resume()
   }
 
   /** The server asks for a file of the client's: its bytes go to the server until the file ends. */

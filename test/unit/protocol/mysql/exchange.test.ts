@@ -1,0 +1,131 @@
+// One reply on its way: what reaches the client, when the backend is read on, and what is learned.
+
+import { describe, expect, test } from 'vitest'
+import type { MysqlClient } from '../../../../src/protocol/mysql/client.ts'
+import { Exchange } from '../../../../src/protocol/mysql/exchange.ts'
+import { frame, Message } from '../../../../src/protocol/mysql/frames.ts'
+import {
+  buildCommand,
+  buildError,
+  buildOk,
+  CAPABILITY,
+  COMMAND,
+  STATUS,
+} from '../../../../src/protocol/mysql/messages.ts'
+import { requestOf } from '../../../../src/protocol/mysql/request.ts'
+import type { ExchangeOptions } from '../../../../src/protocol/protocol.ts'
+import { NO_SETTINGS } from '../../../../src/protocol/settings.ts'
+import type { Transport } from '../../../../src/protocol/transport.ts'
+
+const CAPABILITIES = CAPABILITY.DEPRECATE_EOF | CAPABILITY.SESSION_TRACK
+const OPTIONS: ExchangeOptions = { holdRefused: false, holdBehind: false, mayChange: false, readOnlyTransaction: false }
+
+/** A client that takes everything at once, or nothing until it is told to, and a backend that can be paused. */
+function stage(options: Partial<ExchangeOptions> = {}) {
+  const seen = { bytes: Buffer.alloc(0), paused: false, slow: false }
+  const client = {
+    capabilities: CAPABILITIES,
+    sequence: 1,
+    onDrained: () => {},
+    send(bytes: Buffer) {
+      seen.bytes = Buffer.concat([seen.bytes, bytes])
+      return !seen.slow
+    },
+    divert() {},
+  }
+  const transport = {
+    pause: () => {
+      seen.paused = true
+    },
+    resume: () => {
+      seen.paused = false
+    },
+  }
+  const bytes = frame(buildCommand(COMMAND.QUERY, 'SELECT 1'), 0)
+  const request = requestOf('statement', new Message(bytes, 0, 0), 'query', { sql: Buffer.from('SELECT 1') })
+  const line = {
+    transport: transport as unknown as Transport,
+    form: { deprecateEof: true, optionalMetadata: false },
+    capabilities: CAPABILITIES,
+    settings: NO_SETTINGS,
+    status: STATUS.AUTOCOMMIT,
+  }
+  const exchange = new Exchange(request, client as unknown as MysqlClient, line, { ...OPTIONS, ...options })
+  return { exchange, client, seen }
+}
+
+const ok = frame(buildOk({ affectedRows: 3n, insertId: 9n }, CAPABILITIES), 1)
+const refusal = frame(buildError(1290, 'HY000', 'running with the --read-only option'), 1)
+
+describe('a client that does not read', () => {
+  test('stops the backend from being read, and starts it again', () => {
+    const { exchange, client, seen } = stage()
+    seen.slow = true
+    exchange.feed(ok.subarray(0, 4))
+    expect(seen.paused).toBe(false)
+    exchange.feed(ok.subarray(4))
+    expect(seen.paused).toBe(true)
+    client.onDrained()
+    expect(seen.paused).toBe(false)
+  })
+
+  test('holds back the end of the exchange, and leaves the connection readable for the next', async () => {
+    const { exchange, client, seen } = stage()
+    let over = false
+    void exchange.done.then(() => {
+      over = true
+    })
+    seen.slow = true
+    exchange.feed(ok)
+    await Promise.resolve()
+    expect([over, seen.paused]).toEqual([false, true])
+    client.onDrained()
+    const { reply } = await exchange.done
+    expect([reply.affectedRows, reply.insertId, seen.paused]).toEqual([3, 9n, false])
+  })
+})
+
+describe('a refusal', () => {
+  test('that another backend can do better than does not reach the client', async () => {
+    const { exchange, seen } = stage({ holdRefused: true })
+    exchange.feed(refusal)
+    expect((await exchange.done).reply.outcome).toBe('refused')
+    expect(seen.bytes).toHaveLength(0)
+  })
+
+  test('by another option of the server is an error like any other', async () => {
+    const { exchange, seen } = stage({ holdRefused: true })
+    const other = frame(buildError(1290, 'HY000', 'running with the --secure-file-priv option'), 1)
+    exchange.feed(other)
+    expect((await exchange.done).reply.outcome).toBe('error')
+    expect(seen.bytes).toEqual(other)
+  })
+
+  test('in a read-only transaction reads as that transaction says it', async () => {
+    const { exchange, seen } = stage({ readOnlyTransaction: true })
+    exchange.feed(refusal)
+    await exchange.done
+    expect(seen.bytes.readUInt16LE(5)).toBe(1792)
+  })
+})
+
+describe('a backend that is lost', () => {
+  test.each([
+    ['before the first byte', 0, 'sent', true],
+    ['within a frame', 4, 'sent', true],
+  ])('%s may be repeated', async (_when, bytes, progress, resumable) => {
+    const { exchange } = stage()
+    if (bytes > 0) exchange.feed(ok.subarray(0, bytes))
+    exchange.backendLost('gone')
+    await expect(exchange.done).rejects.toMatchObject({ progress, resumable })
+  })
+
+  test('between rows leaves room for an error', async () => {
+    const { exchange, client } = stage()
+    const column = frame(Buffer.from('03646566000000013100 0c3f000100000008810000000 0'.replaceAll(' ', ''), 'hex'), 2)
+    exchange.feed(Buffer.concat([frame(Buffer.from([1]), 1), column, frame(Buffer.from([1, 0x31]), 3)]))
+    exchange.backendLost('gone')
+    await expect(exchange.done).rejects.toMatchObject({ progress: 'replying', resumable: true })
+    expect(client.sequence).toBe(4)
+  })
+})
