@@ -25,9 +25,15 @@ export interface CannedResult {
 }
 
 const WORKS: readonly Work[] = ['text', 'binary']
-/** Two turns of a garbage collector, and the last answers. */
+/** For the last answers, and for a garbage collector that is still at work. */
 const SETTLE_MS = 1_000
-const LOAD_SECONDS_EACH = 0.2
+const WARM_UP_SECONDS = 0.2
+/** Where latency is what a client sees, and not how long the queue is. */
+const CALM_RATE = 2_000
+const CALM_CLIENTS = 8
+const FIRST_CLIENTS = 50
+/** Until the code that serves them is compiled, and the heap has the size that it keeps. */
+const FIRST_SECONDS = 3
 
 export async function cannedPart(programs: Programs, options: CannedOptions): Promise<CannedResult> {
   const backend = programs.fork('./canned-backend.js')
@@ -42,7 +48,8 @@ export async function cannedPart(programs: Programs, options: CannedOptions): Pr
     await startSluice(programs, sluice),
   ]
   const idle = await idleMemory(load, paths, options)
-  const tasks = options.threads.flatMap((threads) => WORKS.map((work) => ({ work, threads })))
+  const busy = options.threads.flatMap((threads) => WORKS.map((work) => ({ work, threads, rate: null })))
+  const tasks = [...busy, { work: 'text', threads: CALM_CLIENTS, rate: CALM_RATE }]
   const samples = await measure(options, tasks, paths, (task, path, seconds) =>
     runLoad(load, task, path, seconds, options.seed),
   )
@@ -53,11 +60,11 @@ export async function cannedPart(programs: Programs, options: CannedOptions): Pr
 }
 
 async function runLoad(load: Program, task: Task, path: Path, seconds: number, seed: number): Promise<RunResult> {
-  const { threads, work } = task
+  const { threads, work, rate } = task
   await told(load, { kind: 'connect', port: path.port, clients: threads, work: work as Work, seed })
   // A connection's first statements are not like its others.
-  await told(load, { kind: 'run', seconds: LOAD_SECONDS_EACH })
-  const { result, cpu } = await withCpu(path, () => told(load, { kind: 'run', seconds }))
+  await told(load, { kind: 'run', seconds: WARM_UP_SECONDS, rate: null })
+  const { result, cpu } = await withCpu(path, () => told(load, { kind: 'run', seconds, rate }))
   const residentBytes = path.program?.residentBytes() ?? null
   await told(load, { kind: 'disconnect' })
   if (result.kind !== 'ran') throw new Error('the load generator answered something else')
@@ -73,7 +80,7 @@ async function told(load: Program, order: LoadOrder): Promise<LoadReport> {
   return report
 }
 
-/** Before any work, so that no heap has grown for other reasons; a first few clients pay what is paid only once. */
+/** A first few clients work for a while and pay for what is paid only once; the others just come. */
 async function idleMemory(
   load: Program,
   paths: readonly Path[],
@@ -84,12 +91,11 @@ async function idleMemory(
   for (const path of paths) {
     if (path.program === null) continue
     const connect = (clients: number) => told(load, { kind: 'connect', port: path.port, clients, work: 'text', seed })
-    const few = 50
-    await connect(few)
-    await told(load, { kind: 'run', seconds: LOAD_SECONDS_EACH })
+    await connect(FIRST_CLIENTS)
+    await told(load, { kind: 'run', seconds: FIRST_SECONDS, rate: null })
     await settle()
     const bytesBefore = path.program.residentBytes()
-    await connect(few + idleClients)
+    await connect(FIRST_CLIENTS + idleClients)
     await settle()
     const bytesPerClient = (path.program.residentBytes() - bytesBefore) / idleClients
     await told(load, { kind: 'disconnect' })

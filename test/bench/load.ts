@@ -18,7 +18,8 @@ export type LoadOrder =
       readonly work: Work
       readonly seed: number
     }
-  | { readonly kind: 'run'; readonly seconds: number }
+  /** `rate`: statements per second of all clients together; null: as fast as they are answered. */
+  | { readonly kind: 'run'; readonly seconds: number; readonly rate: number | null }
   | { readonly kind: 'disconnect' }
 
 export type LoadReport =
@@ -46,6 +47,12 @@ const ID_MIN = 10_000
 const IDS = 90_000
 const FORM = { deprecateEof: true, optionalMetadata: false }
 const TYPE_LONG = [0x03, 0x00]
+
+interface Pace {
+  readonly endMs: number
+  /** From one statement of a client to its next; 0: no waiting. */
+  readonly intervalMs: number
+}
 
 class LoadClient {
   readonly #login: BackendLogin
@@ -77,19 +84,26 @@ class LoadClient {
     return client
   }
 
-  /** Asks one statement after the other until `goesOn` says no. */
-  run(latencies: Latencies, goesOn: () => boolean): Promise<void> {
+  /** Asks one statement after the other, at its own pace or as fast as they are answered. */
+  run(latencies: Latencies, { endMs, intervalMs }: Pace): Promise<void> {
     return new Promise((resolve, reject) => {
-      let startMs = performance.now()
+      let startMs = 0
+      // Clients that wait begin one by one.
+      let dueMs = performance.now() + this.#random() * intervalMs
+      const ask = () => {
+        startMs = performance.now()
+        this.askNext()
+      }
       this.#failed = reject
       this.#answered = () => {
         const nowMs = performance.now()
         latencies.add(nowMs - startMs)
-        if (!goesOn()) return resolve()
-        startMs = nowMs
-        this.askNext()
+        if (nowMs >= endMs) return resolve()
+        dueMs += intervalMs
+        if (intervalMs === 0 || dueMs <= nowMs) ask()
+        else setTimeout(ask, dueMs - nowMs)
       }
-      this.askNext()
+      setTimeout(ask, dueMs - performance.now())
     })
   }
 
@@ -164,11 +178,11 @@ async function connectAll({ port, clients: count, work, seed }: LoadOrder & { ki
   }
 }
 
-async function run(seconds: number): Promise<LoadReport> {
+async function run({ seconds, rate }: LoadOrder & { kind: 'run' }): Promise<LoadReport> {
   const latencies = new Latencies()
   const startMs = performance.now()
-  const endMs = startMs + seconds * 1000
-  await Promise.all(clients.map((client) => client.run(latencies, () => performance.now() < endMs)))
+  const pace = { endMs: startMs + seconds * 1000, intervalMs: rate === null ? 0 : (clients.length * 1000) / rate }
+  await Promise.all(clients.map((client) => client.run(latencies, pace)))
   return {
     kind: 'ran',
     statements: latencies.count,
@@ -185,7 +199,7 @@ async function obey(order: LoadOrder): Promise<LoadReport> {
       await connectAll(order)
       return { kind: 'connected' }
     case 'run':
-      return run(order.seconds)
+      return run(order)
     case 'disconnect':
       for (const client of clients) client.end()
       clients = []

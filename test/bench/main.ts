@@ -18,7 +18,7 @@ const USAGE = `npm run bench [-- OPTIONS]
   --rounds N             rounds, each with every path in another order (5)
   --seconds N            of one run (5)
   --threads N,N          clients at once (8,64)
-  --idle N               idle clients whose memory is measured, 0 for none (1000)
+  --idle N               idle clients whose memory is measured, 0 for none (4000)
   --seed N               of all random numbers (1)
   --profile              Sluice writes V8 processor profiles, and is slower for it`
 
@@ -42,7 +42,7 @@ function optionsOf(args: readonly string[]): Options {
       rounds: { type: 'string', default: '5' },
       seconds: { type: 'string', default: '5' },
       threads: { type: 'string', default: '8,64' },
-      idle: { type: 'string', default: '1000' },
+      idle: { type: 'string', default: '4000' },
       seed: { type: 'string', default: '1' },
       profile: { type: 'boolean', default: false },
     },

@@ -35,7 +35,7 @@ export async function startHaproxy(programs: Programs, target: number): Promise<
     file,
     `global
   nbthread 1
-  maxconn 4000
+  maxconn 9000
 defaults
   mode tcp
   timeout connect 5s
@@ -88,6 +88,7 @@ admin: { bind: 127.0.0.1:${adminPort} }
 log: { level: warn }
 stateDir: ${join(programs.folder, id)}
 `,
+    { mode: 0o600 },
   )
   const program = programs.start(id, process.execPath, [...nodeArgs, 'dist/main.js', 'start', '--config', file])
   const log = programs.logFile(id)

@@ -1,7 +1,7 @@
 // What a benchmark found, as tables in Markdown: medians, and ratios taken within each round.
 
 import type { IdleMemory } from './canned-part.ts'
-import type { Sample, Task } from './rounds.ts'
+import { nameOf, type Sample, type Task } from './rounds.ts'
 import { type Summary, summaryOf } from './statistics.ts'
 
 /** A path to compare with, and what of: statements per second, or processor time per statement. */
@@ -61,7 +61,7 @@ function rowOf(task: Task, path: string, samples: readonly Sample[], comparisons
     return values.length === 0 ? '-' : fixed(summaryOf(values).median, digits)
   }
   return [
-    task.work,
+    nameOf(task),
     String(task.threads),
     path,
     median(perSecond, 0),
@@ -99,12 +99,19 @@ export function idleTable(idle: readonly IdleMemory[]): string {
 }
 
 function tasksIn(samples: readonly Sample[]): Task[] {
-  const tasks = new Map(samples.map(({ work, threads }) => [`${work} ${threads}`, { work, threads }]))
-  return [...tasks.values()].sort((one, other) => other.work.localeCompare(one.work) || one.threads - other.threads)
+  const tasks = new Map(
+    samples.map(({ work, threads, rate }) => [`${work} ${threads} ${rate}`, { work, threads, rate }]),
+  )
+  return [...tasks.values()].sort(
+    (one, other) =>
+      Number(one.rate ?? 0) - Number(other.rate ?? 0) ||
+      other.work.localeCompare(one.work) ||
+      one.threads - other.threads,
+  )
 }
 
-function isOf(sample: Sample, { work, threads }: Task): boolean {
-  return sample.work === work && sample.threads === threads
+function isOf(sample: Sample, { work, threads, rate }: Task): boolean {
+  return sample.work === work && sample.threads === threads && sample.rate === rate
 }
 
 function table(header: readonly string[], rows: readonly (readonly string[])[]): string {

@@ -19,6 +19,8 @@ export interface RoundOptions {
 export interface Task {
   readonly work: string
   readonly threads: number
+  /** Statements per second of all clients together; null: as fast as they are answered. */
+  readonly rate: number | null
 }
 
 /** What one run of it gave. */
@@ -37,6 +39,10 @@ export interface Sample extends Task, RunResult {
   readonly round: number
   readonly path: string
   readonly loadAverage: number
+}
+
+export function nameOf({ work, rate }: Task): string {
+  return rate === null ? work : `${work}, ${rate}/s`
 }
 
 export type RunTask = (task: Task, path: Path, seconds: number) => Promise<RunResult>
@@ -58,7 +64,7 @@ export async function measure(
         const result = await runTask(task, path, seconds)
         samples.push({ round, path: path.name, ...task, ...result, loadAverage: loadavg()[0]! })
         const perSecond = Math.round(result.statements / result.seconds)
-        progress(`round ${round}/${rounds}: ${task.work}, ${task.threads} clients, ${path.name}: ${perSecond}/s`)
+        progress(`round ${round}/${rounds}: ${nameOf(task)}, ${task.threads} clients, ${path.name}: ${perSecond}/s`)
       }
     }
   }

@@ -31,7 +31,7 @@ export async function serverPart(programs: Programs, options: ServerOptions): Pr
       await startSluice(programs, { name: 'sluice, 1 reader', backends: [writer, one], nodeArgs }),
       await startSluice(programs, { name: 'sluice, 2 readers', backends: [writer, one, two], nodeArgs }),
     ]
-    const tasks = options.threads.flatMap((threads) => WORKS.map((work) => ({ work, threads })))
+    const tasks = options.threads.flatMap((threads) => WORKS.map((work) => ({ work, threads, rate: null })))
     const samples = await measure(options, tasks, paths, (task, path, seconds) =>
       runSysbench(task, path, seconds, options.seed),
     )
