@@ -1,6 +1,7 @@
 // How far behind is a reader, and is that too far? Its own word counts, and so does what it lacks of what the writer has:
 // a replica that lost its source says that it has caught up. Pure.
 
+import type { Claim } from './claim.ts'
 import { lacking, type Observation } from './observation.ts'
 import { linksOf, upstreamOf } from './sources.ts'
 
@@ -29,10 +30,10 @@ export function freshnessOf(
 ): Freshness {
   const { claim } = reader
   if (claim === null) return { lagMs: null, tooStale: null }
-  const missingMs = writer === null ? null : lacking(reader, writer)
+  const missingMs = writer === null || !isReplica(claim) ? null : lacking(reader, writer)
   const knownMs = [claim.lagMs, missingMs].filter((ms) => ms !== null)
   const lagMs = knownMs.length === 0 ? null : Math.round(Math.max(...knownMs))
-  const broken = brokenReplication(reader, writer, members)
+  const broken = brokenReplication(claim, writer)
   if (broken !== null) return { lagMs, tooStale: broken }
   if (writer !== null && missingMs === null) {
     const cut = cutOff(reader, writer, members, bounds)
@@ -43,22 +44,20 @@ export function freshnessOf(
   return { lagMs, tooStale: `it is ${lagMs} ms behind; reads.lagMsMax is ${lagMsMax}` }
 }
 
+/** Whether what it has executed says what it shows: not where storage is shared, or the server is written to itself. */
+function isReplica({ sharedStorage, readOnly, sources }: Claim): boolean {
+  return !sharedStorage && (readOnly || sources.length > 0)
+}
+
 /** Replication that does not go on by itself. */
-function brokenReplication(
-  { claim }: Observation,
-  writer: Observation | null,
-  members: readonly Observation[],
-): string | null {
-  const { sources, sharedStorage, note } = claim!
+function brokenReplication({ sources }: Claim, writer: Observation | null): string | null {
   const because = (error: string | null) => (error === null ? '' : `: ${error}`)
   for (const { applying, error } of sources) if (!applying) return `its replication is stopped${because(error)}`
   if (writer === null) return null
   for (const { receiving, error, address } of sources) {
     if (receiving === 'no') return `it receives nothing from ${address}${because(error)}`
   }
-  // One that follows a server outside of this cluster gets its rows from there, perhaps as the writer does.
-  if (sources.length > 0 || sharedStorage || note !== null || members.length === 1) return null
-  return `it replicates from nobody, so it does not get what ${writer.id} writes`
+  return null
 }
 
 /** Nobody counts here what was written, so a reader that does not hear the writer is given the time it may be late. */
@@ -72,8 +71,12 @@ function cutOff(
   if (links.length > 0 && !upstreamOf(reader, members).has(writer.id)) {
     return `it replicates from ${links.map(({ to }) => to.id).join(' and ')}, not from ${writer.id}, which is the writer`
   }
-  const { receivingMs, claim } = reader
-  const trying = claim!.sources.find(({ receiving }) => receiving === 'trying')
+  const { receivingMs } = reader
+  const claim = reader.claim!
+  if (isReplica(claim) && claim.sources.length === 0 && claim.note === null) {
+    return `it replicates from nobody, so it does not get what ${writer.id} writes`
+  }
+  const trying = claim.sources.find(({ receiving }) => receiving === 'trying')
   if (trying === undefined || (receivingMs !== null && nowMs - receivingMs <= lagMsMax)) return null
   return `it cannot reach ${trying.address}, which it replicates from${trying.error === null ? '' : `: ${trying.error}`}`
 }

@@ -193,6 +193,23 @@ describe('a reader that says it is level', () => {
     expect(watched.of('db2').health).toBe('behind')
   })
 
+  test('may get them in ways that we do not see, as the members of a group do', () => {
+    const member = (writer: number, reader: number): Round => ({
+      db1: writing({ position: at(writer) }),
+      db2: claim({ readOnly: true, position: at(reader) }),
+    })
+    const watched = new Watched().round(member(10, 10)).round(member(12, 11)).round(member(14, 13))
+    expect(watched.of('db2').health).toBe('up')
+    expect(watched.rounds(3, member(14, 13)).of('db2').health).toBe('behind')
+  })
+
+  test('and shares storage is not measured so: what it has executed itself stands still', () => {
+    const shared = claim({ readOnly: true, sharedStorage: true, position: at(10) })
+    const watched = new Watched().round(count(10, 10))
+    for (let step = 11; step < 20; step++) watched.round({ db1: writing({ position: at(step) }), db2: shared })
+    expect(watched.of('db2').health).toBe('up')
+  })
+
   test('is believed when it says that it is later than we saw', () => {
     const watched = new Watched().round(count(10, 10)).round(count(10, 10, 4_000))
     expect(watched.of('db2')).toMatchObject({ health: 'behind', lagMs: 4_000 })
