@@ -214,9 +214,10 @@ export class SessionState {
   }
 
   private observePins(classification: Classification, failed: boolean, nowMs: number): void {
-    for (const { change, reason, name } of classification.pins) {
+    for (const { change, reason, name, renamed } of classification.pins) {
       if (change === 'start') {
         if (reason === 'user-variable' && name === ROUTE_VARIABLE) continue
+        if (renamed !== undefined && !this.#pins?.get(reason)?.names.has(renamed)) continue
         this.pin(reason, name, classification, nowMs)
       } else if (!failed) this.unpin(reason, name)
     }

@@ -27,6 +27,8 @@ export interface PinChange {
   readonly change: 'start' | 'end'
   readonly reason: PinReason
   readonly name: string | null
+  /** A start that only counts if the session holds this name already: the table was renamed. */
+  readonly renamed?: string
 }
 
 /** What a statement means for the transaction, as far as its text tells. The backend's word afterwards beats it. */

@@ -4,7 +4,7 @@
 import type { PinChange } from './classification.ts'
 import { type Effect, effect, end, type Statement, start } from './effect.ts'
 import type { Text } from './text.ts'
-import { COMMA, DOT, STRING } from './tokens.ts'
+import { COMMA, DOT, EQUALS, OPEN, STRING } from './tokens.ts'
 
 /** `t` or `db.t` at `at`, and where it ends. */
 export function qualifiedName(text: Text, at: number): { readonly name: string; readonly next: number } | null {
@@ -41,6 +41,44 @@ export function dropTables({ text, from, to }: Statement): readonly PinChange[] 
     at = table.next + 1
   }
   return pins
+}
+
+/** ALTER TABLE a … RENAME [TO] b: a temporary table of this session goes by another name then. */
+export function alterRenames({ text, from, to }: Statement): readonly PinChange[] {
+  let at = from + 1
+  while (['online', 'ignore'].includes(text.lower(at))) at++
+  if (text.lower(at) !== 'table') return []
+  at += text.lower(at + 1) === 'if' ? 3 : 1
+  const table = qualifiedName(text, at)
+  for (at = table?.next ?? to; table !== null && at < to; at++) {
+    if (text.op(at, OPEN)) at = Math.min(text.partner(at), to)
+    if (text.lower(at) !== 'rename' || ['column', 'index', 'key'].includes(text.lower(at + 1))) continue
+    const name = ['to', 'as'].includes(text.lower(at + 1)) || text.op(at + 1, EQUALS) ? at + 2 : at + 1
+    return renamed(table.name, qualifiedName(text, name)?.name)
+  }
+  return []
+}
+
+/** RENAME TABLE a TO b, c TO d. */
+export function renames({ text, from, to }: Statement): readonly PinChange[] {
+  const pins: PinChange[] = []
+  let at = text.lower(from + 2) === 'if' ? from + 4 : from + 2
+  while (at < to) {
+    const table = qualifiedName(text, at)
+    if (table === null) break
+    let next = table.next
+    while (next < to && text.lower(next) !== 'to') next++
+    const other = qualifiedName(text, next + 1)
+    pins.push(...renamed(table.name, other?.name))
+    if (other === null || !text.op(other.next, COMMA)) break
+    at = other.next + 1
+  }
+  return pins
+}
+
+function renamed(from: string, to: string | undefined): PinChange[] {
+  if (to === undefined) return []
+  return [{ ...start('temporary-table', to), renamed: from }, end('temporary-table', from)]
 }
 
 export function lock({ text, from }: Statement): Effect {

@@ -4,6 +4,7 @@ import { readSet } from './assignments.ts'
 import type { PinChange, SessionFact } from './classification.ts'
 import { type Effect, effect, end, type Statement, start } from './effect.ts'
 import {
+  alterRenames,
   backup,
   createTemporary,
   diagnostics,
@@ -13,6 +14,7 @@ import {
   lock,
   preparedText,
   qualifiedName,
+  renames,
   unlock,
   xa,
 } from './held.ts'
@@ -29,7 +31,6 @@ const EXPLAINED: ReadonlySet<string> = new Set([...READ_VERBS, 'delete', 'insert
 
 /** First words of what commits an open transaction, whatever comes after them. */
 const COMMITTING: ReadonlySet<string> = new Set([
-  'alter',
   'analyze',
   'cache',
   'change',
@@ -41,7 +42,6 @@ const COMMITTING: ReadonlySet<string> = new Set([
   'install',
   'optimize',
   'purge',
-  'rename',
   'repair',
   'reset',
   'revoke',
@@ -125,6 +125,14 @@ export function effectOf(statement: Statement, inner: Inner): Effect {
       const transaction = second === 'temporary' ? 'none' : 'implicit-commit'
       return effect('write', 'is a DROP', { transaction, pins: dropTables(statement), tables: null })
     }
+    case 'alter':
+      return effect('write', 'is an ALTER', {
+        transaction: 'implicit-commit',
+        pins: alterRenames(statement),
+        tables: null,
+      })
+    case 'rename':
+      return effect('write', 'is a RENAME', { transaction: 'implicit-commit', pins: renames(statement), tables: null })
     case 'insert':
     case 'replace':
     case 'update':

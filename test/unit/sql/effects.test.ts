@@ -7,7 +7,9 @@ import { classifyIn, classifyMariadb, classifyMysql, MARIADB, MYSQL } from './su
 
 /** `+reason name` for a start, `-reason name` for an end; `*` for all names or none. */
 function shown(pins: readonly PinChange[]): string {
-  return pins.map(({ change, reason, name }) => `${change === 'start' ? '+' : '-'}${reason} ${name ?? '*'}`).join(', ')
+  const one = ({ change, reason, name, renamed }: PinChange) =>
+    `${change === 'start' ? '+' : '-'}${reason} ${name ?? '*'}${renamed === undefined ? '' : ` if ${renamed}`}`
+  return pins.map(one).join(', ')
 }
 
 describe('pins', () => {
@@ -20,6 +22,16 @@ describe('pins', () => {
     ['DROP TABLE t', '-temporary-table t'],
     ['DROP TEMPORARY TABLE IF EXISTS a, d.b, `c`', '-temporary-table a, -temporary-table d.b, -temporary-table c'],
     ['DROP VIEW v', ''],
+    ['ALTER TABLE a ADD b INT, RENAME TO c', '+temporary-table c if a, -temporary-table a'],
+    ['ALTER TABLE d.a RENAME = `c`', '+temporary-table c if d.a, -temporary-table d.a'],
+    ['ALTER TABLE a RENAME c', '+temporary-table c if a, -temporary-table a'],
+    ['ALTER TABLE a RENAME COLUMN b TO c', ''],
+    ['ALTER TABLE a RENAME INDEX b TO c', ''],
+    ['ALTER TABLE a ADD b INT', ''],
+    [
+      'RENAME TABLE a TO b, d.c TO d.e',
+      '+temporary-table b if a, -temporary-table a, +temporary-table d.e if d.c, -temporary-table d.c',
+    ],
     ['LOCK TABLES a READ, b WRITE', '+table-lock tables'],
     ['UNLOCK TABLES', '-table-lock tables, -table-lock global read lock, -table-lock backup'],
     ['FLUSH TABLES', ''],
