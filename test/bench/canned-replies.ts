@@ -1,6 +1,6 @@
 // What the canned backend answers: one row to every point select, and just enough of a server for a proxy's monitor.
 
-import { frame } from '../../src/protocol/mysql/frames.ts'
+import { frame, HEADER_BYTES, payloadLength } from '../../src/protocol/mysql/frames.ts'
 import {
   buildOk,
   buildPrepareOk,
@@ -54,41 +54,78 @@ export function cannedPrepared(statementId: number, capabilities: number): Buffe
   return framed([buildPrepareOk(prepared, capabilities), parameter(), columnOfTable()], 1)
 }
 
-/** What the monitor asks, as text; null: it is no question of the monitor's. */
-export function cannedClaim(sql: string, role: 'writer' | 'reader', capabilities: number): Buffer | null {
-  const form = {
-    capabilities,
-    mariadbCapabilities: 0,
-    status: STATUS.AUTOCOMMIT,
-    sequence: 1,
-    collation: UTF8MB4_GENERAL_CI,
+export type Role = 'writer' | 'reader'
+
+/** The answer to what a proxy's monitor asks, one statement or several in one text; null: it asks nothing we know. */
+export function cannedClaim(text: string, role: Role, capabilities: number): Buffer | null {
+  const answers = text.split(';').map((sql) => rowsFor(sql.trim(), role))
+  const results: Buffer[] = []
+  let sequence = 1
+  for (const [index, answer] of answers.entries()) {
+    if (answer === null) return null
+    const more = index < answers.length - 1 ? STATUS.MORE_RESULTS_EXISTS : 0
+    const status = STATUS.AUTOCOMMIT | more
+    const form = { capabilities, mariadbCapabilities: 0, status, sequence, collation: UTF8MB4_GENERAL_CI }
+    const result = buildTextResult(answer.columns, answer.rows, form)
+    results.push(result)
+    sequence += framesIn(result)
   }
-  const readOnly = role === 'reader' ? 'ON' : 'OFF'
-  if (sql.startsWith('SHOW GLOBAL VARIABLES')) {
-    const variables = [
-      ['read_only', readOnly],
-      ['super_read_only', readOnly],
-      ['server_uuid', role === 'writer' ? WRITER_UUID : READER_UUID],
-      ['version', CANNED_VERSION],
-    ]
-    return buildTextResult(['Variable_name', 'Value'], variables, form)
-  }
+  return Buffer.concat(results)
+}
+
+interface Rows {
+  readonly columns: readonly string[]
+  readonly rows: readonly (readonly string[])[]
+}
+
+function rowsFor(sql: string, role: Role): Rows | null {
+  const variables = globals(role)
+  if (sql.startsWith('SHOW GLOBAL VARIABLES')) return { columns: ['Variable_name', 'Value'], rows: [...variables] }
   if (sql.startsWith('SHOW REPLICA STATUS')) {
-    const status = {
-      Source_Host: '127.0.0.1',
-      Source_Port: '1',
-      Source_UUID: WRITER_UUID,
-      Replica_IO_Running: 'Yes',
-      Replica_SQL_Running: 'Yes',
-      Seconds_Behind_Source: '0',
-    }
-    return buildTextResult(Object.keys(status), role === 'writer' ? [] : [Object.values(status)], form)
+    return { columns: Object.keys(REPLICATION), rows: role === 'writer' ? [] : [Object.values(REPLICATION)] }
   }
-  return null
+  const asked = [...sql.matchAll(/@@(?:global\.)?(\w+)(?: AS (\w+))?/gi)]
+  if (!/^SELECT @@/i.test(sql)) return null
+  return {
+    columns: asked.map(([text, , alias]) => alias ?? text),
+    rows: [asked.map(([, name]) => variables.get(name!) ?? '')],
+  }
 }
 
 const WRITER_UUID = '00000000-0000-0000-0000-000000000001'
 const READER_UUID = '00000000-0000-0000-0000-000000000002'
+
+function globals(role: Role): ReadonlyMap<string, string> {
+  const readOnly = role === 'reader' ? 'ON' : 'OFF'
+  return new Map([
+    ['version', CANNED_VERSION],
+    ['read_only', readOnly],
+    ['super_read_only', readOnly],
+    ['innodb_read_only', 'OFF'],
+    ['performance_schema', 'OFF'],
+    ['server_id', role === 'writer' ? '1' : '2'],
+    ['server_uuid', role === 'writer' ? WRITER_UUID : READER_UUID],
+    ['gtid_executed', `${WRITER_UUID}:1-5`],
+    ['collation_connection', 'utf8mb4_general_ci'],
+  ])
+}
+
+const REPLICATION = {
+  Source_Host: '127.0.0.1',
+  Source_Port: '1',
+  Source_UUID: WRITER_UUID,
+  Replica_IO_Running: 'Yes',
+  Replica_SQL_Running: 'Yes',
+  Seconds_Behind_Source: '0',
+  Auto_Position: '1',
+  Retrieved_Gtid_Set: `${WRITER_UUID}:1-5`,
+}
+
+function framesIn(bytes: Buffer): number {
+  let count = 0
+  for (let at = 0; at < bytes.length; count++) at += HEADER_BYTES + payloadLength(bytes, at)
+  return count
+}
 
 function columnOfTable(): Buffer {
   const names = ['def', 'sbtest', 'sbtest1', 'sbtest1', 'c', 'c']

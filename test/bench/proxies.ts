@@ -91,17 +91,19 @@ stateDir: ${join(programs.folder, id)}
     { mode: 0o600 },
   )
   const program = programs.start(id, process.execPath, [...nodeArgs, 'dist/main.js', 'start', '--config', file])
-  const log = programs.logFile(id)
-  let complaint = ''
+  let notReady = 'it does not answer'
   try {
     await until(
-      async () => ((await isReady(adminPort)) ? true : stillRunning(program)),
+      async () => {
+        notReady = await whyNotReady(adminPort)
+        return notReady === '' ? true : stillRunning(program)
+      },
       READY_MS_MAX,
-      () => 'not ready in time',
+      () => `it is not ready: ${notReady}`,
     )
   } catch (error) {
-    complaint = lastLines(await readFile(log, 'utf8'), 20)
-    throw new Error(`${name} does not start: ${(error as Error).message}\n${complaint}`, { cause: error })
+    const said = lastLines(await readFile(programs.logFile(id), 'utf8'), 20)
+    throw new Error(`${name} does not start: ${(error as Error).message}\n${said}`, { cause: error })
   }
   return { name, port, program }
 }
@@ -111,11 +113,13 @@ function stillRunning(program: Program): null {
   return null
 }
 
-async function isReady(adminPort: number): Promise<boolean> {
+/** In its own words; empty: it is. */
+async function whyNotReady(adminPort: number): Promise<string> {
   try {
-    return (await fetch(`http://127.0.0.1:${adminPort}/readyz`)).ok
+    const answer = await fetch(`http://127.0.0.1:${adminPort}/readyz`)
+    return answer.ok ? '' : await answer.text()
   } catch {
-    return false
+    return 'it does not answer'
   }
 }
 
