@@ -17,9 +17,9 @@ export function codeAt(sql: Buffer, from: number, rules: LexRules, tokens: Token
   const digits = versionDigits(sql, inside, rules.mariadb)
   const version = versionAt(sql, inside, digits)
   if (digits === 0 || appliesTo(rules, version, maria)) return inside + digits
-  // Another server of the cluster may be newer, and MySQL before 8.4 may not read a sixth digit.
-  const never = digits === 6 && (rules.mariadb || rules.version < 80400) ? 999990 : 99990
-  if (version > rules.version && version < never) tokens.doubt ??= 'a comment that a newer server executes'
+  // Another server of the cluster may be newer, or of the other kind.
+  const never = digits === 6 ? 999990 : 99990
+  if (version > rules.version && version < never) tokens.doubt ??= 'a comment that another server executes'
   return -inside
 }
 

@@ -90,7 +90,6 @@ const SEQUENCE_COLUMNS: ReadonlySet<string> = new Set(['nextval', 'currval', 'la
 export function survey(text: Text, from: number, to: number, context: SqlContext, vouched: Vouched): Survey {
   const found: Survey = { writes: null, obstacle: null, ofOneServer: null, facts: new Set(), pins: [], literal: false }
   const functions = context.dialect.functions(context.version)
-  const mariadb = context.dialect.engine === 'mariadb'
 
   for (let at = from; at < to; at++) {
     const kind = text.kind(at)
@@ -100,8 +99,8 @@ export function survey(text: Text, from: number, to: number, context: SqlContext
     else if (kind === WORD || kind === QUOTED) {
       if (text.op(at + 1, OPEN)) call(at)
       else if (text.op(at + 1, DOT)) schema(text, at, found)
-      // s.nextval, in sql_mode ORACLE; elsewhere it may be a column.
-      if (mariadb && text.op(at - 1, DOT) && SEQUENCE_COLUMNS.has(text.name(at).toLowerCase())) {
+      // s.nextval, in MariaDB's sql_mode ORACLE; elsewhere it may be a column.
+      if (text.op(at - 1, DOT) && SEQUENCE_COLUMNS.has(text.name(at).toLowerCase())) {
         found.writes ??= 'uses a sequence'
       }
       if (kind === WORD) keyword(at)
