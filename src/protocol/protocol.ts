@@ -176,7 +176,7 @@ export interface ExchangeOptions {
   readonly holdRefused: boolean
   /** The same for `behind`. */
   readonly holdBehind: boolean
-  /** The statement is no plain read: what it changed in the session must be known before anybody else gets the connection. */
+  /** The statement may change the session unseen: that must be known before anybody else gets the connection. */
   readonly mayChange: boolean
   /** The client asked for a read-only transaction: a refusal must read as that transaction's, whatever refuses. */
   readonly readOnlyTransaction: boolean

@@ -137,7 +137,7 @@ export class Dispatch {
     return connection.exchange(request, this.#client, {
       holdRefused: isFree && mayWait,
       holdBehind: isFree && onReader,
-      mayChange: classification.access !== 'read',
+      mayChange: classification.access === 'write',
       readOnlyTransaction: onReader && this.#state.transaction === 'read-only',
     })
   }
