@@ -38,6 +38,14 @@ describe('a backend that does not answer', () => {
     expect(watched.round({ db2: following('db1') }).states).toEqual(['db1 writer', 'db2 reader'])
   })
 
+  test('is silent since the first question that it left unanswered', () => {
+    const watched = new Watched().round({ db1: writing() }).rounds(5, { db1: 'timeout' })
+    const silentMs = () => watched.observations[0]!.silentMs
+    expect(silentMs()).toBe(watched.nowMs - 4_001)
+    watched.round({ db1: writing() })
+    expect(silentMs()).toBeNull()
+  })
+
   test('keeps the reason of its trouble and the time it began', () => {
     const watched = new Watched().round({ db1: writing() }).round({ db1: 'doubt: connection lost' })
     const { sinceMs } = watched.of('db1')
@@ -172,6 +180,17 @@ describe('a reader that says it is level', () => {
     for (let step = 11; step < 400; step++) watched.round(count(step, 10))
     expect(watched.of('db2').health).toBe('behind')
     expect(watched.of('db2').lagMs).toBeGreaterThan(100_000)
+    // What is remembered for that is bounded.
+    expect(Math.max(...watched.observations.map(({ marks }) => marks.length))).toBe(120)
+  })
+
+  test('is not blamed for what was written after it was asked', () => {
+    expect(
+      new Watched()
+        .round(count(10, 10, null))
+        .round(count(11, 10, null))
+        .of('db2').lagMs,
+    ).toBe(0)
   })
 
   test('is not blamed for what it lacked before we met: replication need not bring everything', () => {
@@ -179,8 +198,10 @@ describe('a reader that says it is level', () => {
   })
 
   test('is measured anew when the writer begins again from nothing', () => {
-    const watched = new Watched().rounds(3, count(10, 10)).rounds(3, count(2, 2)).round(count(3, 3))
+    const watched = new Watched().round(count(10, 10)).round(count(11, 11)).round(count(12, 12))
+    watched.rounds(3, count(2, 2)).rounds(3, count(3, 3))
     expect(watched.of('db2')).toMatchObject({ health: 'up', lagMs: 0 })
+    expect(watched.rounds(3, count(4, 3)).of('db2')).toMatchObject({ health: 'behind', lagMs: 1_999 })
   })
 
   test('may stay without a source while it lacks nothing', () => {

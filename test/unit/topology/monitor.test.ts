@@ -254,6 +254,17 @@ describe('while there is no writer', () => {
     expect(states()).toBe('unknown down, writer, reader')
   })
 
+  test('nobody waits for the end of an interval that began in quieter times', async () => {
+    const { monitor, db1, db3 } = await started()
+    const before = db3.asked
+    while (db3.asked === before) await vi.advanceTimersByTimeAsync(10)
+    await vi.advanceTimersByTimeAsync(100)
+    db1.failure = refused
+    monitor.suspect(id1, 'connection lost')
+    await vi.advanceTimersByTimeAsync(150)
+    expect(db3.asked).toBe(before + 2)
+  })
+
   test('a silent old writer does not delay the finding of the new one', async () => {
     const { monitor, states, db1, db2 } = await started()
     db1.silent = true

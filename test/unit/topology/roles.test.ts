@@ -125,6 +125,11 @@ describe('replication, when the writer changes', () => {
       ['db1 unknown suspect', 'db2 writer', 'db3 reader'],
     ],
     [
+      'a failover that was begun in the silence need not wait until the old writer is known to be down',
+      [{ db1: 'timeout' }, { db1: 'timeout', db2: writing() }],
+      ['db1 unknown suspect', 'db2 writer', 'db3 reader behind'],
+    ],
+    [
       'a careless replica does not become the writer because the writer is away',
       [
         { db1: writing(), db2: careless() },
