@@ -7,9 +7,7 @@ RUN npm ci --ignore-scripts
 COPY tsconfig.json ./
 COPY scripts ./scripts
 COPY src ./src
-RUN npm run build && npm prune --omit=dev --ignore-scripts \
- # Of the parser's dialects two are used; the rest is ninety megabytes.
- && find node_modules/node-sql-parser -type f ! -name package.json ! -path '*/build/mysql.js' ! -path '*/build/mariadb.js' ! -path '*/LICENSE' -delete
+RUN npm run build && npm prune --omit=dev --ignore-scripts
 
 FROM node:22-bookworm-slim
 ENV NODE_ENV=production XDG_STATE_HOME=/var/lib/sluice

@@ -162,7 +162,7 @@ export class Session {
     const classification = this.classify(request)
     if (classification.command !== null) return answerCommand(classification.command, this, this.#client, this.#shared)
     const { kill } = classification
-    if (kill?.id != null && this.#shared.sessions.issued(kill.id)) {
+    if (kill?.id != null && classification.statements === 1 && this.#shared.sessions.issued(kill.id)) {
       await this.#shared.sessions.kill(kill.id, kill.what, this)
       return this.#client.ok()
     }
