@@ -157,7 +157,9 @@ export class Dispatch {
       return true
     } catch (error) {
       if (!(error instanceof ConnectFailed) || decision.action !== 'send') throw error
-      if (error.kind === 'login') throw error
+      // A writer that is full is the writer still: its own words are the answer. Readers have others beside them.
+      const isFullWriter = error.kind === 'capacity' && decision.backend.role === 'writer'
+      if (error.kind === 'login' || isFullWriter) throw error
       this.#shared.suspect(decision.backend, error.message)
       return false
     } finally {
