@@ -21,7 +21,7 @@ describeEngines((engine) => {
     return client
   }
 
-  const valueOf = async (client: Connection, sql: string): Promise<unknown> => {
+  const firstValue = async (client: Connection, sql: string): Promise<unknown> => {
     const [rows] = await client.query(sql)
     return Object.values((rows as object[])[0]!)[0]
   }
@@ -48,7 +48,7 @@ describeEngines((engine) => {
   })
 
   /** How a client goes away. */
-  const departures: [string, (client: Connection) => Promise<unknown> | void][] = [
+  const departures: [string, (client: Connection) => unknown][] = [
     ['says goodbye', (client) => client.end()],
     ['vanishes', (client) => client.destroy()],
     [
@@ -97,7 +97,7 @@ describeEngines((engine) => {
       await first.query(deed)
       await depart(first)
       const second = await connect()
-      expect(await valueOf(second, question)).toEqual(expected)
+      expect(await firstValue(second, question)).toEqual(expected)
     })
 
     test('temporary tables are not to be seen', async () => {
@@ -136,7 +136,7 @@ describeEngines((engine) => {
       await first.query(deed)
       await depart(first)
       const second = await connect()
-      expect(await valueOf(second, question)).toEqual(expected)
+      expect(await firstValue(second, question)).toEqual(expected)
     })
   })
 
@@ -153,7 +153,7 @@ describeEngines((engine) => {
       try {
         await root.query('SET innodb_lock_wait_timeout = 2')
         await root.query(`UPDATE ${schema}.t SET v = v + 1 WHERE id = 1`)
-        expect(await valueOf(root, `SELECT v FROM ${schema}.t WHERE id = 1`)).toBe(1)
+        expect(await firstValue(root, `SELECT v FROM ${schema}.t WHERE id = 1`)).toBe(1)
       } finally {
         root.destroy()
       }
@@ -176,7 +176,7 @@ describeEngines((engine) => {
     )
     first.destroy()
     const second = await connect()
-    expect(await valueOf(second, 'SELECT 5')).toBe(5)
+    expect(await firstValue(second, 'SELECT 5')).toBe(5)
     await until(
       async () => ((await running()) === 0 ? true : null),
       5_000,
@@ -184,6 +184,6 @@ describeEngines((engine) => {
     )
     await second.query('SET innodb_lock_wait_timeout = 2')
     await second.query('UPDATE t SET v = v + 1 WHERE id = 1')
-    expect(await valueOf(second, 'SELECT v FROM t WHERE id = 1')).toBe(1)
+    expect(await firstValue(second, 'SELECT v FROM t WHERE id = 1')).toBe(1)
   })
 })
