@@ -1,8 +1,7 @@
 // sluice check: are the settings right? Problems go to stderr as file:line:column, and nothing is started.
 
 import { ConfigError, type LoadedConfig, loadConfig } from '../config.ts'
-import type { Output } from './output.ts'
-import type { ExitCode } from './program.ts'
+import type { ExitCode, Output } from './output.ts'
 
 export function check(file: string | null, output: Output): ExitCode {
   try {

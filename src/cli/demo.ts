@@ -8,8 +8,7 @@ import { type LabCluster, LabError, startCluster } from '../lab/index.ts'
 import { createLog } from '../log.ts'
 import { createProxy, type RunningProxy } from '../proxy.ts'
 import { countsOf, createWorkload, type Workload } from './demo-workload.ts'
-import type { Output } from './output.ts'
-import type { ExitCode } from './program.ts'
+import type { ExitCode, Output } from './output.ts'
 
 export interface DemoOptions {
   readonly once: boolean

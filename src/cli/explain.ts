@@ -12,8 +12,7 @@ import type { Classification, PinReason } from '../sql/classification.ts'
 import { createClassifier } from '../sql/classifier.ts'
 import type { Backend, Role, Topology } from '../topology/topology.ts'
 import { reportProblems } from './check.ts'
-import type { Output } from './output.ts'
-import type { ExitCode } from './program.ts'
+import type { ExitCode, Output } from './output.ts'
 
 export interface ExplainOptions {
   readonly file: string | null

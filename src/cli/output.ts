@@ -3,6 +3,9 @@
 import { readFileSync } from 'node:fs'
 import type { Environment } from '../config.ts'
 
+/** All is well; it did not work (settings, addresses, a broken promise); the arguments make no sense. */
+export type ExitCode = 0 | 1 | 2
+
 export interface Output {
   readonly env: Environment
   /** A line of the answer. */

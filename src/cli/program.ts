@@ -1,10 +1,7 @@
 // The commands and their options. What a command does is in its own file, loaded only when it is asked for.
 
 import { Command, CommanderError, Option } from 'commander'
-import type { Output } from './output.ts'
-
-/** All is well; it did not work (settings, addresses, a broken promise); the arguments make no sense. */
-export type ExitCode = 0 | 1 | 2
+import type { ExitCode, Output } from './output.ts'
 
 interface ConfigOption {
   readonly config?: string

@@ -5,8 +5,7 @@ import { createLog, type Log } from '../log.ts'
 import { createProxy } from '../proxy.ts'
 import { reportProblems } from './check.ts'
 import { followSettings } from './follow-settings.ts'
-import type { Output } from './output.ts'
-import type { ExitCode } from './program.ts'
+import type { ExitCode, Output } from './output.ts'
 
 /** A terminal and a parent process may both deliver one and the same Ctrl-C. */
 const ONE_PRESS_MS = 500

@@ -1,20 +1,22 @@
 // Our own few commands, asked from any SQL client: SLUICE EXPLAIN, SLUICE SHOW SESSION, SLUICE SHOW TOPOLOGY.
 
-import type { ClientConnection } from '../protocol/protocol.ts'
+import type { ClientConnection, ClientRequest } from '../protocol/protocol.ts'
 import type { Route } from '../routing/router.ts'
 import { PIN_ENDS } from '../routing/session-state.ts'
 import type { Classification, SluiceCommand } from '../sql/classification.ts'
-import type { Session } from './session.ts'
+import type { SessionSnapshot } from './sessions.ts'
 import type { Shared } from './shared.ts'
 
 type Row = readonly (string | null)[]
 
-export function answerCommand(
-  command: SluiceCommand,
-  session: Session,
-  client: ClientConnection,
-  shared: Shared,
-): void {
+/** What a command asks of the session it is asked in. */
+interface Asked {
+  readonly snapshot: SessionSnapshot
+  classify(request: Pick<ClientRequest, 'kind' | 'sql' | 'prepared'>): Classification
+  route(classification: Classification, attribute: string | null): Route
+}
+
+export function answerCommand(command: SluiceCommand, session: Asked, client: ClientConnection, shared: Shared): void {
   if (command.name === 'show topology') {
     client.rows(['cluster', 'epoch', 'backend', 'role', 'health', 'lag_ms', 'since', 'why'], topologyRows(shared))
   } else if (command.name === 'show session') {
@@ -45,7 +47,7 @@ export function explanation(classification: Classification, decision: Route): Ro
   ]
 }
 
-function sessionRows(session: Session, shared: Shared): Row[] {
+function sessionRows(session: Asked, shared: Shared): Row[] {
   const { id, user, schema, transaction, autocommit, override, pins, variables, backend } = session.snapshot
   const nowMs = shared.nowMs()
   return [
