@@ -155,6 +155,8 @@ export interface Reply {
   readonly changed: SettingsChange | null
   /** The backend says that the session's state changed in a way that the other fields need not show. */
   readonly stateChanged: boolean
+  /** Something was set that no other connection can be given. */
+  readonly unmovable: boolean
   readonly warnings: number
   /** Rows affected, or -1 after a result set or an error. */
   readonly affectedRows: number

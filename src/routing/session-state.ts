@@ -125,7 +125,8 @@ export class SessionState {
     // In a text of several statements, those before the one that failed took effect.
     if (!failed || classification.statements > 1) this.observePins(classification, failed, nowMs)
     if (!failed) this.observeAssignments(classification)
-    if (reply.stateChanged && !explains(classification, reply)) this.pin('unknown-state', null, classification, nowMs)
+    const isUnknown = reply.stateChanged && !explains(classification, reply)
+    if (isUnknown || reply.unmovable) this.pin('unknown-state', null, classification, nowMs)
     if (reply.insertId !== 0n) this.#insertId = reply.insertId
     if (reply.cursorOpen) this.pin('cursor', null, classification, nowMs)
     else this.unpin('cursor')

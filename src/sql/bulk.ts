@@ -9,6 +9,8 @@ import { SEMICOLON } from './tokens.ts'
  */
 export function holdsRowsOnly(sql: Buffer, from: number): boolean {
   if (sql.indexOf(SEMICOLON, from) >= 0 || sql.indexOf(0, from) >= 0) return false
+  // 1 AND@a:=2 looks like an address of mail otherwise.
+  if (sql.indexOf(':=', from) >= 0) return false
   for (let at = sql.indexOf(0x40, from); at >= 0; at = sql.indexOf(0x40, at + 1)) {
     if (FOLDED[sql[at - 1]!] === 0) return false
   }

@@ -28,7 +28,8 @@ for (let byte = 0; byte < 256; byte++) {
   STARTS[byte] = digit ? DIGIT : letter || byte === 0x5f || byte === 0x24 || byte >= 0x80 ? LETTER : OTHER
   if (letter) FOLDED[byte] = byte | 0x20
   else if (digit || byte === 0x5f || byte === 0x24 || byte >= 0x80) FOLDED[byte] = byte
-  if (byte < 0x20 || byte === 0x7f || byte === 0x5c) STARTS[byte] = STRAY
+  // A bracket quotes a name in MariaDB's sql_mode MSSQL, and is nothing elsewhere.
+  if (byte < 0x20 || byte === 0x7f || byte === 0x5c || byte === 0x5b) STARTS[byte] = STRAY
 }
 for (const byte of [0x20, 0x09, 0x0a, 0x0b, 0x0c, 0x0d]) STARTS[byte] = SPACE
 for (const [character, start] of [

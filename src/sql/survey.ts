@@ -58,6 +58,7 @@ const PREVIOUS = word('previous')
 const TABLE = word('table')
 const SQL_CALC_FOUND_ROWS = word('sql_calc_found_rows')
 const GROUPING = word('grouping')
+const DEFAULT = word('default')
 
 const LOCK_FUNCTIONS: ReadonlySet<string> = new Set([
   'get_lock',
@@ -155,12 +156,16 @@ export function survey(text: Text, from: number, to: number, context: SqlContext
       found.ofOneServer ??= "asks for the server's version"
       return
     }
+    // MariaDB evaluates the default, which may be the next value of a sequence.
+    if (text.is(at, DEFAULT) && context.dialect.engine === 'mariadb') found.writes ??= "asks for a column's default"
     if (unquoted) {
       if (CALL_FREE[text.word(at)] === 1 || functions.words.has(name)) return
       if (functions.grammar.has(name) && (!functions.close.has(name) || text.isCalled(at))) return
     }
     const arity = functions.constructors.get(name)
     if (arity !== undefined) {
+      // The digest holds no number of literals.
+      found.literal = true
       const given = text.arguments(at + 1)
       if (given >= arity.least && given <= arity.most) return
     }

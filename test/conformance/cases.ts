@@ -395,6 +395,22 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'variables that only one statement uses',
+    steps: [
+      table,
+      q('SET insert_id = 100'),
+      q("INSERT INTO t (v) VALUES ('a')"),
+      q('SELECT * FROM t'),
+      q('SET last_insert_id = 9'),
+      q('SELECT LAST_INSERT_ID()'),
+      q('SET @@rand_seed1 = 5, @@rand_seed2 = 6'),
+      q('SELECT RAND()'),
+      q("SET timestamp = 1700000000, time_zone = '+00:00'"),
+      q('SELECT NOW()'),
+      q('SET timestamp = DEFAULT'),
+    ],
+  },
+  {
     promise: "the session's own number",
     steps: [
       numbered(q('SELECT CONNECTION_ID()')),

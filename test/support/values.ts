@@ -29,6 +29,7 @@ export function reply(change: Partial<Reply> = {}): Reply {
     autocommit: true,
     changed: null,
     stateChanged: false,
+    unmovable: false,
     warnings: 0,
     affectedRows: 0,
     insertId: 0n,

@@ -21,7 +21,7 @@ import {
 import { type ReplyForm, ReplyTracker, type Stop } from './reply-tracker.ts'
 import type { MysqlRequest } from './request.ts'
 import { Upload } from './upload.ts'
-import { isKept, isReported, MULTI_STATEMENTS } from './variables.ts'
+import { isInsertId, isKept, isReported, isUnmovable, MULTI_STATEMENTS } from './variables.ts'
 
 /** A backend that is read-only says one of these instead of executing anything. */
 const READ_ONLY: ReadonlySet<number> = new Set([1792, 1836, 1874])
@@ -77,6 +77,7 @@ export class Exchange {
   #stateChanged = false
   #collationUnknown = false
   #warned = false
+  #unmovable = false
   #position: string | null = null
   #insertId = 0n
   #prepared: ExchangeEnd['prepared'] = null
@@ -194,6 +195,8 @@ export class Exchange {
     if (kind === TRACK.SYSTEM_VARIABLES) {
       if (name === 'character_set_connection') this.#collationUnknown = true
       if (isKept(name)) this.keep(name, value?.toString() ?? '')
+      else if (isUnmovable(name)) this.#unmovable = true
+      else if (isInsertId(name)) this.#insertId = BigInt(value?.toString() ?? '0')
       else if (name === 'last_gtid') this.#position = value?.toString() ?? null
     } else if (kind === TRACK.SCHEMA) this.#schema = value === null || value.length === 0 ? null : value.toString()
     else if (kind === TRACK.STATE_CHANGE) this.#stateChanged = true
@@ -272,6 +275,7 @@ export class Exchange {
         autocommit: (this.#status & STATUS.AUTOCOMMIT) !== 0,
         changed,
         stateChanged: this.#stateChanged,
+        unmovable: this.#unmovable,
         warnings: outcome === 'ok' ? tracker.warnings : 0,
         affectedRows: outcome === 'ok' && tracker.okLayout && tracker.stop === 'ok' ? tracker.affectedRows : -1,
         insertId: this.#insertId,

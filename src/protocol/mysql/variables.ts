@@ -29,6 +29,24 @@ const NOT_KEPT: ReadonlySet<string> = new Set([
   'warning_count',
 ])
 
+/** Set for the statements to come on this very connection; to set them elsewhere, or again, would not be the same. */
+const UNMOVABLE: ReadonlySet<string> = new Set([
+  'gtid_next',
+  'insert_id',
+  'pseudo_thread_id',
+  'rand_seed1',
+  'rand_seed2',
+])
+
+export function isUnmovable(name: string): boolean {
+  return UNMOVABLE.has(name)
+}
+
+/** Two names for what LAST_INSERT_ID() answers. */
+export function isInsertId(name: string): boolean {
+  return name === 'last_insert_id' || name === 'identity'
+}
+
 export function isKept(name: string): boolean {
   return !NOT_KEPT.has(name)
 }

@@ -411,6 +411,14 @@ describe('what depends on the session', () => {
   })
 })
 
+// With two arguments these are points, with three they call a function of a user's.
+test.each([
+  ['SELECT `point`(1, 2)', 'SELECT `point`(1, 2, 3)'],
+  ['SELECT point((1), (2))', 'SELECT point((1), (2), (3))'],
+])('a point before does not make a read of a call: %s, %s', (point, call) => {
+  expect([point, call].map((sql) => classifyMariadb(sql).access)).toEqual(['read', 'write'])
+})
+
 describe('what the operator vouches for', () => {
   const vouching = createClassifier({
     digestsMax: 8,

@@ -370,6 +370,12 @@ export const WRITES_MYSQL: readonly string[] = [
 ]
 
 export const WRITES_MARIADB: readonly string[] = [
+  // Evaluates what may be NEXT VALUE FOR a sequence.
+  'SELECT DEFAULT(a) FROM t',
+  'SELECT a FROM t WHERE a = DEFAULT (t.a)',
+  // What the brackets hold is a name in sql_mode MSSQL.
+  "SELECT 1 AS [it's], f(1) -- '",
+  'SELECT [a`] FROM t FOR UPDATE -- `',
   'SELECT * FROM t FOR UPDATE WAIT 5',
   'SELECT * FROM t LOCK IN SHARE MODE NOWAIT',
   'INSERT INTO t VALUES (1) RETURNING id',
