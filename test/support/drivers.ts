@@ -46,10 +46,16 @@ export function describeDrivers(name: string, body: (stage: DriverStage) => void
       const cluster = clusterOf(engine)
       const schema = `${name}_${tls ? 'tls' : 'plain'}`
       let sluice: RunningSluice | null = null
+      const packetsMax: number[] = []
 
       beforeAll(async () => {
         await cluster.writer.ask(`DROP DATABASE IF EXISTS ${schema}`)
         await cluster.writer.ask(`CREATE DATABASE ${schema} CHARACTER SET utf8mb4`)
+        // MariaDB's own bound is 16 MiB.
+        for (const server of cluster.servers) {
+          packetsMax.push(Number(await server.ask('SELECT @@GLOBAL.max_allowed_packet')))
+          await server.ask('SET GLOBAL max_allowed_packet = 67108864')
+        }
         await cluster.settle()
         sluice = await startSluice({
           seeds: cluster.seeds,
@@ -60,6 +66,9 @@ export function describeDrivers(name: string, body: (stage: DriverStage) => void
       afterAll(async () => {
         await sluice?.stop()
         await cluster.writer.ask(`DROP DATABASE IF EXISTS ${schema}`)
+        for (const [at, bytes] of packetsMax.entries()) {
+          await cluster.servers[at]?.ask(`SET GLOBAL max_allowed_packet = ${bytes}`)
+        }
       })
 
       const running = () => {
