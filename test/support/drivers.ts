@@ -1,5 +1,6 @@
 // The same piece of work on the writer and through Sluice, without TLS and with it: what a driver tells must be the same.
 
+import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect } from 'vitest'
 import type { EngineName } from '../../src/lab/index.ts'
 import { clusterOf, describeEngines, type SharedLabCluster } from './lab.ts'
@@ -57,9 +58,12 @@ export function describeDrivers(name: string, body: (stage: DriverStage) => void
           await server.ask('SET GLOBAL max_allowed_packet = 67108864')
         }
         await cluster.settle()
+        // The servers' own, so that a client that trusts them trusts Sluice.
+        const folder = dirname(cluster.caFile)
+        const certificate = `cert: ${join(folder, 'server-cert.pem')}, key: ${join(folder, 'server-key.pem')}`
         sluice = await startSluice({
           seeds: cluster.seeds,
-          listener: `route: split, tls: { mode: '${listener}' }`,
+          listener: `route: split, tls: { mode: '${listener}', ${certificate} }`,
           cluster: `    tls: { mode: ${backend} }`,
         })
       })
