@@ -16,6 +16,135 @@ interface Story {
 
 const STORIES: readonly Story[] = [
   {
+    promise: 'every form of a read',
+    statements: [
+      '(SELECT 1 AS r20 FROM t) UNION (SELECT 2 FROM t)',
+      'WITH RECURSIVE n AS (SELECT 1 AS r21 UNION ALL SELECT r21 + 1 FROM n WHERE r21 < 3) SELECT * FROM n',
+      'SELECT (SELECT MAX(id) FROM t) AS r22, EXISTS (SELECT * FROM t) AS e, NOW(), LOWER(UUID())',
+      'SELECT /*+ MAX_EXECUTION_TIME(1000) */ 1 AS r23 FROM t',
+      '-- FOR UPDATE\nSELECT 1 AS r24 FROM t # INTO OUTFILE',
+      'EXPLAIN SELECT 1 AS r25 FROM t',
+      "SHOW TABLES LIKE 'r26'",
+      'SHOW CREATE TABLE t',
+      "SELECT * FROM (SELECT 'r27') AS d WHERE 'DELETE' <> \"INSERT\"",
+    ],
+    writer: [],
+    reader: ['AS r20', 'AS r21', 'AS r22', 'AS r23', 'AS r24', 'AS r25', 'r26', 'SHOW CREATE TABLE t', 'r27'],
+  },
+  {
+    promise: 'every form of a write',
+    statements: [
+      'INSERT INTO t SELECT NULL AS w20',
+      'REPLACE INTO t (id) VALUES (20021)',
+      'UPDATE t SET id = id WHERE id = 20022',
+      'DELETE FROM t WHERE id = 20023',
+      'CREATE TABLE IF NOT EXISTS w24 (id INT)',
+      'ALTER TABLE w24 ADD COLUMN w25 INT',
+      'TRUNCATE TABLE w24',
+      'DROP TABLE w24',
+      'CALL p(20026)',
+      'DO 20027',
+      'ANALYZE TABLE t /* w28 */',
+      'EXPLAIN DELETE FROM t WHERE id = 20029',
+    ],
+    writer: [
+      ...['w20', '20021', '20022', '20023', 'CREATE TABLE IF NOT EXISTS w24', 'w25', 'TRUNCATE', 'DROP TABLE w24'],
+      ...['20026', '20027', 'w28', '20029'],
+    ],
+    reader: [],
+  },
+  {
+    promise: 'locking reads, whatever is around them',
+    statements: [
+      'SELECT 1 AS w30 FROM t /* not */ FOR /* only */ UPDATE',
+      '(SELECT 1 AS w31 FROM t FOR UPDATE)',
+      '(SELECT 1 AS r31 FROM t) UNION ALL (SELECT 2 FROM t)',
+      'SELECT * FROM (SELECT 1 AS w32 FROM t FOR UPDATE) AS d',
+      'SELECT 1 AS w33 WHERE EXISTS (SELECT * FROM t FOR UPDATE)',
+      'select 1 as w34 from t fOr uPdAtE skip locked',
+      'SELECT 1 AS w35 FROM t LIMIT 1 INTO @w35',
+      'SELECT @w36 := 1 FROM t',
+      "SELECT GET_LOCK('w37', 0), RELEASE_LOCK('w37')",
+    ],
+    writer: ['w30', 'w31', 'w32', 'w33', 'w34', 'w35', 'w36', 'w37'],
+    reader: ['r31'],
+  },
+  {
+    promise: 'executable comments',
+    statements: [
+      '/*!50000 SELECT */ 1 AS r40 FROM t',
+      '/*! INSERT INTO t SELECT */ /*! 20041 */',
+      'SELECT 1 AS w42 FROM t /*! FOR UPDATE */',
+      'SELECT 1 AS r43 FROM t /* FOR UPDATE */',
+      'SELECT 1 AS w44 FROM t; /*!50000 INSERT INTO t VALUES (NULL) */',
+    ],
+    writer: ['20041', 'w42', 'w44'],
+    reader: ['r40', 'r43'],
+  },
+  {
+    promise: 'what only this session has',
+    statements: [
+      'CREATE TEMPORARY TABLE tmp50 (id INT)',
+      'SELECT 1 AS w51 FROM tmp50',
+      'SELECT 1 AS w52 FROM t',
+      'DROP TEMPORARY TABLE tmp50',
+      'SELECT 1 AS r53 FROM t',
+      "SELECT GET_LOCK('split', 1) AS w54",
+      'SELECT 1 AS w55 FROM t',
+      "SELECT RELEASE_LOCK('split') AS w56",
+      'SELECT 1 AS r57 FROM t',
+      'LOCK TABLES t READ',
+      'SELECT 1 AS w58 FROM t',
+      'UNLOCK TABLES',
+      'SELECT 1 AS r59 FROM t',
+    ],
+    writer: ['tmp50', 'w51', 'w52', 'w54', 'w55', 'w56', 'LOCK TABLES t', 'w58'],
+    reader: ['r53', 'r57', 'r59'],
+  },
+  {
+    promise: 'settings go along with reads',
+    statements: [
+      "SET time_zone = '+03:00', group_concat_max_len = 5",
+      'SELECT FROM_UNIXTIME(0) AS r60zone FROM t',
+      'SELECT GROUP_CONCAT(id) AS r61 FROM t',
+      'SELECT @@time_zone AS w62 FROM t',
+    ],
+    writer: ['w62'],
+    reader: ['r60zone', 'AS r61'],
+  },
+  {
+    promise: 'more ways into and out of a transaction',
+    statements: [
+      'START TRANSACTION WITH CONSISTENT SNAPSHOT',
+      'SELECT 1 AS w70 FROM t',
+      'CREATE TABLE IF NOT EXISTS w71 (id INT)',
+      'SELECT 1 AS r72 FROM t',
+      'BEGIN',
+      'SELECT 1 AS w73 FROM t',
+      'COMMIT AND CHAIN',
+      'SELECT 1 AS w74 FROM t',
+      'ROLLBACK',
+      'SET autocommit = 0; SELECT 1 AS w75 FROM t',
+      'SELECT 1 AS w76 FROM t',
+      'SET autocommit = 1',
+      'SELECT 1 AS r77 FROM t',
+      "XA START 'x'",
+      'SELECT 1 AS w78 FROM t',
+      "XA END 'x'",
+      "XA ROLLBACK 'x'",
+      'SELECT 1 AS r79 FROM t',
+      'DROP TABLE w71',
+    ],
+    writer: ['w70', 'w71', 'w73', 'w74', 'w75', 'w76', 'w78'],
+    reader: ['r72', 'r77', 'r79'],
+  },
+  {
+    promise: 'a transaction that a hint would take to a reader',
+    statements: ['BEGIN', '/* sluice:reader */ SELECT 1 AS w80 FROM t', 'COMMIT'],
+    writer: ['w80'],
+    reader: [],
+  },
+  {
     promise: 'reads on readers, writes on the writer',
     statements: ['SELECT 1 AS r1 FROM t', 'INSERT INTO t VALUES (NULL)'],
     writer: ['INSERT INTO t'],
@@ -108,9 +237,11 @@ describeEngines((engine) => {
 
   beforeAll(async () => {
     await cluster.writer.asRoot(async (root) => {
+      await root.query(`DROP DATABASE IF EXISTS ${schema}`)
       await root.query(`CREATE DATABASE ${schema}`)
       await root.query(`CREATE TABLE ${schema}.t (id INT AUTO_INCREMENT PRIMARY KEY)`)
       await root.query(`CREATE FUNCTION ${schema}.f() RETURNS INT DETERMINISTIC NO SQL RETURN 1`)
+      await root.query(`CREATE PROCEDURE ${schema}.p(IN n INT) SELECT n`)
       await root.query(`INSERT INTO ${schema}.t VALUES (NULL)`)
     })
     await cluster.settle()
