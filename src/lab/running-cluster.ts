@@ -44,6 +44,10 @@ export class RunningCluster<Server extends RunningServer = RunningServer> {
     await Promise.all(this.servers.filter((server) => this.isUp(server)).map((server) => server.watchStatements()))
   }
 
+  async ignoreStatements(): Promise<void> {
+    await Promise.all(this.servers.filter((server) => this.isUp(server)).map((server) => server.ignoreStatements()))
+  }
+
   protected isUp(_server: Server): boolean {
     return true
   }

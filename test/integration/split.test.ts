@@ -249,6 +249,7 @@ describeEngines((engine) => {
   })
   afterAll(async () => {
     await sluice.stop()
+    await cluster.ignoreStatements()
     await cluster.writer.ask(`DROP DATABASE ${schema}`)
   })
 

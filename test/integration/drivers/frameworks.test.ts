@@ -180,6 +180,7 @@ describeEngines((engine) => {
   })
   afterAll(async () => {
     await sluice.stop()
+    await cluster.ignoreStatements()
     await cluster.writer.ask(`DROP DATABASE IF EXISTS ${schema}`)
   })
 
