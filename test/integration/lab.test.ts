@@ -101,6 +101,10 @@ describeEngines((engine) => {
         ],
       )
       expect(await second!.statementsSeen()).toEqual([])
+
+      await cluster.ignoreStatements()
+      await first!.ask("SELECT 'unheard'")
+      expect((await first!.statementsSeen(['root'])).map(({ text }) => text)).not.toContain("SELECT 'unheard'")
     })
   })
 
