@@ -9,6 +9,7 @@ import {
   ClientLost,
   type ClientRequest,
   ConnectFailed,
+  type Refusal,
   type Reply,
 } from '../protocol/protocol.ts'
 import { type Route, route } from '../routing/router.ts'
@@ -63,7 +64,8 @@ export class Dispatch {
     let decided = classification
     for (let attempts = 1; attempts <= ATTEMPTS_MAX; attempts++) {
       const decision = this.route(decided, request.routeAttribute)
-      if (this.#leases.current === null && !(await this.obtain(decision, decided, request))) continue
+      const isReady = this.#leases.current !== null || this.obtainNow(decision)
+      if (!isReady && !(await this.obtain(decision, decided, request))) continue
       if (decision.action === 'stay' && decision.ignoredHint) this.#shared.metrics.ignoredHints.value += 1
       const startedMs = this.#shared.nowMs()
       const { connection } = this.#leases.current!
@@ -113,15 +115,28 @@ export class Dispatch {
     return asWrite
   }
 
-  /** Null: the backend could not take on the session's settings, so the request was not sent. */
-  private async exchangeOnce(
+  /** Null: the backend could not take on the session's settings, so the request was not sent. Waits for nothing it need not. */
+  private exchangeOnce(
     classification: Classification,
     request: ClientRequest,
     mayWait: boolean,
   ): Promise<Reply | null> {
     const { connection } = this.#leases.current!
-    const onReader = connection.backend.role === 'reader'
     const aligning = connection.align(this.#state.settings)
+    if (aligning === null && classification.facts.length === 0 && !connection.stained) {
+      return this.exchangeNow(classification, request, mayWait)
+    }
+    return this.exchangeAligned(classification, request, mayWait, aligning)
+  }
+
+  private async exchangeAligned(
+    classification: Classification,
+    request: ClientRequest,
+    mayWait: boolean,
+    aligning: Promise<Refusal | null> | null,
+  ): Promise<Reply | null> {
+    const { connection } = this.#leases.current!
+    const onReader = connection.backend.role === 'reader'
     if (aligning !== null) this.#shared.metrics.alignments.value += 1
     const refusal = aligning === null ? null : await aligning
     if (refusal !== null) {
@@ -133,6 +148,12 @@ export class Dispatch {
       return null
     }
     if (classification.facts.length > 0 || connection.stained) await this.#leases.restore(classification.facts)
+    return this.exchangeNow(classification, request, mayWait)
+  }
+
+  private exchangeNow(classification: Classification, request: ClientRequest, mayWait: boolean): Promise<Reply | null> {
+    const { connection } = this.#leases.current!
+    const onReader = connection.backend.role === 'reader'
     const isFree = !this.#state.pinned && classification.transaction === 'none'
     return connection.exchange(request, this.#client, {
       holdRefused: isFree && mayWait,
@@ -140,6 +161,11 @@ export class Dispatch {
       mayChange: classification.access === 'write',
       readOnlyTransaction: onReader && this.#state.transaction === 'read-only',
     })
+  }
+
+  /** A connection as decided, if the one used last is free. */
+  private obtainNow(decision: Route): boolean {
+    return decision.action === 'send' && !this.#stopped && this.#leases.reclaim(decision.backend)
   }
 
   /** A connection as decided. False: decide again. */

@@ -48,13 +48,19 @@ export class Leases implements Keeper {
     return isFresh(this.#last) ? this.#last.lease.connection.backend : null
   }
 
+  /** Takes the connection used last again, if it leads to `backend` and is free. */
+  reclaim(backend: Backend): boolean {
+    const last = this.#last?.lease ?? null
+    if (last === null || last.connection.backend.id !== backend.id) return false
+    if (last.connection.identity.key !== this.#client.identity.key || !last.pool.reclaim(last, this)) return false
+    this.use(last)
+    return true
+  }
+
   /** Takes a connection to `backend`; at once if one is free. Rejects with ProxyError or ConnectFailed. */
   acquire(backend: Backend): Lease | Promise<Lease> {
-    const last = this.#last?.lease ?? null
+    if (this.reclaim(backend)) return this.#current!
     const { identity, account } = this.#client
-    if (last !== null && last.connection.backend.id === backend.id && last.connection.identity.key === identity.key) {
-      if (last.pool.reclaim(last, this)) return this.use(last)
-    }
     const lease = this.#shared.pools.of(backend, identity, account).acquire(this)
     return lease instanceof Promise ? lease.then((granted) => this.use(granted)) : this.use(lease)
   }

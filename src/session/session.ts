@@ -171,7 +171,7 @@ export class Session {
     if (!this.#state.pinned) this.#leases.giveBack()
     const reply = await this.#dispatch.send(classification, request, this.#sinceMs)
     this.observe(classification, reply)
-    if (!this.#state.pinned) await this.collect()
+    if (!this.#state.pinned && this.#leases.current?.connection.unreported === true) await this.collect()
     if (!this.#state.pinned) this.#leases.giveBack()
   }
 

@@ -319,7 +319,8 @@ export class MysqlBackend implements BackendConnection {
     this.stained = leaves || (this.stained && this.#login.engine === 'mariadb')
     // MySQL answers a PING with the count of conditions that the last statement left.
     client.warnings = this.#login.engine === 'mariadb' ? 0 : reply.outcome === 'error' ? 1 : reply.warnings
-    return { ...reply, cursorOpen: this.#prepared.cursors > 0 }
+    reply.cursorOpen = this.#prepared.cursors > 0
+    return reply
   }
 
   /** SET NAMES reports character sets only. */

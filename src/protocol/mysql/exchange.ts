@@ -4,7 +4,7 @@
 import { BackendLost, ClientLost, type ExchangeOptions, type Reply, type Settings } from '../protocol.ts'
 import type { Transport } from '../transport.ts'
 import type { MysqlClient } from './client.ts'
-import { frame, HEADER_BYTES } from './frames.ts'
+import { frame, HEADER_BYTES, writeHeader } from './frames.ts'
 import {
   buildError,
   COMMAND,
@@ -41,9 +41,12 @@ export interface Line {
   readonly status: number
 }
 
+/** A reply until its connection has had its say. */
+type Mutable<T> = { -readonly [K in keyof T]: T[K] }
+
 /** What a finished exchange tells its connection. */
 export interface ExchangeEnd {
-  readonly reply: Omit<Reply, 'cursorOpen'>
+  readonly reply: Mutable<Reply>
   /** Status flags, those of this one statement included. */
   readonly status: number
   /** One of the results at least brought warnings. */
@@ -70,6 +73,8 @@ export class Exchange {
   #forwardedBytes = 0
   /** The client has not taken all of it yet: nothing is read from the backend, whose buffer is still in use. */
   #blocked = false
+  /** The client's drain is ours to hear of. */
+  #hasDrain = false
   #end: ExchangeEnd | null = null
   #status: number
   #schema: string | null | undefined = undefined
@@ -92,7 +97,6 @@ export class Exchange {
     this.done = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject }
     })
-    client.onDrained = () => this.drained()
     if (request.kind === 'relay') client.divert((bytes) => this.toBackend(Buffer.from(bytes)))
   }
 
@@ -114,8 +118,15 @@ export class Exchange {
       else if (stop === 'infile') this.startUpload()
       const replaced = this.replacement(stop, chunk)
       if (replaced !== null) {
-        this.forward(chunk.subarray(gone, tracker.start))
-        this.forward(frame(replaced, tracker.sequence))
+        const end = tracker.start + HEADER_BYTES + replaced.length
+        // Written over what it replaces, it goes out with what stands before it.
+        if (end <= at) {
+          writeHeader(chunk, tracker.start, replaced.length, tracker.sequence)
+          replaced.copy(chunk, tracker.start + HEADER_BYTES)
+          this.forward(chunk.subarray(gone, end))
+        } else {
+          this.forward(Buffer.concat([chunk.subarray(gone, tracker.start), frame(replaced, tracker.sequence)]))
+        }
         gone = at
       }
       if (tracker.ended) break
@@ -232,6 +243,8 @@ export class Exchange {
     this.#forwardedBytes += bytes.length
     if (this.#client.send(bytes) || this.#blocked) return
     this.#blocked = true
+    this.#hasDrain = true
+    this.#client.onDrained = () => this.drained()
     this.#line.transport.pause()
   }
 
@@ -280,6 +293,7 @@ export class Exchange {
         affectedRows: outcome === 'ok' && tracker.okLayout && tracker.stop === 'ok' ? tracker.affectedRows : -1,
         insertId: this.#insertId,
         position: this.#position,
+        cursorOpen: false,
       },
       status: this.#status,
       warned: this.#warned,
@@ -291,7 +305,7 @@ export class Exchange {
   }
 
   private settle(): void {
-    this.#client.onDrained = () => {}
+    if (this.#hasDrain) this.#client.onDrained = noDrain
     this.#settle.resolve(this.#end!)
   }
 
@@ -317,5 +331,7 @@ function isReadOnly(errno: number, error: Buffer): boolean {
   if (errno !== OPTION_PREVENTS) return READ_ONLY.has(errno)
   return /read[-_]only/i.test(parseError(error).message.toString('latin1'))
 }
+
+const noDrain = () => {}
 
 const NOTHING: ReadonlyMap<string, string> = new Map()
