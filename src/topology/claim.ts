@@ -5,6 +5,13 @@ export interface Position {
   readonly text: string
   /** Whether this lacks something that `target` has, and that is not in `base`; null when they cannot be compared. */
   lacks(target: Position, base: Position | null): boolean | null
+  /** All that this and the others have. Where that would be in too many pieces it has more, and never less. */
+  plus(others: readonly Position[]): Position
+}
+
+/** Has all that `target` has; false also where the two cannot be compared. */
+export function covers(position: Position, target: Position): boolean {
+  return position.lacks(target, null) === false
 }
 
 /** A server that another one replicates from. */

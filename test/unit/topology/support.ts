@@ -9,6 +9,7 @@ export function at(count: number): Position {
   return {
     text: String(count),
     lacks: (target, base) => count < Number(target.text) && Number(base?.text ?? 0) < Number(target.text),
+    plus: (others) => at(Math.max(count, ...others.map(({ text }) => Number(text)))),
   }
 }
 
