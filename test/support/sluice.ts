@@ -24,12 +24,14 @@ export interface RunningSluice {
   stop(): Promise<void>
 }
 
-export async function startSluice(options: SluiceOptions): Promise<RunningSluice> {
-  const folder = mkdtempSync(join(tmpdir(), 'sluice-test-'))
-  const { seeds, cluster = '', more = '', listener = 'route: split', logLevel = 'silent' } = options
-  const text = `
+/** The settings' text: a cluster called `main`, a listener called `app`, one user. */
+export function settingsText(
+  { seeds, cluster = '', more = '', listener = 'route: split', logLevel = 'silent' }: SluiceOptions,
+  { folder, port, adminPort }: { readonly folder: string; readonly port: number; readonly adminPort: number },
+): string {
+  return `
 listeners:
-  - { name: app, bind: 127.0.0.1:0, cluster: main, ${listener} }
+  - { name: app, bind: 127.0.0.1:${port}, cluster: main, ${listener} }
 clusters:
   main:
     topology: { kind: auto, seeds: [${seeds.join(', ')}] }
@@ -37,11 +39,16 @@ clusters:
 ${cluster}
 users:
   - { name: app, password: app_pw }
-admin: { bind: 127.0.0.1:0 }
+admin: { bind: 127.0.0.1:${adminPort} }
 log: { level: ${process.env.SLUICE_TEST_LOG ?? logLevel} }
 stateDir: ${folder}
 ${more}
 `
+}
+
+export async function startSluice(options: SluiceOptions): Promise<RunningSluice> {
+  const folder = mkdtempSync(join(tmpdir(), 'sluice-test-'))
+  const text = settingsText(options, { folder, port: 0, adminPort: 0 })
   const { config } = parseConfig(text, join(folder, 'test.yaml'), {})
   const proxy = createProxy(config, createLog(config.log.level))
   await proxy.start()

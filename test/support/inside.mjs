@@ -1,0 +1,40 @@
+// Preloaded into a Sluice of its own process (node --import): answers, over the channel to its parent, what only the
+// process itself can tell. Timers are counted as they are set and cleared, since those that are unref'd are listed nowhere.
+
+const timers = new Map()
+const { setTimeout: set, clearTimeout: clear } = globalThis
+
+globalThis.setTimeout = (callback, ms, ...values) => {
+  const timer = set(
+    (...given) => {
+      timers.delete(timer)
+      callback(...given)
+    },
+    ms,
+    ...values,
+  )
+  timers.set(timer, /dist\/(\S+\.js)/.exec(new Error('set').stack)?.[1] ?? 'elsewhere')
+  return timer
+}
+globalThis.clearTimeout = (timer) => {
+  timers.delete(timer)
+  clear(timer)
+}
+
+function counted(names) {
+  const counts = {}
+  for (const name of names) counts[name] = (counts[name] ?? 0) + 1
+  return counts
+}
+
+process.on('message', () => {
+  // Twice: what the first leaves to finalizers, the second takes away.
+  globalThis.gc()
+  globalThis.gc()
+  const { rss, heapUsed, external, arrayBuffers } = process.memoryUsage()
+  const resources = counted(process.getActiveResourcesInfo())
+  const handles = counted(process._getActiveHandles().map((handle) => handle.constructor.name))
+  process.send({ rss, heapUsed, external, arrayBuffers, resources, handles, timers: counted(timers.values()) })
+})
+// The channel to the parent is no reason to live on.
+process.channel.unref()
