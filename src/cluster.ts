@@ -7,6 +7,7 @@ import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
 import { Pools } from './pool/pools.ts'
 import type { Accounts, BackendTls, Identity, Protocol, Settings } from './protocol/protocol.ts'
+import { Turns } from './protocol/turns.ts'
 import type { Endpoint, RouteRule, RoutingPolicy } from './routing/policy.ts'
 import { FailoverHold } from './session/failover-hold.ts'
 import type { Sessions } from './session/sessions.ts'
@@ -39,6 +40,8 @@ export class Cluster {
   readonly #tally: Tally
   /** Backends whose engine is not the one of the settings, each told of once. */
   readonly #odd = new Set<string>()
+  /** Whose turn it is to stop a statement, by backend. */
+  readonly #killing = new Map<string, Turns>()
   #turn = 0
 
   constructor(parts: ClusterParts) {
@@ -54,8 +57,17 @@ export class Cluster {
     this.#pools = new Pools({
       limits: config.pool,
       connect: (backend, identity, account) => {
-        const { connectMsMax } = config
-        return protocol.connect({ backend, identity, account, tls, connectMsMax, preparedMax: config.pool.preparedMax })
+        const { connectMsMax, pool } = config
+        const killing = this.killingAt(backend.id)
+        return protocol.connect({
+          backend,
+          identity,
+          account,
+          tls,
+          connectMsMax,
+          preparedMax: pool.preparedMax,
+          killing,
+        })
       },
       nowMs,
       onClose: (backend: string, reason: CloseReason) => {
@@ -170,6 +182,15 @@ export class Cluster {
       this.#odd.add(id)
       this.#parts.log.warn({ cluster: this.name, backend: id, version, engine }, 'not the engine of the settings')
     }
+  }
+
+  private killingAt(backend: string): Turns {
+    let turns = this.#killing.get(backend)
+    if (turns === undefined) {
+      turns = new Turns(this.#parts.config.pool.killersMax)
+      this.#killing.set(backend, turns)
+    }
+    return turns
   }
 
   private learn(classification: Classification): void {

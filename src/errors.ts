@@ -20,7 +20,6 @@ export const ERRORS = {
   UNKNOWN_STATEMENT: { ends: 'request', level: 'info' },
   PREPARED_MAX: { ends: 'request', level: 'warn' },
   NO_CURSOR: { ends: 'request', level: 'info' },
-  UNKNOWN_SESSION: { ends: 'request', level: 'info' },
   KILL_DENIED: { ends: 'request', level: 'info' },
   KILLED: { ends: 'session', level: 'info' },
   QUERY_KILLED: { ends: 'request', level: 'info' },

@@ -189,6 +189,8 @@ export function settingsSchema(files: Files) {
       waitMsMax: duration().default(10_000),
       waitersMax: whole(0).default(10_000),
       preparedMax: whole(1).default(200),
+      abandonedMsMax: optional(duration(0)).prefault(250),
+      killersMax: whole(1).default(4),
     }),
     hold: group({
       waitMsMax: duration(0).default(30_000),

@@ -16,6 +16,8 @@ export interface PoolLimits {
   readonly lifetimeMsMax: number
   readonly waitMsMax: number
   readonly waitersMax: number
+  /** How long a statement may run on when its session is gone; null: until it ends. */
+  readonly abandonedMsMax: number | null
 }
 
 /** Whoever takes and gives back connections. */
@@ -135,6 +137,28 @@ export class Pool {
     lease.connection.close(reason)
     this.#options.onClose(reason)
     this.openForWaiters()
+  }
+
+  /**
+   * Takes a connection back in the middle of a statement that nobody waits for. It counts as one of the pool's until the
+   * statement has ended, or the server was told to end it.
+   */
+  abandon(lease: Lease, reason: CloseReason, msMax = this.#options.limits.abandonedMsMax): void {
+    const { connection } = lease
+    lease.keeper = null
+    this.move(lease, 'cleaning')
+    void connection.finish(msMax).then(async (how) => {
+      if (how === 'running') await connection.kill()
+      if (lease.place !== 'cleaning') return
+      if (how !== 'ended') return this.discard(lease, reason)
+      connection.dirty = true
+      this.release(lease)
+    })
+  }
+
+  /** Whoever waits with this keeper gives up. */
+  withdraw(keeper: Keeper, error: Error): void {
+    for (const waiter of this.#waiters) if (waiter.keeper === keeper) this.settle(waiter, error)
   }
 
   /** Nobody will come back for what this keeper left. */

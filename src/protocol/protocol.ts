@@ -7,6 +7,7 @@ import type { Classification } from '../sql/classification.ts'
 import type { SqlContext } from '../sql/classifier.ts'
 import type { Prober } from '../topology/monitor.ts'
 import type { Backend } from '../topology/topology.ts'
+import type { Turns } from './turns.ts'
 
 /** Who logs in: one row of the settings' `users`. */
 export interface Account {
@@ -112,14 +113,16 @@ export interface ClientConnection {
   rows(columns: readonly string[], rows: readonly (readonly (string | null)[])[]): void
   /** Answers with an error of our own. The caller ends the connection where the error says so. */
   fail(error: ProxyError): void
-  /** Answers with the error a backend gave while it was being aligned. */
+  /** Answers with the error a backend gave while it was being aligned, or one that was held back. */
   refuse(refusal: Refusal): void
+  /** Answers as a server does whoever kills itself. The caller ends the connection where that was killed. */
+  killed(what: 'query' | 'connection'): void
   end(reason: CloseReason): void
 }
 
 /** A backend's own error, met while preparing the ground for a request; goes to the client as it is. */
 export interface Refusal {
-  readonly what: 'schema' | 'variables' | 'login' | 'prepare'
+  readonly what: 'schema' | 'variables' | 'login' | 'prepare' | 'kill'
   readonly message: string
   /** Opaque to the core. */
   readonly frame: Buffer
@@ -132,6 +135,8 @@ export interface ConnectOptions {
   readonly tls: BackendTls
   readonly connectMsMax: number
   readonly preparedMax: number
+  /** Connections that are opened to stop a statement on this backend take turns. */
+  readonly killing: Turns
 }
 
 export interface BackendTls {
@@ -147,8 +152,11 @@ export interface Reply {
   /**
    * `refused`: the backend is read-only and said so first; it executed nothing and nothing went to the client.
    * `behind`: a reader did not know a table, column, schema or right that the writer may know; nothing went to the client.
+   * `unknown-session`: the backend knows no session of the number that was to be killed; nothing went to the client.
    */
-  readonly outcome: 'ok' | 'error' | 'refused' | 'behind'
+  readonly outcome: 'ok' | 'error' | 'refused' | 'behind' | 'unknown-session'
+  /** The session that was not known, and the backend's own words about it. */
+  readonly unknownSession: { readonly id: number; readonly refusal: Refusal } | null
   readonly transaction: 'none' | 'open'
   readonly autocommit: boolean
   /** The schema and variables that changed, as far as the backend reported them; null when nothing was. */
@@ -178,6 +186,8 @@ export interface ExchangeOptions {
   readonly holdRefused: boolean
   /** The same for `behind`. */
   readonly holdBehind: boolean
+  /** The same for `unknown-session`. */
+  readonly holdUnknownSession: boolean
   /** The statement may change the session unseen: that must be known before anybody else gets the connection. */
   readonly mayChange: boolean
   /** The client asked for a read-only transaction: a refusal must read as that transaction's, whatever refuses. */
@@ -197,6 +207,8 @@ export interface BackendConnection {
   /** Called once if the connection is lost while nobody uses it. */
   onLost: () => void
   readonly openedMs: number
+  /** What the server calls this connection. */
+  readonly serverId: number
   /** Brings the connection to `settings`. At once (null) when it matches already. At most one round trip. */
   align(settings: Settings): Promise<Refusal | null> | null
   /** One request and its whole reply. Throws BackendLost, ClientLost. */
@@ -207,8 +219,16 @@ export interface BackendConnection {
   collect(): Promise<SettingsChange | null>
   /** Runs a statement of our own; its answer stays here. Rows as text. Throws BackendLost. */
   query(sql: string): Promise<readonly (readonly (string | null)[])[] | Refusal>
-  /** Asks the server to stop what this connection is doing, on a second connection. */
+  /** Has the server stop the exchange in progress, by a second connection. `exchange` does not end before that is done. */
   cancel(): Promise<void>
+  /**
+   * Whoever asked has gone: the exchange rejects with ClientLost, and the rest of its answer is read and dropped, for
+   * `msMax` (null: as long as it takes). `ended`: a reset makes the connection fit for others. `running`: the server is
+   * still at it. `closing`: all there is to do is to close it.
+   */
+  finish(msMax: number | null): Promise<'ended' | 'running' | 'closing'>
+  /** Has the server end this connection and what it is doing, by a second connection. Never rejects. */
+  kill(): Promise<void>
   /** Makes everything a session left behind disappear. False: close it. */
   reset(): Promise<boolean>
   close(reason: CloseReason): void

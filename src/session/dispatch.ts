@@ -26,6 +26,10 @@ export class Dispatch {
   readonly #shared: Shared
   #waiting = false
   #stopped = false
+  /** The statement is to come to nothing, and what its client is told. */
+  #interruption: Error | null = null
+  /** Ends a wait for a backend. */
+  #giveUp: (error: Error) => void = nothing
 
   constructor(client: ClientConnection, state: SessionState, leases: Leases, shared: Shared) {
     this.#client = client
@@ -42,6 +46,13 @@ export class Dispatch {
   /** The session has ended: whatever still waits gives up. */
   stop(): void {
     this.#stopped = true
+    this.giveUp(new ClientLost('the session has ended'))
+  }
+
+  /** What waits fails with `error`; what a backend is at, it is told to stop, and says so itself. */
+  interrupt(error: Error): Promise<void> {
+    this.giveUp(error)
+    return this.#leases.current?.connection.cancel() ?? Promise.resolve()
   }
 
   /** Where a statement would go just now, and why. */
@@ -62,7 +73,9 @@ export class Dispatch {
   /** Sends the request where it belongs, and elsewhere for as long as that is needed and safe. */
   async send(classification: Classification, request: ClientRequest, arrivedMs: number): Promise<Reply> {
     let decided = classification
+    this.#interruption = null
     for (let attempts = 1; attempts <= ATTEMPTS_MAX; attempts++) {
+      this.checkInterruption()
       const decision = this.route(decided, request.routeAttribute)
       const isReady = this.#leases.current !== null || this.obtainNow(decision)
       if (!isReady && !(await this.obtain(decision, decided, request))) continue
@@ -79,6 +92,7 @@ export class Dispatch {
         if (reply !== null) this.#leases.giveBack()
       } catch (error) {
         if (!(error instanceof BackendLost)) throw error
+        if (this.#stopped) this.gone()
         this.#leases.discard('backend lost')
         this.#shared.suspect(connection.backend, error.message)
         const loss = lossOf(error, classification, this.#state.losePins(), connection.backend.id)
@@ -139,6 +153,7 @@ export class Dispatch {
     const onReader = connection.backend.role === 'reader'
     if (aligning !== null) this.#shared.metrics.alignments.value += 1
     const refusal = aligning === null ? null : await aligning
+    this.checkInterruption()
     if (refusal !== null) {
       if (this.#state.pinned) throw new ProxyError('BACKEND_REFUSED_SETTINGS', refusal.message)
       this.#leases.discard('proxy in doubt')
@@ -148,6 +163,7 @@ export class Dispatch {
       return null
     }
     if (classification.facts.length > 0 || connection.stained) await this.#leases.restore(classification.facts)
+    this.checkInterruption()
     return this.exchangeNow(classification, request, mayWait)
   }
 
@@ -158,6 +174,7 @@ export class Dispatch {
     return connection.exchange(request, this.#client, {
       holdRefused: isFree && mayWait,
       holdBehind: isFree && onReader,
+      holdUnknownSession: classification.kill !== null && classification.statements === 1 && request.kind !== 'prepare',
       mayChange: classification.access === 'write',
       readOnlyTransaction: onReader && this.#state.transaction === 'read-only',
     })
@@ -190,6 +207,7 @@ export class Dispatch {
       return false
     } finally {
       this.#waiting = false
+      this.#giveUp = nothing
       if (this.#stopped) this.gone()
     }
   }
@@ -206,8 +224,23 @@ export class Dispatch {
       because: decision.because,
       code: forWriter ? 'NO_WRITER' : 'NO_READER',
       bytes: request.frames.reduce((bytes, { length }) => bytes + length, 0),
+      waiting: (giveUp) => {
+        this.#giveUp = giveUp
+      },
       ...(forWriter ? this.#shared.waits.writer : this.#shared.waits.reader),
     })
+  }
+
+  private giveUp(error: Error): void {
+    this.#interruption = error
+    this.#giveUp(error)
+    this.#leases.withdraw(error)
+  }
+
+  private checkInterruption(): void {
+    if (this.#interruption === null) return
+    if (!this.#state.pinned) this.#leases.giveBack()
+    throw this.#interruption
   }
 
   private gone(): never {
@@ -215,6 +248,8 @@ export class Dispatch {
     throw new ClientLost('the session ended while it waited')
   }
 }
+
+const nothing = () => {}
 
 /** The target as metrics name it; a pinned session's is what its backend is. */
 function targetOf(decision: Route, connection: BackendConnection): string {

@@ -20,11 +20,13 @@ export interface Wait {
   readonly waitMsMax: number
   /** The setting that `waitMsMax` comes from, for the message. */
   readonly setting: string
+  /** Is handed what ends the wait early. */
+  readonly waiting?: (giveUp: (error: Error) => void) => void
 }
 
 interface Held extends Wait {
   readonly sinceMs: number
-  readonly letGo: (error: ProxyError | null) => void
+  readonly letGo: (error: Error | null) => void
 }
 
 export class FailoverHold {
@@ -71,6 +73,7 @@ export class FailoverHold {
         },
       }
       this.#held.add(held)
+      wait.waiting?.((error) => held.letGo(error))
     })
   }
 

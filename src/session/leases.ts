@@ -2,7 +2,7 @@
 // remembers for the session on which of them.
 
 import type { CloseReason } from '../errors.ts'
-import type { Keeper, Lease } from '../pool/pool.ts'
+import type { Keeper, Lease, Pool } from '../pool/pool.ts'
 import type { ClientConnection, Settings } from '../protocol/protocol.ts'
 import type { SessionState } from '../routing/session-state.ts'
 import type { SessionFact } from '../sql/classification.ts'
@@ -15,14 +15,16 @@ interface Trace {
   readonly hands: number
 }
 
-/** Leaves no warnings; MariaDB keeps them over a statement that has neither a table nor a subquery. */
-const CLEAR = 'DO (SELECT 0)'
+/** Leaves no warnings; MariaDB keeps them over a statement that has no table. */
+const CLEAR = 'DO (SELECT 0 FROM (SELECT 0) AS t)'
 
 export class Leases implements Keeper {
   readonly #client: ClientConnection
   readonly #state: SessionState
   readonly #shared: Shared
   #current: Lease | null = null
+  /** Where a connection has been asked for and not been given yet. */
+  #awaited: Pool | null = null
   /** Where the session's last statement ran: its diagnostics are there. */
   #last: Trace | null = null
   /** Where the server itself knows the session's LAST_INSERT_ID. */
@@ -61,8 +63,24 @@ export class Leases implements Keeper {
   acquire(backend: Backend): Lease | Promise<Lease> {
     if (this.reclaim(backend)) return this.#current!
     const { identity, account } = this.#client
-    const lease = this.#shared.pools.of(backend, identity, account).acquire(this)
-    return lease instanceof Promise ? lease.then((granted) => this.use(granted)) : this.use(lease)
+    const pool = this.#shared.pools.of(backend, identity, account)
+    const lease = pool.acquire(this)
+    if (!(lease instanceof Promise)) return this.use(lease)
+    this.#awaited = pool
+    return lease.then((granted) => this.use(granted)).finally(() => this.awaitNothing())
+  }
+
+  /** Whoever waits for a connection gives up. */
+  withdraw(error: Error): void {
+    this.#awaited?.withdraw(this, error)
+  }
+
+  /** The session is gone in the middle of a statement: `msMax` is left to it, or what the settings say. */
+  abandon(reason: CloseReason, msMax?: number): void {
+    const lease = this.#current
+    if (lease === null) return
+    this.#current = null
+    lease.pool.abandon(lease, reason, msMax)
   }
 
   /** The current connection goes back; it is ours again as long as nobody else needs it. */
@@ -112,6 +130,15 @@ export class Leases implements Keeper {
     const asksForLast = facts.includes('diagnostics') || facts.includes('row-count') || facts.includes('found-rows')
     // Nothing is what this session has left of its own, and nobody else's warnings may be seen.
     if ((asksForLast || lease.connection.stained) && !isAt(this.#last, lease)) await lease.connection.query(CLEAR)
+  }
+
+  /** What the last statement left in the server's diagnostics is not what its client was told. */
+  async clear(): Promise<void> {
+    await this.#current?.connection.query(CLEAR)
+  }
+
+  private awaitNothing(): void {
+    this.#awaited = null
   }
 
   private use(lease: Lease): Lease {

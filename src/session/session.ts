@@ -15,9 +15,11 @@ import type { Route } from '../routing/router.ts'
 import { SessionState } from '../routing/session-state.ts'
 import type { Classification, KillRequest } from '../sql/classification.ts'
 import type { SqlContext } from '../sql/classifier.ts'
+import type { Backend } from '../topology/topology.ts'
 import { answerCommand } from './commands.ts'
 import { Dispatch } from './dispatch.ts'
 import { Leases } from './leases.ts'
+import { NO_RIGHTS, type Rights, rightsIn } from './rights.ts'
 import type { SessionSnapshot } from './sessions.ts'
 import type { Shared } from './shared.ts'
 
@@ -29,7 +31,8 @@ export class Session {
   readonly #dispatch: Dispatch
   #context: SqlContext | null = null
   #contextSettings: Settings | null = null
-  #isIdle = true
+  /** Between statements; a session that is still logging in is not. */
+  #isIdle = false
   #sinceMs: number
   #statements = 0
   #draining = false
@@ -51,6 +54,15 @@ export class Session {
 
   get user(): string {
     return this.#client.account.user
+  }
+
+  get cluster(): string {
+    return this.#shared.cluster
+  }
+
+  uses(backend: string, serverId: number): boolean {
+    const connection = this.#leases.current?.connection
+    return connection?.serverId === serverId && connection.backend.id === backend
   }
 
   get snapshot(): SessionSnapshot {
@@ -91,18 +103,19 @@ export class Session {
 
   /** Stops the statement in flight, and for `connection` ends the session, as KILL does on a server. */
   async kill(what: KillRequest['what']): Promise<void> {
-    const connection = !this.#isIdle ? this.#leases.current?.connection : undefined
-    await connection?.cancel()
     if (what === 'connection') this.end('client killed')
+    else if (!this.#isIdle) {
+      await this.#dispatch.interrupt(new ProxyError('QUERY_KILLED', 'Query execution was interrupted'))
+    }
   }
 
   end(reason: CloseReason): void {
     if (this.#ended) return
     this.#ended = true
     this.#dispatch.stop()
-    // What a session leaves behind is wiped out; what it leaves in the middle of something is closed.
+    // What a session leaves behind is wiped out; what it leaves running is ended soon, or at once if that was asked for.
     if (this.#isIdle) this.#leases.giveBackDirty()
-    else this.#leases.discard('proxy in doubt')
+    else this.#leases.abandon(reason, reason === 'client killed' ? 0 : undefined)
     this.#leases.forget()
     this.#client.end(reason)
     this.#shared.metrics.clientCloses.labels(reason).value += 1
@@ -110,9 +123,9 @@ export class Session {
 
   /** Completes the login. A schema must exist and be ours to use, or the login fails as it would on the server. */
   private async open(): Promise<boolean> {
-    const writer = this.#shared.topology().backends.find(({ role, health }) => role === 'writer' && health === 'up')
+    const { writer } = this
     // Whoever comes while there is no writer may wait with the first statement.
-    if (this.#state.settings.schema !== null && writer !== undefined) {
+    if (this.#state.settings.schema !== null && writer !== null) {
       try {
         const lease = await this.#leases.acquire(writer)
         const refusal = await lease.connection.align(this.#state.settings)
@@ -124,10 +137,11 @@ export class Session {
         if (!(error instanceof ConnectFailed || error instanceof BackendLost || error instanceof ProxyError))
           throw error
         this.#leases.discard('backend lost')
-        this.#shared.suspect(writer, error.message)
+        if (!this.#ended) this.#shared.suspect(writer, error.message)
       }
     }
     this.#client.welcome()
+    this.#isIdle = true
     return true
   }
 
@@ -139,6 +153,7 @@ export class Session {
 
   private async serveAll(): Promise<CloseReason> {
     while (!this.#ended) {
+      if (this.#draining && this.#leases.current === null) return 'proxy draining'
       const request = await this.#client.next()
       if (request === null) return 'client quit'
       this.#sinceMs = this.#shared.nowMs()
@@ -152,7 +167,6 @@ export class Session {
         else if (this.fail(error)) return 'proxy error'
       }
       this.#isIdle = true
-      if (this.#draining && this.#leases.current === null) return 'proxy draining'
     }
     return 'client killed'
   }
@@ -162,14 +176,15 @@ export class Session {
     const classification = this.classify(request)
     if (classification.command !== null) return answerCommand(classification.command, this, this.#client, this.#shared)
     const { kill } = classification
-    if (kill?.id != null && classification.statements === 1 && this.#shared.sessions.issued(kill.id)) {
-      await this.#shared.sessions.kill(kill.id, kill.what, this)
-      return this.#client.ok()
+    if (kill?.id != null && classification.statements === 1 && request.kind !== 'prepare') {
+      if (await this.killSession(kill.id, kill.what)) return
     }
     this.#statements += 1
     this.#state.expect(classification)
     if (!this.#state.pinned) this.#leases.giveBack()
     const reply = await this.#dispatch.send(classification, request, this.#sinceMs)
+    if (this.#ended) throw new ClientLost('the session has ended')
+    if (reply.unknownSession !== null && kill !== null) return this.killWhomItMeans(classification, kill, reply)
     this.observe(classification, reply)
     if (!this.#state.pinned && this.#leases.current?.connection.unreported === true) await this.collect()
     if (!this.#state.pinned) this.#leases.giveBack()
@@ -201,6 +216,59 @@ export class Session {
     this.#leases.ran(reply.insertId !== 0n)
     if (this.#state.leavesTraces || classification.assigns.some(({ scope }) => scope === 'user'))
       connection.dirty = true
+  }
+
+  /** KILL by an expression: the writer has said which number it comes to, and that it knows nobody of it. */
+  private async killWhomItMeans(classification: Classification, kill: KillRequest, reply: Reply): Promise<void> {
+    const { id, refusal } = reply.unknownSession!
+    try {
+      const isOurs = await this.killSession(id, kill.what)
+      if (!isOurs) this.#client.refuse(refusal)
+      if (this.#ended) return
+      this.observe(classification, isOurs ? { ...reply, outcome: 'ok' } : reply)
+      if (isOurs) await this.#leases.clear()
+    } finally {
+      if (!this.#state.pinned) this.#leases.giveBack()
+    }
+  }
+
+  /** Kills one of our sessions, known by our number or by that of its connection to the writer. False: it is none of ours. */
+  private async killSession(id: number, what: KillRequest['what']): Promise<boolean> {
+    const { sessions, cluster } = this.#shared
+    const target = sessions.find(id, cluster) ?? (this.writer === null ? null : sessions.user(this.writer.id, id))
+    if (target === null) return false
+    if (target === this) {
+      this.#client.killed(what)
+      if (what === 'connection') this.end('client killed')
+      return true
+    }
+    if (target.user !== this.user && !(await this.rights()).kill) {
+      throw new ProxyError('KILL_DENIED', `You are not owner of thread ${id}`)
+    }
+    await target.kill(what)
+    this.#client.ok()
+    return true
+  }
+
+  /** What this session's account may do with others' sessions: the server is asked each time, for grants come and go. */
+  private async rights(): Promise<Rights> {
+    const { writer } = this
+    const isLent = this.#leases.current !== null
+    if (!isLent && writer === null) return NO_RIGHTS
+    const { connection } = this.#leases.current ?? (await this.#leases.acquire(writer!))
+    try {
+      const grants = await connection.query('SHOW GRANTS')
+      return 'frame' in grants ? NO_RIGHTS : rightsIn(grants)
+    } catch (error) {
+      if (error instanceof BackendLost) return NO_RIGHTS
+      throw error
+    } finally {
+      if (!isLent) this.#leases.giveBack()
+    }
+  }
+
+  private get writer(): Backend | null {
+    return this.#shared.topology().backends.find(({ role, health }) => role === 'writer' && health === 'up') ?? null
   }
 
   /** What the backend has not told yet is this session's, and must not become the next one's. */

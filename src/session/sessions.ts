@@ -1,6 +1,5 @@
 // The living sessions: numbering, counting, listing, killing, draining.
 
-import { ProxyError } from '../errors.ts'
 import type { Pin } from '../routing/session-state.ts'
 import type { KillRequest, RouteHint } from '../sql/classification.ts'
 
@@ -26,7 +25,10 @@ export interface SessionSnapshot {
 export interface LivingSession {
   readonly id: number
   readonly user: string
+  readonly cluster: string
   readonly snapshot: SessionSnapshot
+  /** Is this the server's connection that it is using? */
+  uses(backend: string, serverId: number): boolean
   kill(what: KillRequest['what']): Promise<void>
   drain(): void
   end(reason: 'proxy draining'): void
@@ -70,12 +72,16 @@ export class Sessions {
     return Array.from(this.#living.values(), (session) => session.snapshot)
   }
 
-  /** Throws ProxyError when there is no such session, or it is somebody else's. */
-  async kill(id: number, what: KillRequest['what'], by: { readonly user: string }): Promise<void> {
+  /** The session of this number among those of a cluster. */
+  find(id: number, cluster: string): LivingSession | null {
     const session = this.#living.get(id)
-    if (session === undefined) throw new ProxyError('UNKNOWN_SESSION', `Unknown thread id: ${id}`)
-    if (session.user !== by.user) throw new ProxyError('KILL_DENIED', `You are not owner of thread ${id}`)
-    await session.kill(what)
+    return session?.cluster === cluster ? session : null
+  }
+
+  /** The session that is using a server's connection just now. */
+  user(backend: string, serverId: number): LivingSession | null {
+    for (const session of this.#living.values()) if (session.uses(backend, serverId)) return session
+    return null
   }
 
   /** Resolves once every session has ended: by itself when free, or at the deadline. */

@@ -4,10 +4,18 @@ import type { BackendConnection, ClientRequest, Refusal, Reply, Settings } from 
 import { NO_SETTINGS } from '../../src/protocol/settings.ts'
 import { reply } from './values.ts'
 
+let lastServerId = 0
+
 export class FakeBackendConnection implements BackendConnection {
   readonly backend: BackendConnection['backend']
   readonly identity = { key: 'app', user: 'app' }
   readonly openedMs = 0
+  readonly serverId: number
+  /** What becomes of an exchange that nobody waits for. */
+  finishes: 'ended' | 'running' | 'closing' = 'ended'
+  /** Set, requests are not answered before it resolves, or the connection is told to cancel them. */
+  pending: Promise<void> | null = null
+  #cancelled: () => void = () => {}
   settings: Settings = NO_SETTINGS
   dirty = false
   broken = false
@@ -16,6 +24,8 @@ export class FakeBackendConnection implements BackendConnection {
   onLost: () => void = () => {}
   /** Everything asked of it, in order. */
   readonly calls: string[]
+  /** Of its account. */
+  grants: readonly string[] = ['GRANT SELECT ON *.* TO `app`@`%`']
   /** Does a reset work? */
   resets = true
   /** What the next alignment is refused with. */
@@ -25,6 +35,7 @@ export class FakeBackendConnection implements BackendConnection {
 
   constructor(id = 'db1', role: BackendConnection['backend']['role'] = 'writer', calls: string[] = []) {
     this.calls = calls
+    this.serverId = ++lastServerId
     this.backend = {
       id,
       host: id,
@@ -47,6 +58,12 @@ export class FakeBackendConnection implements BackendConnection {
 
   async exchange(request: ClientRequest): Promise<Reply> {
     this.calls.push(`${this.backend.id}: ${request.sql.toString()}`)
+    if (this.pending !== null) {
+      const cancelled = new Promise<void>((resolve) => {
+        this.#cancelled = resolve
+      })
+      await Promise.race([this.pending, cancelled])
+    }
     const next = this.replies.shift() ?? {}
     if (next instanceof Error) throw next
     return reply(next)
@@ -54,7 +71,7 @@ export class FakeBackendConnection implements BackendConnection {
 
   async query(sql: string): Promise<readonly (readonly (string | null)[])[]> {
     this.calls.push(`${this.backend.id} itself: ${sql}`)
-    return []
+    return sql === 'SHOW GRANTS' ? this.grants.map((grant) => [grant]) : []
   }
 
   async collect(): Promise<null> {
@@ -63,6 +80,16 @@ export class FakeBackendConnection implements BackendConnection {
 
   async cancel(): Promise<void> {
     this.calls.push('cancel')
+    this.#cancelled()
+  }
+
+  async finish(msMax: number | null): Promise<'ended' | 'running' | 'closing'> {
+    this.calls.push(`finish in ${msMax}`)
+    return this.finishes
+  }
+
+  async kill(): Promise<void> {
+    this.calls.push('kill')
   }
 
   async reset(): Promise<boolean> {

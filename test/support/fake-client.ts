@@ -68,6 +68,10 @@ export class FakeClient implements ClientConnection {
     this.answers.push(`refused: ${refusal.message}`)
   }
 
+  killed(what: 'query' | 'connection'): void {
+    this.answers.push(`killed ${what}`)
+  }
+
   end(): void {
     this.gone = true
     this.answers.push('end')

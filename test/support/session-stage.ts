@@ -32,6 +32,12 @@ const KNOWN: readonly (readonly [RegExp, Partial<Classification>])[] = [
 /** As the classifier would say, for the few statements the stories are told with. */
 export function classifyForStage(sql: string): Classification {
   const changes = KNOWN.filter(([pattern]) => pattern.test(sql)).map(([, change]) => change)
+  const kill = /^kill (?:(query|connection) )?(\d+|.+)$/i.exec(sql)
+  if (kill !== null) {
+    const what = kill[1]?.toLowerCase() === 'query' ? 'query' : 'connection'
+    const id = /^\d+$/.test(kill[2]!) ? Number(kill[2]) : null
+    return classification({ access: 'write', digestText: sql, digest: sql.slice(0, 16), kill: { what, id } })
+  }
   return classification(Object.assign({ access: 'write', digestText: sql, digest: sql.slice(0, 16) }, ...changes))
 }
 
@@ -69,6 +75,7 @@ export class Stage {
         lifetimeMsMax: 600_000,
         waitMsMax: 1_000,
         waitersMax: 100,
+        abandonedMsMax: 250,
       },
       connect: async ({ id, role }) => {
         if (this.refusing.has(id)) throw new ConnectFailed('network', `${id} refuses`, null)

@@ -14,6 +14,8 @@ export interface SluiceOptions {
   /** Further YAML of the top. */
   readonly more?: string
   readonly listener?: string
+  /** Accounts besides `app`, as rows of the YAML list. */
+  readonly users?: string
   readonly logLevel?: string
 }
 
@@ -26,7 +28,7 @@ export interface RunningSluice {
 
 /** The settings' text: a cluster called `main`, a listener called `app`, one user. */
 export function settingsText(
-  { seeds, cluster = '', more = '', listener = 'route: split', logLevel = 'silent' }: SluiceOptions,
+  { seeds, cluster = '', more = '', listener = 'route: split', users = '', logLevel = 'silent' }: SluiceOptions,
   { folder, port, adminPort }: { readonly folder: string; readonly port: number; readonly adminPort: number },
 ): string {
   return `
@@ -39,6 +41,7 @@ clusters:
 ${cluster}
 users:
   - { name: app, password: app_pw }
+${users}
 admin: { bind: 127.0.0.1:${adminPort} }
 log: { level: ${process.env.SLUICE_TEST_LOG ?? logLevel} }
 stateDir: ${folder}

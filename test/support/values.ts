@@ -25,6 +25,7 @@ export function classification(change: Partial<Classification> = {}): Classifica
 export function reply(change: Partial<Reply> = {}): Reply {
   return {
     outcome: 'ok',
+    unknownSession: null,
     transaction: 'none',
     autocommit: true,
     changed: null,

@@ -72,6 +72,10 @@ export class MysqlBackend implements BackendConnection {
   /** Status flags as the server told them last. */
   #status: number
   #work: Work | null = null
+  /** On its way to stop the exchange in progress; nobody else gets the connection before it has arrived. */
+  #cancelling: Promise<void> | null = null
+  /** Called when the exchange that nobody waits for is over. */
+  #finished: () => void = () => {}
 
   constructor(login: BackendLogin, options: ConnectOptions, nowMs: number) {
     this.backend = options.backend
@@ -91,6 +95,10 @@ export class MysqlBackend implements BackendConnection {
 
   get settings(): Settings {
     return this.#settings
+  }
+
+  get serverId(): number {
+    return this.#login.connectionId
   }
 
   /** Opens, logs in and arms a connection. Throws ConnectFailed. */
@@ -133,6 +141,7 @@ export class MysqlBackend implements BackendConnection {
     this.#work = { kind: 'exchange', exchange }
     this.send(frames)
     const end = await exchange.done
+    if (this.#cancelling !== null) await this.#cancelling
     const reply = this.learned(end, mysqlRequest, mysqlClient)
     this.unreported = end.endedInEof && options.mayChange
     return end.collationUnknown ? this.withCollation(reply) : reply
@@ -157,17 +166,40 @@ export class MysqlBackend implements BackendConnection {
     return changed
   }
 
-  async cancel(): Promise<void> {
-    const { account, identity } = this.#options
-    const user = { user: account.backendUser, password: account.backendPassword }
-    const { capabilities, extendedCapabilities } = identity as MysqlIdentity
-    const login = await openBackend(targetOf(this.#options), user, capabilities, extendedCapabilities)
-    const killer = new MysqlBackend(login, this.#options, this.openedMs)
-    try {
-      await killer.query(`KILL QUERY ${this.#login.connectionId}`)
-    } finally {
-      killer.close('proxy in doubt')
+  cancel(): Promise<void> {
+    const work = this.#work
+    if (work?.kind !== 'exchange') return Promise.resolve()
+    this.#cancelling ??= this.tellServer('KILL QUERY', () => this.#work === work).finally(() => {
+      this.#cancelling = null
+    })
+    return this.#cancelling
+  }
+
+  async kill(): Promise<void> {
+    await this.tellServer('KILL', () => !this.broken)
+  }
+
+  async finish(msMax: number | null): Promise<'ended' | 'running' | 'closing'> {
+    const work = this.#work
+    if (this.broken || work?.kind !== 'exchange') return 'closing'
+    const isEnding = work.exchange.orphan(() => {
+      this.#work = null
+      this.#finished()
+    })
+    if (!isEnding) return 'closing'
+    if (this.#work !== null) {
+      await new Promise<void>((resolve) => {
+        const deadline = msMax === null ? null : setTimeout(resolve, msMax)
+        this.#finished = () => {
+          if (deadline !== null) clearTimeout(deadline)
+          resolve()
+        }
+      })
+      this.#finished = () => {}
     }
+    if (this.#cancelling !== null) await this.#cancelling
+    if (this.broken) return 'closing'
+    return this.#work === null ? 'ended' : 'running'
   }
 
   async reset(): Promise<boolean> {
@@ -199,6 +231,29 @@ export class MysqlBackend implements BackendConnection {
     statement.cursorHome = null
     this.#prepared.remove(statement)
     if (!this.broken && this.#work === null) this.send([])
+  }
+
+  /** By a connection of its own, when the turn comes and if it still makes sense then. */
+  private tellServer(words: 'KILL' | 'KILL QUERY', makesSense: () => boolean): Promise<void> {
+    const { account, identity, killing, connectMsMax } = this.#options
+    return killing.take(async () => {
+      if (!makesSense()) return
+      const user = { user: account.backendUser, password: account.backendPassword }
+      const { capabilities, extendedCapabilities } = identity as MysqlIdentity
+      try {
+        const login = await openBackend(targetOf(this.#options), user, capabilities, extendedCapabilities)
+        const killer = new MysqlBackend(login, this.#options, this.openedMs)
+        const deadline = setTimeout(() => killer.close('proxy in doubt'), connectMsMax)
+        try {
+          if (makesSense()) await killer.query(`${words} ${this.serverId}`)
+        } finally {
+          clearTimeout(deadline)
+          killer.close('proxy in doubt')
+        }
+      } catch {
+        // It cannot be reached, or would not let us in: what it is at ends with its connection, or by itself.
+      }
+    })
   }
 
   private get attributes(): boolean {
@@ -405,6 +460,7 @@ export class MysqlBackend implements BackendConnection {
     const message = `lost ${this.backend.id}: ${why}`
     if (work?.kind === 'exchange') work.exchange.backendLost(message)
     else if (work !== null) work.done(new BackendLost('unsent', true, message))
+    this.#finished()
     this.onLost()
   }
 

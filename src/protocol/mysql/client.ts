@@ -1,7 +1,7 @@
 // A client's side of a session: messages in, requests out; answers and errors of our own back. What needs no backend is
 // answered here.
 
-import { type CloseReason, ProxyError } from '../../errors.ts'
+import { ProxyError } from '../../errors.ts'
 import type { Account, ClientConnection, Refusal, Settings } from '../protocol.ts'
 import { settingsOf } from '../settings.ts'
 import type { Transport } from '../transport.ts'
@@ -31,6 +31,7 @@ import { buildWireError } from './wire-errors.ts'
 /** MariaDB's way to say "the statement prepared last". */
 const LAST_PREPARED = 0xffffffff
 /** Messages that arrive while a request is served wait here, up to about this much; then the client is not read. */
+const AHEAD_BYTES_MAX = 64 * 1024
 const NOTHING = Buffer.alloc(0)
 const UTF8MB4_GENERAL_CI = 45
 
@@ -137,11 +138,16 @@ export class MysqlClient implements ClientConnection {
     this.reply(refusal.frame)
   }
 
-  end(reason: CloseReason): void {
+  killed(what: 'query' | 'connection'): void {
+    const isConnection = what === 'connection' && this.engine === 'mariadb'
+    if (isConnection) this.fail(new ProxyError('KILLED', 'Connection was killed'))
+    else this.fail(new ProxyError('QUERY_KILLED', 'Query execution was interrupted'))
+  }
+
+  end(): void {
     this.gone = true
     this.onGone = () => {}
-    if (reason === 'client killed') this.#transport.destroy()
-    else this.#transport.end()
+    this.#transport.end()
     this.#wake?.()
   }
 
@@ -203,9 +209,9 @@ export class MysqlClient implements ClientConnection {
   private receive(bytes: Buffer): void {
     if (this.#takeBytes !== null) return this.#takeBytes(bytes)
     this.#reader.push(bytes)
-    // Whoever sends ahead of the answers waits until they are given.
-    if (this.#wake === null) this.#transport.pause()
-    else this.#wake()
+    // Whoever sends ahead of the answers waits until they are given; who is not read cannot be seen to go.
+    if (this.#wake !== null) this.#wake()
+    else if (this.#reader.bufferedBytes > AHEAD_BYTES_MAX) this.#transport.pause()
   }
 
   private moreBytes(): Promise<void> {

@@ -27,6 +27,8 @@ import { isInsertId, isKept, isReported, isUnmovable, MULTI_STATEMENTS } from '.
 const READ_ONLY: ReadonlySet<number> = new Set([1792, 1836, 1874])
 /** Some option of the server's forbids the statement; the text tells which. */
 const OPTION_PREVENTS = 1290
+/** There is no connection of that number. */
+const UNKNOWN_THREAD = 1094
 /** What a reader may not know yet: tables, columns, schemas, routines, rights. */
 const BEHIND: ReadonlySet<number> = new Set([1044, 1049, 1054, 1142, 1143, 1146, 1176, 1305, 1356, 1370, 1449])
 
@@ -86,6 +88,9 @@ export class Exchange {
   #position: string | null = null
   #insertId = 0n
   #prepared: ExchangeEnd['prepared'] = null
+  #unknownSession: Reply['unknownSession'] = null
+  /** Called at the end of a reply that nobody waits for. */
+  #orphaned: (() => void) | null = null
 
   constructor(request: MysqlRequest, client: MysqlClient, line: Line, options: ExchangeOptions) {
     this.#request = request
@@ -142,11 +147,22 @@ export class Exchange {
     if (this.#end !== null) return this.settle()
     this.#client.divert(null)
     // A server closes a dump that has come to its end; there is nothing wrong with it.
+    if (this.#orphaned !== null) return
     if (this.#request.kind === 'relay') return this.#settle.reject(new ClientLost('the relay is over'))
     if (this.#forwardedBytes === 0) return this.#settle.reject(new BackendLost('sent', true, message))
     const resumable = this.#held === null && this.#tracker.atFrameBoundary
     this.#client.sequence = (this.#tracker.sequence + 1) & 0xff
     this.#settle.reject(new BackendLost('replying', resumable, message))
+  }
+
+  /** Nobody waits any more: what still comes is read and dropped. False: it cannot come to an end without the client. */
+  orphan(ended: () => void): boolean {
+    if (this.#upload !== null || this.#request.kind === 'relay') return false
+    this.#orphaned = ended
+    this.#settle.reject(new ClientLost('nobody waits for the answer any more'))
+    if (this.#end !== null) ended()
+    else if (this.#blocked) this.#line.transport.resume()
+    return true
   }
 
   /** The connection was closed on purpose. */
@@ -158,11 +174,21 @@ export class Exchange {
   private holdsBack(chunk: Buffer): boolean {
     const { first, errno, start, end } = this.#tracker
     if (!first || this.#forwardedBytes > 0 || end < chunk.length) return false
-    const { holdRefused, holdBehind } = this.#options
+    const { holdRefused, holdBehind, holdUnknownSession } = this.#options
     if (holdRefused && isReadOnly(errno, chunk.subarray(start + HEADER_BYTES, end))) this.finish('refused')
     else if (holdBehind && BEHIND.has(errno)) this.finish('behind')
+    else if (holdUnknownSession && errno === UNKNOWN_THREAD) this.holdUnknown(chunk.subarray(start + HEADER_BYTES, end))
     else return false
     return true
+  }
+
+  /** The server has worked out the number, whatever expression it was given as, and says it. */
+  private holdUnknown(error: Buffer): void {
+    const frame = Buffer.from(error)
+    const message = parseError(frame).message.toString()
+    const id = Number(/\d+/.exec(message)?.[0] ?? -1)
+    this.#unknownSession = { id, refusal: { what: 'kill', message, frame } }
+    this.finish('unknown-session')
   }
 
   /** What the stopped frame must read like for this client; null: as it does. */
@@ -239,7 +265,7 @@ export class Exchange {
   }
 
   private forward(bytes: Buffer): void {
-    if (bytes.length === 0) return
+    if (bytes.length === 0 || this.#orphaned !== null) return
     this.#forwardedBytes += bytes.length
     if (this.#client.send(bytes) || this.#blocked) return
     this.#blocked = true
@@ -294,6 +320,7 @@ export class Exchange {
         insertId: this.#insertId,
         position: this.#position,
         cursorOpen: false,
+        unknownSession: this.#unknownSession,
       },
       status: this.#status,
       warned: this.#warned,
@@ -301,7 +328,8 @@ export class Exchange {
       collationUnknown: this.#collationUnknown && this.#variables?.has('collation_connection') !== true,
       prepared: this.#prepared,
     }
-    if (!this.#blocked) this.settle()
+    if (this.#orphaned !== null) this.#orphaned()
+    else if (!this.#blocked) this.settle()
   }
 
   private settle(): void {

@@ -60,7 +60,7 @@ export function createMysqlProtocol(nowMs: () => number): Protocol {
       const text = `Variable 'character_set_client' can't be set to the value of '${refused}'`
       const error = new ProxyError('BAD_CHARSET', text)
       client.fail(error)
-      client.end('proxy error')
+      client.end()
       throw error
     },
 

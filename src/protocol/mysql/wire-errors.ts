@@ -26,7 +26,6 @@ export const WIRE: WireErrorTable<WireError> = {
   UNKNOWN_STATEMENT: { errno: 1243, sqlState: 'HY000' },
   PREPARED_MAX: { errno: 1461, sqlState: '42000' },
   NO_CURSOR: { errno: 1421, sqlState: 'HY000' },
-  UNKNOWN_SESSION: { errno: 1094, sqlState: 'HY000' },
   KILL_DENIED: { errno: 1095, sqlState: 'HY000' },
   KILLED: { errno: 1927, sqlState: '70100' },
   QUERY_KILLED: { errno: 1317, sqlState: '70100' },

@@ -17,6 +17,7 @@ const LIMITS: PoolLimits = {
   lifetimeMsMax: 600_000,
   waitMsMax: 1_000,
   waitersMax: 3,
+  abandonedMsMax: 250,
 }
 
 function poolOf(change: Partial<PoolLimits> = {}, open?: () => Promise<FakeBackendConnection>) {

@@ -64,7 +64,11 @@ describe('a session', () => {
     const stage = new Stage({ connectionsMax: 1 })
     await tell(stage, 'insert 1')
     await tell(stage, 'show warnings')
-    expect(stage.calls).toEqual(['db1: insert 1', 'db1 itself: DO (SELECT 0)', 'db1: show warnings'])
+    expect(stage.calls).toEqual([
+      'db1: insert 1',
+      'db1 itself: DO (SELECT 0 FROM (SELECT 0) AS t)',
+      'db1: show warnings',
+    ])
   })
 
   test('gets its own insert id on whatever connection', async () => {
@@ -258,20 +262,133 @@ describe('a login', () => {
 })
 
 describe('KILL of a number of ours', () => {
-  test('ends the session it names', async () => {
+  test('ends the session it names, wherever that is', async () => {
     const stage = new Stage()
     const victim = await tell(stage, 'select 1')
-    await stage.sessions.kill(victim.session.id, 'connection', { user: 'app' })
+    const killer = await tell(stage, `kill ${victim.session.id}`)
     expect(victim.client.answers).toEqual(['welcome', 'end'])
+    expect(killer.client.answers).toEqual(['welcome', 'ok'])
+    expect(stage.calls).toEqual(['db2: select 1'])
+  })
+
+  test('stops a statement where it runs, and its connection is lent again only after that', async () => {
+    const stage = new Stage()
+    const victim = await tell(stage, 'select 1')
+    stage.connectionTo('db2').pending = new Promise(() => {})
+    victim.client.ask('select 2')
+    await settle()
+    const killer = await tell(stage, `kill query ${victim.session.id}`)
+    expect(stage.calls).toEqual(['db2: select 1', 'db2: select 2', 'cancel'])
+    expect(killer.client.answers).toEqual(['welcome', 'ok'])
+  })
+
+  test('stops a statement that still waits for a connection', async () => {
+    const stage = new Stage({ connectionsMax: 1 })
+    const holder = await tell(stage, 'insert 0')
+    stage.connectionTo('db1').replies.push({ transaction: 'open' })
+    holder.client.ask('begin')
+    await settle()
+    const victim = await tell(stage, 'insert 1')
+    await tell(stage, `kill query ${victim.session.id}`)
+    expect(victim.client.answers).toEqual(['welcome', 'QUERY_KILLED'])
+    holder.client.ask('commit')
+    await settle()
+    victim.client.ask('insert 2')
+    await settle()
+    expect(stage.calls.filter((call) => call.includes('insert'))).toEqual(['db1: insert 0', 'db1: insert 2'])
+  })
+
+  test('of the session itself is answered as servers answer it', async () => {
+    const stage = new Stage()
+    const { client, session } = await tell(stage, 'select 1')
+    client.ask(`kill query ${session.id}`)
+    await settle()
+    client.ask(`kill ${session.id}`)
+    await settle()
+    expect(client.answers).toEqual(['welcome', 'killed query', 'killed connection', 'end'])
+  })
+
+  test('of nobody is left to the writer, in whose words it is refused', async () => {
+    const stage = new Stage()
+    await tell(stage, `kill ${0x4000_ffff}`)
+    expect(stage.calls).toEqual([`db1: kill ${0x4000_ffff}`])
+  })
+
+  test('by an expression: the writer says what it comes to', async () => {
+    const stage = new Stage()
+    const victim = await tell(stage, 'insert 1')
+    const refusal = { what: 'kill', message: 'Unknown thread id', frame: Buffer.alloc(0) } as const
+    const unknownSession = { id: victim.session.id, refusal }
+    stage.connectionTo('db1').replies.push({ outcome: 'unknown-session', unknownSession })
+    const killer = await tell(stage, 'kill @victim')
+    expect(victim.client.answers).toEqual(['welcome', 'end'])
+    expect(killer.client.answers).toEqual(['welcome', 'ok'])
+    stage.connectionTo('db1').replies.push({
+      outcome: 'unknown-session',
+      unknownSession: { id: 0x4000_ffff, refusal },
+    })
+    killer.client.ask('kill @nobody')
+    await settle()
+    expect(killer.client.answers).toEqual(['welcome', 'ok', 'refused: Unknown thread id'])
   })
 
   test.each([
-    ['nobody', 0x4000_ffff, 'app', 'UNKNOWN_SESSION'],
-    ['somebody else', null, 'eve', 'KILL_DENIED'],
-  ])('of %s is refused', async (_whom, id, user, code) => {
+    ['may not', 'GRANT SELECT, PROCESS ON *.* TO `eve`@`%`', ['welcome', 'KILL_DENIED']],
+    ['may, with the right to', 'GRANT SELECT, CONNECTION_ADMIN ON *.* TO `eve`@`%`', ['welcome', 'ok']],
+  ])("another user's session: one %s", async (_may, grant, answers) => {
     const stage = new Stage()
-    const { session } = await tell(stage, 'select 1')
-    await expect(stage.sessions.kill(id ?? session.id, 'query', { user })).rejects.toMatchObject({ code })
+    const victim = await tell(stage, 'select 1')
+    const killer = stage.join('eve')
+    killer.client.ask('insert 0')
+    await settle()
+    stage.connectionTo('db1').grants = [grant]
+    killer.client.ask(`kill ${victim.session.id}`)
+    await settle()
+    expect(killer.client.answers).toEqual(answers)
+    expect(victim.client.gone).toBe(answers.includes('ok'))
+  })
+
+  test("of a number of the writer's reaches the session that uses that connection", async () => {
+    const stage = new Stage()
+    const victim = await tell(stage, 'insert 1')
+    stage.connectionTo('db1').replies.push({ transaction: 'open' })
+    victim.client.ask('begin')
+    await settle()
+    await tell(stage, `kill ${stage.connectionTo('db1').serverId}`)
+    expect(victim.client.answers).toEqual(['welcome', 'end'])
+  })
+})
+
+describe('a client that goes away in the middle of a statement', () => {
+  test.each([
+    ['leaves its connection to others when the statement ends in time', 'ended', ['finish in 250', 'reset']],
+    ['has its statement killed when that runs on', 'running', ['finish in 250', 'kill', 'close']],
+    ['has its connection closed when that is all there is to do', 'closing', ['finish in 250', 'close']],
+  ] as const)('%s', async (_promise, finishes, calls) => {
+    const stage = new Stage()
+    const { client } = await tell(stage, 'insert 1')
+    const connection = stage.connectionTo('db1')
+    connection.pending = new Promise(() => {})
+    connection.finishes = finishes
+    client.ask('insert 2')
+    await settle()
+    client.gone = true
+    client.onGone()
+    await settle()
+    expect(stage.calls).toEqual(['db1: insert 1', 'db1: insert 2', ...calls])
+  })
+
+  test('waits for nothing any more', async () => {
+    const stage = new Stage({ connectionsMax: 1 })
+    const holder = await tell(stage, 'insert 0')
+    stage.connectionTo('db1').replies.push({ transaction: 'open' })
+    holder.client.ask('begin')
+    await settle()
+    const waiter = await tell(stage, 'insert 1')
+    waiter.client.onGone()
+    await settle()
+    await waiter.over
+    expect(stage.pools.snapshot()).toMatchObject([{ waiting: 0 }])
   })
 })
 

@@ -18,7 +18,13 @@ import { NO_SETTINGS } from '../../../../src/protocol/settings.ts'
 import type { Transport } from '../../../../src/protocol/transport.ts'
 
 const CAPABILITIES = CAPABILITY.DEPRECATE_EOF | CAPABILITY.SESSION_TRACK
-const OPTIONS: ExchangeOptions = { holdRefused: false, holdBehind: false, mayChange: false, readOnlyTransaction: false }
+const OPTIONS: ExchangeOptions = {
+  holdRefused: false,
+  holdBehind: false,
+  holdUnknownSession: false,
+  mayChange: false,
+  readOnlyTransaction: false,
+}
 
 /** A client that takes everything at once, or nothing until it is told to, and a backend that can be paused. */
 function stage(options: Partial<ExchangeOptions> = {}) {

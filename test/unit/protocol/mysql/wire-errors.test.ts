@@ -35,7 +35,7 @@ test('the numbers that clients act on', () => {
   expect(told('REQUEST_TOO_LARGE')).toBe('1153 08S01')
   expect(told('UNKNOWN_REQUEST')).toBe('1047 08S01')
   expect(told('SHUTTING_DOWN')).toBe('1053 08S01')
-  expect(told('UNKNOWN_SESSION')).toBe('1094 HY000')
+  expect(told('KILL_DENIED')).toBe('1095 HY000')
   expect(told('UNKNOWN_STATEMENT')).toBe('1243 HY000')
   expect(told('QUERY_KILLED')).toBe('1317 70100')
 })
