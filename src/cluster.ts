@@ -209,11 +209,12 @@ export function backendTls(config: ClusterConfig): BackendTls {
 export function accountsOf(config: Config, cluster: string): Accounts {
   const rows = config.users.filter(({ clusters }) => clusters === null || clusters.includes(cluster))
   const accounts = new Map(
-    rows.map(({ name, password, backend, requireTls, route }) => [
+    rows.map(({ name, password, passwordHash, backend, requireTls, route }) => [
       name,
       {
         user: name,
         password,
+        passwordHash,
         backendUser: backend?.user ?? name,
         backendPassword: backend?.password ?? password,
         requireTls,

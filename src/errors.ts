@@ -11,6 +11,7 @@ export const ERRORS = {
   ACCESS_DENIED: { ends: 'session', level: 'info' },
   BAD_CHARSET: { ends: 'session', level: 'info' },
   TLS_REQUIRED: { ends: 'session', level: 'info' },
+  LOGIN_UNSUPPORTED: { ends: 'session', level: 'info' },
   LOGIN_TIMEOUT: { ends: 'session', level: 'info' },
   CLIENTS_MAX: { ends: 'session', level: 'warn' },
   SHUTTING_DOWN: { ends: 'session', level: 'info' },

@@ -12,6 +12,7 @@ import type { Log } from './log.ts'
 import { createMetrics } from './metrics.ts'
 import { createMysqlProtocol } from './protocol/mysql/index.ts'
 import type { Accounts, ClientTls } from './protocol/protocol.ts'
+import { lazyRsaKey, parseRsaKey } from './protocol/rsa-key.ts'
 import { proveAdoption } from './protocol/socket-transport.ts'
 import { clientContext, keptCertificate } from './protocol/tls.ts'
 import type { RoutingPolicy } from './routing/policy.ts'
@@ -63,6 +64,9 @@ export function createProxy(config: Config, log: Log): RunningProxy {
   let listeners: readonly Listener[] = []
   let admin: AdminServer | null = null
   let stopping = false
+  const keptKey = lazyRsaKey(config.stateDir, ({ message }) => {
+    log.warn({ stateDir: config.stateDir, why: message }, 'the RSA key for clients without TLS cannot be kept')
+  })
 
   const snapshots: AdminSnapshots = {
     version,
@@ -106,6 +110,9 @@ export function createProxy(config: Config, log: Log): RunningProxy {
     const { name, bind, cluster: clusterName, compression } = listener
     const cluster = clusters.get(clusterName)!
     const tls = await clientTls(listener, config.stateDir)
+    const given = listener.rsaKey === null ? null : Promise.resolve(parseRsaKey(listener.rsaKey))
+    // A session asks again when its client changes its user, maybe after a reload.
+    const accounts: Accounts = { find: (user) => live.accounts.get(clusterName)!.find(user) }
     const { clientsMax, loginMsMax, loginBytesMax, requestBytesMax, preparedPerSessionMax } = limits
     return new Listener({
       name,
@@ -119,9 +126,10 @@ export function createProxy(config: Config, log: Log): RunningProxy {
           throw new ProxyError('NO_WRITER', `no backend of cluster ${clusterName} has been reached yet`)
         }
         return {
-          accounts: live.accounts.get(clusterName)!,
+          accounts,
           serverVersion,
           tls,
+          rsaKey: () => given ?? keptKey(),
           loginMsMax,
           loginBytesMax,
           requestBytesMax,

@@ -104,9 +104,22 @@ function userFindings(settings: Values): Finding[] {
     }
     const reachable = allowed.filter((cluster) => clusters.includes(cluster))
     found.push(...routeFindings(settings, ['users', at, 'route'], user.route, reachable))
+    found.push(...passwordFindings(['users', at], user))
   }
   found.push(...duplicateFindings('users', users))
   return found
+}
+
+function passwordFindings(path: Path, { password, passwordHash }: Values): Finding[] {
+  const own = [...path, 'password']
+  const hash = [...path, 'passwordHash']
+  if (password == null && passwordHash == null) {
+    return [{ path: own, what: 'value', text: `${nameOf(own)} is missing; expected a text, or passwordHash` }]
+  }
+  if (password != null && passwordHash != null) {
+    return [{ path: hash, what: 'key', text: `${nameOf(path)} has password and passwordHash; expected one of the two` }]
+  }
+  return []
 }
 
 function ruleFindings(settings: Values): Finding[] {

@@ -90,10 +90,12 @@ export function findingsOf(
   }
 }
 
+const SECRETS = ['password', 'passwordHash', 'key', 'rsaKey']
+
 function describe(value: unknown, path: Path): string {
   if (Array.isArray(value)) return 'a list'
   if (typeof value === 'object') return 'a map'
-  if (path.includes('password') || path.includes('key')) return `a ${typeof value === 'string' ? 'text' : typeof value}`
+  if (SECRETS.some((secret) => path.includes(secret))) return `a ${typeof value === 'string' ? 'text' : typeof value}`
   return typeof value === 'string' ? `'${inLine(value)}'` : String(value)
 }
 

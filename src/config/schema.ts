@@ -93,6 +93,21 @@ const network = () =>
     error: 'is no network; expected an address or CIDR, as in 10.1.0.0/16',
   })
 
+/** What servers keep of a password: `*` and SHA1 of its SHA1, or SHA-crypt with 20 bytes of salt. */
+const NATIVE_HASH = /^\*[0-9A-Fa-f]{40}$/
+const SHA2_HASH = /^\$A\$[0-9A-Fa-f]{3}\$[\0-\x7f]{20}[./0-9A-Za-z]{43}$/
+/** SHA-crypt may have unprintable salt, so servers also write it in hexadecimal. */
+const HEXADECIMAL = /^0x((?:[0-9A-Fa-f]{2}){70})$/
+
+function passwordHash(value: string, context: z.RefinementCtx): string {
+  const digits = HEXADECIMAL.exec(value)?.[1]
+  const text = digits === undefined ? value : Buffer.from(digits, 'hex').toString('latin1')
+  if (NATIVE_HASH.test(text) || SHA2_HASH.test(text)) return text
+  const form = '$A$005$… (or that in hexadecimal, 0x24…) or *…, as in authentication_string of mysql.user'
+  context.addIssue({ code: 'custom', message: `is no hash of a password; expected ${form}` })
+  return z.NEVER
+}
+
 /** The schema over what can read files. Made anew for each loading. */
 export function settingsSchema(files: Files) {
   const inFolder = (path: string) => (isAbsolute(path) ? path : resolve(files.folder, path))
@@ -141,6 +156,7 @@ export function settingsSchema(files: Files) {
       cert: pem('readText'),
       key: pem('readSecret'),
     }),
+    rsaKey: pem('readSecret'),
     compression: flag().default(true),
   })
 
@@ -204,7 +220,8 @@ export function settingsSchema(files: Files) {
 
   const user = z.strictObject({
     name: z.string(),
-    password: secret(),
+    password: optional(secret()),
+    passwordHash: optional(secret().transform(passwordHash)),
     backend: optional(z.strictObject({ user: text(), password: secret() })),
     requireTls: flag().default(false),
     route: optional(routeName()),

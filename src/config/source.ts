@@ -75,6 +75,9 @@ function substitute(text: string, env: Environment, complain: (text: string) => 
   })
 }
 
+/** Keys whose value is nobody else's to read. */
+const SECRETS: ReadonlySet<string> = new Set(['password', 'passwordHash'])
+
 export function readSource(text: string, env: Environment): Source {
   const lines = new LineCounter()
   const problems: Problem[] = []
@@ -107,7 +110,8 @@ export function readSource(text: string, env: Environment): Source {
       if (isScalar(key) && key.source === '<<' && !isMap(value) && !isAlias(value)) {
         unsound(key, '<< merges nothing; expected an alias of a map')
       }
-      if (!isScalar(key) || key.value !== 'password' || !isScalar(value) || typeof value.value !== 'string') return
+      if (!isScalar(key) || !SECRETS.has(String(key.value)) || !isScalar(value) || typeof value.value !== 'string')
+        return
       const written = unmask(value.value)
       if (!written.includes('${') && !written.startsWith('file:')) literalSecret ??= at(value.range![0])
     },

@@ -12,10 +12,14 @@ import type { Turns } from './turns.ts'
 /** Who logs in: one row of the settings' `users`. */
 export interface Account {
   readonly user: string
-  readonly password: string
+  /** Null: only its hash is known, and no client has proved it yet. */
+  readonly password: string | null
+  /** What a server would keep of it; null: the password itself is in the settings. */
+  readonly passwordHash: string | null
   /** The login used towards backends; the same unless the settings map it. */
   readonly backendUser: string
-  readonly backendPassword: string
+  /** Null: the one that the client proves to know. Who has logged in has one. */
+  readonly backendPassword: string | null
   readonly requireTls: boolean
   /** A route by default for this user, as in a listener's `route`; null: the listener's. */
   readonly route: string | null
@@ -76,6 +80,8 @@ export interface AcceptOptions {
   /** The writer's version string as last seen; what the client is greeted with. */
   readonly serverVersion: string
   readonly tls: ClientTls
+  /** The private key for passwords that come without TLS. */
+  readonly rsaKey: () => Promise<import('node:crypto').KeyObject>
   readonly loginMsMax: number
   readonly loginBytesMax: number
   readonly requestBytesMax: number

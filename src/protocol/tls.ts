@@ -1,12 +1,12 @@
 // TLS in the middle of a connection, on both sides; and the certificate that clients meet: given, or made once and kept.
 
-import { createPrivateKey, randomUUID, X509Certificate } from 'node:crypto'
-import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { checkServerIdentity, connect, createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
+import { kept } from './kept.ts'
 import type { BackendTls } from './protocol.ts'
 import { StreamTransport } from './stream-transport.ts'
 import type { Transport } from './transport.ts'
@@ -95,37 +95,20 @@ export function clientContext({ cert, key }: Certificate): SecureContext {
 const KEPT_FILE = 'client-certificate.pem'
 const VALID_YEARS = 10
 
-/**
- * The certificate kept in `folder`; made and written there, readable for us only, when there is none or it has run out.
- * Processes that start together agree on the one that was written first.
- */
-export async function keptCertificate(folder: string, nowMs: number): Promise<Certificate> {
-  const file = join(folder, KEPT_FILE)
-  const kept = await readCertificate(file)
-  if (kept !== null && isUsable(kept, nowMs)) return kept
-  const made = await makeCertificate(nowMs)
-  await mkdir(folder, { recursive: true, mode: 0o700 })
-  const draft = join(folder, `${KEPT_FILE}.${randomUUID()}`)
-  await writeFile(draft, made.key + made.cert, { mode: 0o600 })
-  if (kept !== null) await rm(file, { force: true })
-  try {
-    await link(draft, file)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-  } finally {
-    await rm(draft, { force: true })
-  }
-  return (await readCertificate(file)) ?? made
+/** The certificate kept in `folder`; made when there is none or it has run out. */
+export function keptCertificate(folder: string, nowMs: number): Promise<Certificate> {
+  return kept({
+    file: join(folder, KEPT_FILE),
+    make: () => makeCertificate(nowMs),
+    write: ({ cert, key }) => key + cert,
+    read: (text) => readCertificate(text, nowMs),
+  })
 }
 
-async function readCertificate(file: string): Promise<Certificate | null> {
-  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return null
-    throw error
-  })
-  if (text === null) return null
+function readCertificate(text: string, nowMs: number): Certificate | null {
   const start = text.indexOf('-----BEGIN CERTIFICATE')
-  return start < 0 ? { cert: '', key: '' } : { key: text.slice(0, start), cert: text.slice(start) }
+  const certificate = { key: text.slice(0, Math.max(start, 0)), cert: text.slice(Math.max(start, 0)) }
+  return isUsable(certificate, nowMs) ? certificate : null
 }
 
 function isUsable({ cert, key }: Certificate, nowMs: number): boolean {

@@ -36,12 +36,6 @@ const OFFER = offerTo({
   serverVersion: CANNED_VERSION,
   tls: { mode: 'off', secureContext: null },
   compression: false,
-  accounts: { find: () => null },
-  sessionId: 1,
-  loginMsMax: LOGIN_MS_MAX,
-  loginBytesMax: MESSAGE_BYTES_MAX,
-  requestBytesMax: MESSAGE_BYTES_MAX,
-  preparedMax: 1,
 })
 
 /** Everybody gets in. */

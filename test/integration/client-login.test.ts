@@ -15,6 +15,7 @@ import { type LoginPort, openLoginPort } from '../support/login-port.ts'
 const account = (user: string, password: string): Account => ({
   user,
   password,
+  passwordHash: null,
   backendUser: user,
   backendPassword: password,
   requireTls: user === 'careful',
@@ -73,9 +74,9 @@ const drivers: Record<string, Client> = {
 
 const programs: Record<string, Client> = {
   async 'the mysql program'(way) {
-    const tls = `--ssl-mode=${way.tls ? 'REQUIRED' : 'DISABLED'}`
+    const tls = way.tls ? ['--ssl-mode=REQUIRED'] : ['--ssl-mode=DISABLED', '--get-server-public-key']
     const compression = way.compressed ? ['--compression-algorithms=zlib'] : []
-    return ask(await tool('mysql'), way, [tls, ...compression])
+    return ask(await tool('mysql'), way, [...tls, ...compression])
   },
   async 'the mariadb program'(way) {
     const tls = way.tls ? '--ssl' : '--skip-ssl'
@@ -230,6 +231,15 @@ describe('other ways of clients', () => {
     expect(await ask(program, way(port), [...clear, '--ssl-mode=REQUIRED'])).toBe('yes')
     expect(await ask(program, way(port), [...clear, '--ssl-mode=DISABLED'])).toBe('yes')
     expect(logins.map((login) => login.transport.tls !== null)).toEqual([true, false])
+  })
+
+  test('who may not ask for our key gets in with the right password, and is none the wiser with a wrong one', async (context) => {
+    if (unavailable.has('the mysql program')) context.skip('this program cannot be had here today')
+    const program = await tool('mysql')
+    const { port } = await listen('9.7.0', 'preferred')
+    expect(await ask(program, way(port), ['--ssl-mode=DISABLED'])).toBe('yes')
+    const wrong = ask(program, way(port, { password: 'wrong' }), ['--ssl-mode=DISABLED'])
+    await expect(wrong).rejects.toThrow(/2061.*requires secure connection/)
   })
 
   test('a plugin that is none of ours is switched: sha256_password', async (context) => {

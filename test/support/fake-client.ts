@@ -19,7 +19,15 @@ export class FakeClient implements ClientConnection {
 
   constructor(sessionId = 1, user = 'app', schema: string | null = null) {
     this.sessionId = sessionId
-    this.account = { user, password: '', backendUser: user, backendPassword: '', requireTls: false, route: null }
+    this.account = {
+      user,
+      password: '',
+      passwordHash: null,
+      backendUser: user,
+      backendPassword: '',
+      requireTls: false,
+      route: null,
+    }
     this.identity = { key: user, user }
     this.loginSettings = schema === null ? NO_SETTINGS : settingsOf(schema, new Map())
   }

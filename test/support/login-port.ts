@@ -1,10 +1,12 @@
 // A port that logs clients in and then answers the least: enough to see what real clients make of our login.
 
+import { generateKeyPairSync } from 'node:crypto'
 import net from 'node:net'
 import { acceptChangeUser, acceptLogin, type ClientLogin } from '../../src/protocol/mysql/accept.ts'
 import { startCompression } from '../../src/protocol/mysql/compressed-transport.ts'
 import { frame, type Message } from '../../src/protocol/mysql/frames.ts'
 import { buildError, buildOk, buildTextResult, COMMAND, STATUS } from '../../src/protocol/mysql/messages.ts'
+import { ProvenPasswords } from '../../src/protocol/mysql/password-hash.ts'
 import type { AcceptOptions } from '../../src/protocol/protocol.ts'
 import { acceptSocket } from '../../src/protocol/socket-transport.ts'
 import type { Transport } from '../../src/protocol/transport.ts'
@@ -19,7 +21,15 @@ export interface LoginPort {
   close(): void
 }
 
-export async function openLoginPort(options: Omit<AcceptOptions, 'sessionId'>): Promise<LoginPort> {
+const SOME_KEY = generateKeyPairSync('rsa', { modulusLength: 2048 })
+
+/** Without a key of its own, a port has some key. */
+export type LoginPortOptions = Omit<AcceptOptions, 'sessionId' | 'rsaKey'> & Partial<Pick<AcceptOptions, 'rsaKey'>>
+
+type LoginOptions = Omit<AcceptOptions, 'sessionId'> & { readonly proven: ProvenPasswords }
+
+export async function openLoginPort(settings: LoginPortOptions): Promise<LoginPort> {
+  const options = { rsaKey: async () => SOME_KEY.privateKey, ...settings, proven: new ProvenPasswords() }
   const logins: ClientLogin[] = []
   const changes: string[] = []
   const refusals: Error[] = []
@@ -44,12 +54,7 @@ export async function openLoginPort(options: Omit<AcceptOptions, 'sessionId'>): 
   return { port, logins, changes, refusals, close }
 }
 
-function serve(
-  login: ClientLogin,
-  options: Omit<AcceptOptions, 'sessionId'>,
-  changes: string[],
-  refusals: Error[],
-): void {
+function serve(login: ClientLogin, options: LoginOptions, changes: string[], refusals: Error[]): void {
   const { reader, capabilities, extendedCapabilities, compression, scramble } = login
   login.transport.write(frame(buildOk({ text: login.text }, capabilities), login.sequence))
   reader.bytesMax = 1 << 24
@@ -76,8 +81,8 @@ function serve(
     } else transport.write(frame(buildOk({}, capabilities), 1))
   }
   const changeUser = (payload: Buffer): void => {
-    const { accounts, loginMsMax, loginBytesMax, serverVersion } = options
-    const changeOptions = { accounts, loginMsMax, loginBytesMax, serverVersion, capabilities, scramble }
+    const { accounts, rsaKey, proven, loginMsMax, loginBytesMax, serverVersion } = options
+    const changeOptions = { accounts, rsaKey, proven, loginMsMax, loginBytesMax, serverVersion, capabilities, scramble }
     acceptChangeUser({ transport, reader }, payload, 1, changeOptions).then(
       ({ account, sequence }) => {
         changes.push(account.user)

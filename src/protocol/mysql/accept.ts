@@ -5,20 +5,11 @@ import { ProxyError } from '../../errors.ts'
 import { type AcceptOptions, type Account, ClientLost } from '../protocol.ts'
 import { startServerTls } from '../tls.ts'
 import type { Transport } from '../transport.ts'
-import {
-  type ClientPlugin,
-  certificateProof,
-  createScramble,
-  FAST_AUTH_OK,
-  isClientPlugin,
-  usesPassword,
-  verify,
-} from './auth.ts'
+import { certificateProof, createScramble } from './auth.ts'
+import { authenticate, type Proving } from './authenticate.ts'
 import { Channel, ChannelError } from './channel.ts'
 import { frame, MessageReader } from './frames.ts'
 import {
-  buildAuthMoreData,
-  buildAuthSwitch,
   buildError,
   buildGreeting,
   CAPABILITY,
@@ -70,7 +61,7 @@ export type Compression = 'none' | 'zlib' | 'zstd'
  * Greets and authenticates. Throws ProxyError once the client was told and its transport ended, ClientLost when it went
  * away. The transport's own callbacks are replaced.
  */
-export async function acceptLogin(transport: Transport, options: AcceptOptions): Promise<ClientLogin> {
+export async function acceptLogin(transport: Transport, options: AcceptOptions & Proving): Promise<ClientLogin> {
   const { loginMsMax, loginBytesMax } = options
   const limits = { msMax: loginMsMax, bytesMax: loginBytesMax, sequence: 0, strict: true }
   const channel = new Channel(transport, new MessageReader(loginBytesMax), limits)
@@ -83,7 +74,7 @@ export async function acceptLogin(transport: Transport, options: AcceptOptions):
       throw new ProxyError('TLS_REQUIRED', TLS_TEXT)
     const wish = { user: userName(response.user), response: response.authResponse, plugin: response.authPlugin }
     const account = await authenticate(channel, wish, {
-      accounts: options.accounts,
+      ...provingOf(options),
       fallback: offer.plugin,
       scramble,
       // A client that brings another plugin than the greeting's may not have looked at the greeting's scramble.
@@ -104,6 +95,10 @@ export async function acceptLogin(transport: Transport, options: AcceptOptions):
   })
 }
 
+function provingOf({ accounts, rsaKey, proven }: Proving): Proving {
+  return { accounts, rsaKey, proven }
+}
+
 const NOTHING = Buffer.alloc(0)
 /** The first MariaDB whose clients want to know whose certificate it is, and take the password for an answer. */
 const CERTIFICATE_PROOF_VERSION = 110401
@@ -111,7 +106,7 @@ const CERTIFICATE_PROOF_VERSION = 110401
 function welcomeText(version: string, account: Account, scramble: Buffer, tls: Transport['tls']): Buffer {
   const { engine, number } = serverVersion(version)
   if (engine !== 'mariadb' || number < CERTIFICATE_PROOF_VERSION) return NOTHING
-  if (account.password === '' || tls === null || tls.fingerprint === null) return NOTHING
+  if (!account.password || tls === null || tls.fingerprint === null) return NOTHING
   return certificateProof(account.password, scramble, tls.fingerprint)
 }
 
@@ -154,62 +149,6 @@ function agreedBy(response: HandshakeResponse, offer: Offer) {
   return { capabilities, extendedCapabilities: response.mariadbCapabilities & offer.extendedCapabilities, compression }
 }
 
-/** Who a client says it is, and what it proves that with. */
-interface Wish {
-  readonly user: string
-  readonly response: Buffer
-  readonly plugin: string
-}
-
-interface AuthenticateOptions {
-  readonly accounts: AcceptOptions['accounts']
-  /** What a client is asked to use whose own plugin is none of ours. */
-  readonly fallback: ClientPlugin
-  readonly scramble: Buffer
-  /** The client expects to be asked, whatever it sent so far. */
-  readonly mustSwitch: boolean
-  /** Without CLIENT_PLUGIN_AUTH a client knows mysql_native_password only, and no other words of this conversation. */
-  readonly canSwitch: boolean
-}
-
-/**
- * We know the passwords, so whatever plugin of ours the client brings will do, and the fast answer of
- * caching_sha2_password always decides. A user we do not know takes the same steps as one with a wrong password.
- */
-async function authenticate(channel: Channel, wish: Wish, options: AuthenticateOptions): Promise<Account> {
-  const { accounts, fallback, canSwitch } = options
-  const secure = channel.transport.tls !== null
-  let plugin: ClientPlugin = 'mysql_native_password'
-  let { response } = wish
-  let { scramble } = options
-  if (canSwitch) {
-    const known = isClientPlugin(wish.plugin, secure)
-    plugin = known ? (wish.plugin as ClientPlugin) : fallback
-    if (!known || options.mustSwitch) {
-      scramble = createScramble()
-      channel.write(buildAuthSwitch({ plugin, challenge: scramble }))
-      response = await channel.read()
-    }
-  }
-  const account = accounts.find(wish.user)
-  const proved = verify(plugin, response, account?.password ?? '', scramble)
-  if (account === null || !proved) throw accessDenied(wish.user, channel.transport, usesPassword(response))
-  if (account.requireTls && !secure) {
-    throw new ProxyError('TLS_REQUIRED', `User '${wish.user}' may connect with TLS only (requireTls).`)
-  }
-  // An empty password is accepted by the final OK alone.
-  if (plugin === 'caching_sha2_password' && usesPassword(response)) {
-    channel.write(buildAuthMoreData(Buffer.from([FAST_AUTH_OK])))
-  }
-  return account
-}
-
-function accessDenied(user: string, transport: Transport, withPassword: boolean): ProxyError {
-  const host = transport.peerAddress === '' ? 'localhost' : transport.peerAddress
-  const using = withPassword ? 'YES' : 'NO'
-  return new ProxyError('ACCESS_DENIED', `Access denied for user '${user}'@'${host}' (using password: ${using})`)
-}
-
 /** What a client's wish to become another user came to. */
 export interface ChangeUserLogin {
   /** Sequence number of the answer. */
@@ -221,8 +160,7 @@ export interface ChangeUserLogin {
   readonly attributes: ReadonlyMap<string, string>
 }
 
-export interface ChangeUserOptions {
-  readonly accounts: AcceptOptions['accounts']
+export interface ChangeUserOptions extends Proving {
   readonly loginMsMax: number
   readonly loginBytesMax: number
   /** As agreed at login. */
@@ -252,7 +190,7 @@ export async function acceptChangeUser(
     const canSwitch = (capabilities & CAPABILITY.PLUGIN_AUTH) !== 0
     const wish = { user: request.user.toString(), response: request.authResponse, plugin: request.authPlugin }
     const account = await authenticate(channel, wish, {
-      accounts: options.accounts,
+      ...provingOf(options),
       fallback:
         serverVersion(options.serverVersion).engine === 'mysql' ? 'caching_sha2_password' : 'mysql_native_password',
       scramble: options.scramble,

@@ -24,6 +24,9 @@ export const FULL_AUTH_NEEDED = 4
 /** How a client asks for the server's RSA key, with caching_sha2_password and with sha256_password. */
 export const KEY_REQUEST = { caching_sha2_password: 2, sha256_password: 1 } as const
 
+/** A response of caching_sha2_password has as many, or none. */
+export const SHA2_PROOF_BYTES = 32
+
 /** Twenty bytes that no client can take for the end of a string, and no server for a separator ($). */
 export function createScramble(): Buffer {
   const bytes = randomBytes(SCRAMBLE_BYTES)
@@ -55,9 +58,13 @@ export function clearProof(password: string): Buffer {
 
 /** The password for the owner of an RSA key. The scramble makes the same password look different each time. */
 export function rsaProof(password: string, scramble: Buffer, publicKey: string | Buffer): Buffer {
-  const clear = clearProof(password)
-  for (let index = 0; index < clear.length; index++) clear[index]! ^= scramble[index % scramble.length]!
-  return publicEncrypt({ key: publicKey, padding: constants.RSA_PKCS1_OAEP_PADDING }, clear)
+  const mixed = unmixed(clearProof(password), scramble)
+  return publicEncrypt({ key: publicKey, padding: constants.RSA_PKCS1_OAEP_PADDING }, mixed)
+}
+
+/** Takes a scramble out again, or mixes it in. */
+export function unmixed(bytes: Buffer, scramble: Buffer): Buffer {
+  return Buffer.from(bytes.map((byte, index) => byte ^ scramble[index % scramble.length]!))
 }
 
 /** Schemes a client may prove itself with. */
@@ -158,6 +165,11 @@ function xor(one: Buffer, other: Buffer): Buffer {
   const result = Buffer.allocUnsafe(one.length)
   for (let index = 0; index < one.length; index++) result[index] = one[index]! ^ other[index]!
   return result
+}
+
+/** A password that came in clear. */
+export function samePassword(given: Buffer, password: string): boolean {
+  return same(given, Buffer.from(password))
 }
 
 /** By digest, so that neither the length nor the first difference shows in the time it takes. */

@@ -105,7 +105,7 @@ export class MysqlBackend implements BackendConnection {
   static async open(options: ConnectOptions, nowMs: number): Promise<MysqlBackend> {
     const { account } = options
     const identity = options.identity as MysqlIdentity
-    const user = { user: account.backendUser, password: account.backendPassword }
+    const user = { user: account.backendUser, password: account.backendPassword ?? '' }
     const login = await openBackend(targetOf(options), user, identity.capabilities, identity.extendedCapabilities)
     const missing = identity.capabilities & ~login.capabilities & BYTE_MEANING
     const connection = new MysqlBackend(login, options, nowMs)
@@ -238,7 +238,7 @@ export class MysqlBackend implements BackendConnection {
     const { account, identity, killing, connectMsMax } = this.#options
     return killing.take(async () => {
       if (!makesSense()) return
-      const user = { user: account.backendUser, password: account.backendPassword }
+      const user = { user: account.backendUser, password: account.backendPassword ?? '' }
       const { capabilities, extendedCapabilities } = identity as MysqlIdentity
       try {
         const login = await openBackend(targetOf(this.#options), user, capabilities, extendedCapabilities)
@@ -298,7 +298,7 @@ export class MysqlBackend implements BackendConnection {
   /** No command leaves a schema for none; to log in again without one does, and forgets everything else as well. */
   private async leaveSchema(): Promise<void> {
     const { account, connectMsMax } = this.#options
-    const user = { user: account.backendUser, password: account.backendPassword }
+    const user = { user: account.backendUser, password: account.backendPassword ?? '' }
     try {
       await changeUser(this.#login, user, null, connectMsMax)
     } catch (error) {

@@ -23,6 +23,7 @@ import { refusedCharset } from './charsets.ts'
 import { MysqlClient } from './client.ts'
 import type { MysqlIdentity } from './identity.ts'
 import { CAPABILITY, serverVersion } from './messages.ts'
+import { ProvenPasswords } from './password-hash.ts'
 import { createProber } from './probe.ts'
 
 /** A table named without its schema may be one of the server's own there. */
@@ -33,6 +34,7 @@ const CONTEXTS_MAX = 256
 
 export function createMysqlProtocol(nowMs: () => number): Protocol {
   const contexts = new Map<string, SqlContext>()
+  const proven = new ProvenPasswords()
 
   return {
     name: 'mysql',
@@ -53,8 +55,8 @@ export function createMysqlProtocol(nowMs: () => number): Protocol {
     },
 
     async accept(stream: Duplex, options: AcceptOptions): Promise<ClientConnection> {
-      const login = await acceptLogin(transportOf(stream), options)
-      const client = new MysqlClient(login, options)
+      const login = await acceptLogin(transportOf(stream), { ...options, proven })
+      const client = new MysqlClient(login, { ...options, proven })
       const refused = refusedCharset(login.collation, options.serverVersion)
       if (refused === null) return client
       const text = `Variable 'character_set_client' can't be set to the value of '${refused}'`

@@ -64,7 +64,8 @@ const MARIADB =
 // itself), CACHE_METADATA (a prepared statement's columns would be remembered per backend connection, and ours change),
 // BULK_UNIT_RESULTS (one more shape of reply, for no client that could not do without).
 
-export function offerTo({ serverVersion: text, tls, compression }: AcceptOptions): Offer {
+export function offerTo(options: Pick<AcceptOptions, 'serverVersion' | 'tls' | 'compression'>): Offer {
+  const { serverVersion: text, tls, compression } = options
   const { engine, number } = serverVersion(text)
   const mysql = engine === 'mysql'
   let capabilities = BOTH | (mysql ? MYSQL : 0)

@@ -17,6 +17,7 @@ export const WIRE: WireErrorTable<WireError> = {
   ACCESS_DENIED: { errno: 1045, sqlState: '28000' },
   BAD_CHARSET: { errno: 1231, sqlState: '42000' },
   TLS_REQUIRED: { errno: 3159, sqlState: 'HY000' },
+  LOGIN_UNSUPPORTED: { errno: 1251, sqlState: '08004' },
   LOGIN_TIMEOUT: { errno: 9100, sqlState: '08S01' },
   CLIENTS_MAX: { errno: 1040, sqlState: '08004' },
   SHUTTING_DOWN: { errno: 1053, sqlState: '08S01' },

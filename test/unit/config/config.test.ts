@@ -53,6 +53,7 @@ describe('a good file', () => {
         cluster: 'main',
         route: 'split',
         tls: { mode: 'preferred', cert: null, key: null },
+        rsaKey: null,
         compression: true,
       },
     ])
@@ -140,6 +141,37 @@ describe('environment variables in a file', () => {
   })
 })
 
+describe('hashes of passwords', () => {
+  const NATIVE = '*D821809F681A40A6E379B50D0463EFAE20BDD122'
+  const SHA2 = '$A$005$abcdefghijklmnopqrstgH7oGkHYIZNe0sqzUMmxogeMiHQhgAq2Hooe0CUJPwD'
+  const withHash = (hash: string) => GOOD.replace('password: app_pw', () => `passwordHash: '${hash}'`)
+
+  test.each([
+    [NATIVE, NATIVE],
+    [SHA2, SHA2],
+    [`0x${Buffer.from(SHA2).toString('hex')}`, SHA2],
+    [`0x${Buffer.from(SHA2).toString('hex').toUpperCase()}`, SHA2],
+  ])('%s', (written, hash) => {
+    expect(load(withHash(written)).users[0]).toMatchObject({ password: null, passwordHash: hash })
+  })
+
+  test('may stand in a file', () => {
+    const path = file('hash', `${NATIVE}\n`)
+    expect(load(withHash(`file:${path}`)).users[0]!.passwordHash).toBe(NATIVE)
+  })
+
+  test.each([
+    ['app_pw', withHash('app_pw'), /^8:32: users\[0\]\.passwordHash is no hash of a password; expected \$A\$005\$…/],
+    [
+      'with the password beside it',
+      GOOD.replace('app_pw', `app_pw, passwordHash: '${NATIVE}'`),
+      /^8:36: users\[0\] has password and passwordHash; expected one of the two$/,
+    ],
+  ])('%s is wrong', (_name, text, problem) => {
+    expect(problemsOf(text)).toEqual([expect.stringMatching(problem)])
+  })
+})
+
 describe('secrets in files', () => {
   test('the content counts, without its last line end', () => {
     const path = file('pw', 'from a file\n')
@@ -214,7 +246,7 @@ describe('what is wrong, and what is expected', () => {
         '1:1: users is missing; expected a list',
       ],
     ],
-    [GOOD.replace(', password: app_pw', ''), ['8:5: users[0].password is missing; expected a text']],
+    [GOOD.replace(', password: app_pw', ''), ['8:5: users[0].password is missing; expected a text, or passwordHash']],
     [GOOD.replace('[db1, db2:3307]', '[]'), ['5:24: clusters.main.topology.seeds is empty; expected one or more']],
     // Kinds
     [
@@ -411,7 +443,7 @@ describe('where settings come from', () => {
         'environment: SLUICE_MONITOR_USER: clusters.main.monitor.user is missing; expected a text',
         'environment: SLUICE_MONITOR_PASSWORD: clusters.main.monitor.password is missing; expected a text',
         'environment: SLUICE_USER: users[0].name is missing; expected a text',
-        'environment: SLUICE_PASSWORD: users[0].password is missing; expected a text',
+        'environment: SLUICE_PASSWORD: users[0].password is missing; expected a text, or passwordHash',
       ],
     ],
     [

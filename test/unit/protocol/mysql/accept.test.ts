@@ -1,10 +1,12 @@
 // A client's login, played by hand from the other side.
 
+import { createPublicKey, generateKeyPairSync } from 'node:crypto'
 import { duplexPair } from 'node:stream'
 import { describe, expect, test, vi } from 'vitest'
 import { ProxyError } from '../../../../src/errors.ts'
 import { acceptChangeUser, acceptLogin, type ClientLogin, turnAway } from '../../../../src/protocol/mysql/accept.ts'
-import { cachingSha2Proof, nativeProof } from '../../../../src/protocol/mysql/auth.ts'
+import { cachingSha2Proof, nativeProof, rsaProof } from '../../../../src/protocol/mysql/auth.ts'
+import type { Proving } from '../../../../src/protocol/mysql/authenticate.ts'
 import { frame, MessageReader } from '../../../../src/protocol/mysql/frames.ts'
 import {
   buildChangeUser,
@@ -16,6 +18,7 @@ import {
   parseError,
   parseGreeting,
 } from '../../../../src/protocol/mysql/messages.ts'
+import { ProvenPasswords } from '../../../../src/protocol/mysql/password-hash.ts'
 import { type AcceptOptions, type Account, ClientLost } from '../../../../src/protocol/protocol.ts'
 import { StreamTransport } from '../../../../src/protocol/stream-transport.ts'
 import { Peer } from './peer.ts'
@@ -23,6 +26,7 @@ import { Peer } from './peer.ts'
 const account = (user: string, password: string, requireTls = false): Account => ({
   user,
   password,
+  passwordHash: null,
   backendUser: user,
   backendPassword: password,
   requireTls,
@@ -31,8 +35,13 @@ const account = (user: string, password: string, requireTls = false): Account =>
 const known = [account('app', 'pw'), account('open', ''), account('careful', 'pw', true)]
 const accounts = { find: (user: string) => known.find((row) => row.user === user) ?? null }
 
-const OPTIONS: AcceptOptions = {
+const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+const publicPem = createPublicKey(privateKey).export({ type: 'spki', format: 'pem' }).toString()
+
+const OPTIONS = {
   accounts,
+  rsaKey: async () => privateKey,
+  proven: new ProvenPasswords(),
   sessionId: 4711,
   serverVersion: '9.7.0',
   tls: { mode: 'off', secureContext: null },
@@ -41,7 +50,11 @@ const OPTIONS: AcceptOptions = {
   requestBytesMax: 1 << 24,
   preparedMax: 100,
   compression: true,
-} as AcceptOptions
+} satisfies AcceptOptions & Proving as AcceptOptions & Proving
+
+const FAST_DONE = Buffer.from([1, 3])
+const FULL_WANTED = Buffer.from([1, 4])
+const KEY_WANTED = Buffer.from([2])
 
 const PLAIN = CAPABILITY.PROTOCOL_41 | CAPABILITY.SECURE_CONNECTION | CAPABILITY.LONG_PASSWORD
 const MODERN = PLAIN | CAPABILITY.PLUGIN_AUTH | CAPABILITY.PLUGIN_AUTH_LENENC_CLIENT_DATA
@@ -62,7 +75,7 @@ function response(change: Partial<HandshakeResponse>): Buffer {
   })
 }
 
-async function arrive(change: Partial<AcceptOptions> = {}) {
+async function arrive(change: Partial<AcceptOptions & Proving> = {}) {
   const [ours, theirs] = duplexPair()
   const peer = new Peer(theirs)
   const outcome: Promise<ClientLogin | Error> = acceptLogin(new StreamTransport(ours), { ...OPTIONS, ...change }).catch(
@@ -72,7 +85,7 @@ async function arrive(change: Partial<AcceptOptions> = {}) {
   return { peer, outcome, greeting }
 }
 
-async function login(change: Partial<HandshakeResponse>, options: Partial<AcceptOptions> = {}) {
+async function login(change: Partial<HandshakeResponse>, options: Partial<AcceptOptions & Proving> = {}) {
   const arrived = await arrive(options)
   arrived.peer.say(response(change), 1)
   return arrived
@@ -115,7 +128,7 @@ describe('a client that knows its password', () => {
   test('is told at once with caching_sha2_password, and the last word is left to the session', async () => {
     const { peer, outcome, greeting } = await arrive()
     peer.say(response({ authResponse: cachingSha2Proof('pw', greeting.scramble) }), 1)
-    expect(await peer.hear()).toEqual({ sequence: 2, payload: Buffer.from([1, 3]) })
+    expect(await peer.hear()).toEqual({ sequence: 2, payload: FAST_DONE })
     expect(await outcome).toMatchObject({ sequence: 3, account: { user: 'app' }, compression: 'none', schema: null })
   })
 
@@ -184,18 +197,23 @@ describe('a client that knows its password', () => {
 
 describe('a client that does not get in', () => {
   const wrong = (scramble: Buffer) => cachingSha2Proof('wrong', scramble)
+  const nothing = () => Buffer.alloc(0)
 
   test.each([
     ['knows the wrong password', 'app', wrong, 'YES'],
-    ['has no password where one is needed', 'app', () => Buffer.alloc(0), 'NO'],
+    ['has no password where one is needed', 'app', nothing, 'NO'],
     ['is not known', 'nobody', wrong, 'YES'],
-    ['is not known and has no password', 'nobody', () => Buffer.alloc(0), 'NO'],
+    ['is not known and has no password', 'nobody', nothing, 'NO'],
     ['has a password where none is needed', 'open', wrong, 'YES'],
   ])('%s: reads what a server says', async (_name, user, proof, using) => {
     const { peer, outcome, greeting } = await arrive()
     peer.say(response({ user: Buffer.from(user), authResponse: proof(greeting.scramble) }), 1)
+    if (using === 'YES') {
+      expect(await peer.hear()).toEqual({ sequence: 2, payload: FULL_WANTED })
+      peer.say(rsaProof('wrong', greeting.scramble, publicPem), 3)
+    }
     const answer = (await peer.hear())!
-    expect(answer.sequence).toBe(2)
+    expect(answer.sequence).toBe(using === 'YES' ? 4 : 2)
     const { errno, sqlState, message } = parseError(answer.payload)
     expect([errno, sqlState]).toEqual([1045, '28000'])
     expect(message.toString()).toBe(`Access denied for user '${user}'@'localhost' (using password: ${using})`)
@@ -203,12 +221,17 @@ describe('a client that does not get in', () => {
     expect(await outcome).toMatchObject({ code: 'ACCESS_DENIED' })
   })
 
-  test.each([
-    ['a listener', { tls: { mode: 'required', secureContext: null } }, 'open'],
-    ['an account', {}, 'careful'],
-  ] as const)('%s that wants TLS says so to a client without', async (_name, options, user) => {
-    const { peer, outcome, greeting } = await arrive(options)
-    peer.say(response({ user: Buffer.from(user), authResponse: cachingSha2Proof('pw', greeting.scramble) }), 1)
+  test('a listener that wants TLS says so to a client without, whatever it knows', async () => {
+    const { peer, outcome, greeting } = await arrive({ tls: { mode: 'required', secureContext: null } })
+    peer.say(response({ authResponse: wrong(greeting.scramble) }), 1)
+    expect(parseError((await peer.hear())!.payload).errno).toBe(3159)
+    expect(await outcome).toMatchObject({ code: 'TLS_REQUIRED' })
+  })
+
+  test('an account that wants TLS says so to a client that has proved itself without', async () => {
+    const { peer, outcome, greeting } = await arrive()
+    peer.say(response({ user: Buffer.from('careful'), authResponse: cachingSha2Proof('pw', greeting.scramble) }), 1)
+    expect((await peer.hear())!.payload).toEqual(FAST_DONE)
     expect(parseError((await peer.hear())!.payload).errno).toBe(3159)
     expect(await outcome).toMatchObject({ code: 'TLS_REQUIRED' })
   })
@@ -266,10 +289,94 @@ describe('a client that does not get in', () => {
     }
   })
 
+  test.each([
+    ['instead of giving its password', []],
+    ['with our key', [KEY_WANTED]],
+  ])('who leaves %s is lost', async (_name, moves) => {
+    const { peer, outcome, greeting } = await arrive()
+    peer.say(response({ authResponse: wrong(greeting.scramble) }), 1)
+    expect((await peer.hear())!.payload).toEqual(FULL_WANTED)
+    for (const move of moves) peer.say(move, 3)
+    if (moves.length > 0) await peer.hear()
+    peer.stream.end()
+    expect(await outcome).toBeInstanceOf(ClientLost)
+  })
+
   test('who leaves is lost, and nobody is told', async () => {
     const { peer, outcome } = await arrive()
     peer.stream.end()
     expect(await outcome).toBeInstanceOf(ClientLost)
+  })
+})
+
+describe('a client whose password we know by its hash only', () => {
+  const SHA2_HASH = '$A$005$abcdefghijklmnopqrstgH7oGkHYIZNe0sqzUMmxogeMiHQhgAq2Hooe0CUJPwD'
+  const NATIVE_HASH = '*D821809F681A40A6E379B50D0463EFAE20BDD122'
+  const hashed = (passwordHash: string, backendPassword: string | null = null): Partial<AcceptOptions & Proving> => ({
+    accounts: { find: () => ({ ...account('app', ''), password: null, passwordHash, backendPassword }) },
+    proven: new ProvenPasswords(),
+  })
+
+  test('is asked for the password once, and from then on the response decides', async () => {
+    const options = hashed(SHA2_HASH)
+    for (const turn of ['first', 'second']) {
+      const { peer, outcome, greeting } = await arrive(options)
+      peer.say(response({ authResponse: cachingSha2Proof('pw', greeting.scramble) }), 1)
+      if (turn === 'first') {
+        expect(await peer.hear()).toEqual({ sequence: 2, payload: FULL_WANTED })
+        peer.say(KEY_WANTED, 3)
+        expect(await peer.hear()).toEqual({ sequence: 4, payload: Buffer.from(`\x01${publicPem}`) })
+        peer.say(rsaProof('pw', greeting.scramble, publicPem), 5)
+      } else expect(await peer.hear()).toEqual({ sequence: 2, payload: FAST_DONE })
+      expect(await outcome).toMatchObject({ sequence: turn === 'first' ? 6 : 3, account: { backendPassword: 'pw' } })
+    }
+  })
+
+  test('keeps the login towards the backends that the settings give it', async () => {
+    const { peer, outcome, greeting } = await arrive(hashed(SHA2_HASH, 'another'))
+    peer.say(response({ authResponse: cachingSha2Proof('pw', greeting.scramble) }), 1)
+    await peer.hear()
+    peer.say(rsaProof('pw', greeting.scramble, publicPem), 3)
+    expect(await outcome).toMatchObject({ account: { backendPassword: 'another' } })
+  })
+
+  test('is asked to change to a scheme that the hash can check', async () => {
+    const { peer } = await login({ authPlugin: 'mysql_native_password' }, hashed(SHA2_HASH, 'another'))
+    expect(parseAuthSwitch((await peer.hear())!.payload).plugin).toBe('caching_sha2_password')
+  })
+
+  test('is told when it knows no such scheme', async () => {
+    const { peer, outcome } = await login({ capabilities: PLAIN }, hashed(SHA2_HASH))
+    expect(parseError((await peer.hear())!.payload)).toMatchObject({ errno: 1251, sqlState: '08004' })
+    expect(await outcome).toMatchObject({ code: 'LOGIN_UNSUPPORTED' })
+  })
+
+  test.each([
+    ['the password', 'pw', true],
+    ['another password', 'no', false],
+  ])('mysql_native_password, with %s', async (_name, password, gets) => {
+    const { outcome, peer, greeting } = await arrive(hashed(NATIVE_HASH, 'another'))
+    peer.say(response({ capabilities: PLAIN, authResponse: nativeProof(password, greeting.scramble) }), 1)
+    expect(await outcome).toMatchObject(gets ? { account: { backendPassword: 'another' } } : { code: 'ACCESS_DENIED' })
+  })
+
+  test('mysql_native_password would hide a password that the backends want to see', async () => {
+    const { peer, outcome } = await login({ authPlugin: 'mysql_native_password' }, hashed(NATIVE_HASH))
+    const { plugin, challenge } = parseAuthSwitch((await peer.hear())!.payload)
+    expect(plugin).toBe('caching_sha2_password')
+    peer.say(cachingSha2Proof('pw', challenge), 3)
+    expect((await peer.hear())!.payload).toEqual(FULL_WANTED)
+    peer.say(rsaProof('pw', challenge, publicPem), 5)
+    expect(await outcome).toMatchObject({ account: { backendPassword: 'pw' } })
+  })
+
+  test('has to prove itself anew once the hash is another', async () => {
+    const options = hashed(SHA2_HASH)
+    options.proven!.add(SHA2_HASH, 'pw')
+    const changed = { ...hashed(NATIVE_HASH), proven: options.proven! }
+    const { peer, greeting } = await arrive(changed)
+    peer.say(response({ authResponse: cachingSha2Proof('pw', greeting.scramble) }), 1)
+    expect((await peer.hear())!.payload).toEqual(FULL_WANTED)
   })
 })
 
@@ -291,6 +398,8 @@ describe('a change of user', () => {
     const reader = new MessageReader(1 << 24)
     const options = {
       accounts,
+      rsaKey: OPTIONS.rsaKey,
+      proven: OPTIONS.proven,
       loginMsMax: 1_000,
       loginBytesMax: 65_536,
       capabilities,
