@@ -16,6 +16,7 @@ export const ERRORS = {
   CLIENTS_MAX: { ends: 'session', level: 'warn' },
   SHUTTING_DOWN: { ends: 'session', level: 'info' },
   MALFORMED_REQUEST: { ends: 'session', level: 'warn' },
+  OUT_OF_ORDER: { ends: 'session', level: 'warn' },
   REQUEST_TOO_LARGE: { ends: 'session', level: 'warn' },
   UNKNOWN_REQUEST: { ends: 'request', level: 'info' },
   UNKNOWN_STATEMENT: { ends: 'request', level: 'info' },

@@ -15,8 +15,9 @@ import {
   buildTextResult,
   CAPABILITY,
   COMMAND,
+  EXECUTE_HEAD_BYTES,
+  layoutOf,
   MalformedMessage,
-  parseExecute,
   parseLongData,
   parseQuery,
   STATUS,
@@ -30,6 +31,10 @@ import { buildWireError } from './wire-errors.ts'
 
 /** MariaDB's way to say "the statement prepared last". */
 const LAST_PREPARED = 0xffffffff
+/** COM_STMT_CLOSE, COM_STMT_FETCH and the head of COM_STMT_SEND_LONG_DATA: an id, and what belongs to it. */
+const CLOSE_BYTES = 5
+const LONG_DATA_HEAD_BYTES = 7
+const FETCH_BYTES = 9
 /** Messages that arrive while a request is served wait here, up to about this much; then the client is not read. */
 const AHEAD_BYTES_MAX = 64 * 1024
 const NOTHING = Buffer.alloc(0)
@@ -66,6 +71,7 @@ export class MysqlClient implements ClientConnection {
   #loginCharset: ReadonlyMap<string, string> = new Map()
   #nextStatementId = 1
   #lastPrepared: ClientStatement | null = null
+  #compressed = false
   #wake: (() => void) | null = null
   #takeBytes: ((bytes: Buffer) => void) | null = null
 
@@ -97,7 +103,10 @@ export class MysqlClient implements ClientConnection {
     const compression = this.#login?.compression ?? 'none'
     this.#login = null
     this.#reader.bytesMax = this.#options.requestBytesMax
-    if (compression !== 'none') this.attach(startCompression(this.#transport, compression))
+    if (compression !== 'none') {
+      this.#compressed = true
+      this.attach(startCompression(this.#transport, compression))
+    }
     this.#transport.resume()
   }
 
@@ -110,6 +119,7 @@ export class MysqlClient implements ClientConnection {
           continue
         }
         this.sequence = (message.lastSequence + 1) & 0xff
+        this.checkSequence(message)
         const request = message.payload[0] === COMMAND.CHANGE_USER ? await this.changeUser(message) : this.read(message)
         if (request !== null) return request
       } catch (error) {
@@ -233,7 +243,10 @@ export class MysqlClient implements ClientConnection {
   /** The request in a message, or null if it is answered already. */
   private read(message: Message): MysqlRequest | null {
     const { payload } = message
-    if (payload.length === 0) throw new MalformedMessage('a message without a command')
+    if (payload.length === 0) {
+      this.fail(new ProxyError('UNKNOWN_REQUEST', 'Unknown command'))
+      return null
+    }
     const command = payload[0]!
     switch (command) {
       case COMMAND.QUIT:
@@ -252,17 +265,18 @@ export class MysqlClient implements ClientConnection {
       case COMMAND.STMT_PREPARE:
         return this.prepare(message)
       case COMMAND.STMT_EXECUTE:
-      case COMMAND.STMT_BULK_EXECUTE:
         return this.execute(message)
+      case COMMAND.STMT_BULK_EXECUTE:
+        return this.engine === 'mariadb' ? this.execute(message) : this.readAsSql(message)
       case COMMAND.STMT_SEND_LONG_DATA:
-        this.keepLongData(message)
+        if (!this.isIgnored(payload, LONG_DATA_HEAD_BYTES)) this.keepLongData(message)
         return null
       case COMMAND.STMT_FETCH:
         return this.fetch(message)
       case COMMAND.STMT_RESET:
         return this.resetStatement(message)
       case COMMAND.STMT_CLOSE:
-        this.closeStatement(statementIdOf(payload))
+        if (!this.isIgnored(payload, CLOSE_BYTES)) this.closeStatement(statementIdOf(payload))
         return null
       case COMMAND.RESET_CONNECTION:
         this.#statements.clear()
@@ -297,8 +311,8 @@ export class MysqlClient implements ClientConnection {
       case COMMAND.PROCESS_INFO:
         return as('SHOW PROCESSLIST', 'query')
       case COMMAND.PROCESS_KILL:
-        if (payload.length < 5) throw new MalformedMessage('a kill without the number of a connection')
-        return as(`KILL ${payload.readUInt32LE(1)}`, 'single')
+        // Without a whole number the server is asked what it makes of it.
+        return as(payload.length < 5 ? 'FLUSH STATUS' : `KILL ${payload.readUInt32LE(1)}`, 'single')
       case COMMAND.SET_OPTION:
         // Belongs to the session as its variables do, leaves diagnostics alone, and tells how many there are.
         return as('SHOW COUNT(*) WARNINGS', 'single')
@@ -325,15 +339,18 @@ export class MysqlClient implements ClientConnection {
 
   private execute(message: Message): MysqlRequest | null {
     const { payload } = message
+    const isBulk = payload[0] === COMMAND.STMT_BULK_EXECUTE
+    if (!isBulk && payload.length < EXECUTE_HEAD_BYTES) throw new MalformedMessage('an execution without its head')
     const statement = this.statementFor(payload, 'mysqld_stmt_execute')
     if (statement === null) return null
     const attributes = (this.capabilities & CAPABILITY.QUERY_ATTRIBUTES) !== 0
-    const isBulk = payload[0] === COMMAND.STMT_BULK_EXECUTE
-    const route = isBulk || !attributes ? null : parseExecute(payload, statement.parameterCount, true).route
+    const layout = isBulk || !attributes ? null : layoutOf(payload, statement.parameterCount, true)
+    const route = layout?.route ?? null
     return requestOf('execute', message, 'query', { sql: statement.sql, prepared: statement, route })
   }
 
   private fetch(message: Message): MysqlRequest | null {
+    if (this.engine === 'mysql' && message.payload.length < FETCH_BYTES) throw new MalformedMessage('half a fetch')
     const statement = this.statementFor(message.payload, 'mysqld_stmt_fetch')
     if (statement === null) return null
     if (statement.cursorHome !== null) {
@@ -379,7 +396,8 @@ export class MysqlClient implements ClientConnection {
 
   private statementFor(payload: Buffer, where: string): ClientStatement | null {
     const id = statementIdOf(payload)
-    const statement = id === LAST_PREPARED ? this.#lastPrepared : this.#statements.get(id)
+    const isLast = id === LAST_PREPARED && this.engine === 'mariadb'
+    const statement = isLast ? this.#lastPrepared : this.#statements.get(id)
     if (statement != null) return statement
     // MySQL looks statements up in one place, MariaDB in each command.
     const place = this.engine === 'mysql' ? 'mysql_stmt_precheck' : where
@@ -412,10 +430,22 @@ export class MysqlClient implements ClientConnection {
     return settingsOf(schema, variables)
   }
 
+  /** A command begins anew at 0; inside the compressed protocol servers do not look at it. */
+  private checkSequence({ sequence }: Message): void {
+    if (sequence === 0 || this.#compressed) return
+    throw new FrameError('out of order', `a command with sequence ${sequence}`)
+  }
+
+  /** MariaDB drops what is too short of a command that nobody answers; MySQL answers it all the same. */
+  private isIgnored(payload: Buffer, bytesMin: number): boolean {
+    return payload.length < bytesMin && this.engine === 'mariadb'
+  }
+
   /** True if it was the client's fault, and it has been told. */
   private answerBadBytes(error: unknown): boolean {
     if (error instanceof MalformedMessage) {
-      this.fail(new ProxyError('MALFORMED_REQUEST', `Malformed communication packet (${error.message})`))
+      const stop = this.engine === 'mysql' ? '.' : ''
+      this.fail(new ProxyError('MALFORMED_REQUEST', `Malformed communication packet${stop}`, { cause: error }))
       return true
     }
     if (!(error instanceof FrameError)) return false
@@ -423,8 +453,10 @@ export class MysqlClient implements ClientConnection {
     const { requestBytesMax } = this.#options
     const text = isLarge
       ? `Got a packet bigger than 'max_allowed_packet' bytes (limits.requestBytesMax is ${requestBytesMax})`
-      : `Got packets out of order (${error.message})`
-    this.fail(new ProxyError(isLarge ? 'REQUEST_TOO_LARGE' : 'MALFORMED_REQUEST', text))
+      : 'Got packets out of order'
+    // Both servers begin anew to say this.
+    if (!isLarge) this.sequence = 0
+    this.fail(new ProxyError(isLarge ? 'REQUEST_TOO_LARGE' : 'OUT_OF_ORDER', text, { cause: error }))
     this.#transport.end()
     this.lost()
     return true

@@ -28,7 +28,7 @@ export function parseQuery(payload: Buffer, attributes: boolean): Query {
 
 function readQueryAttributes(reader: FieldReader, count: number): string | null {
   const nulls = reader.take(nullBitmapBytes(count))
-  if (reader.u8() !== 1) throw new MalformedMessage('query attributes without types')
+  if (reader.u8() === 0) throw new MalformedMessage('query attributes without types')
   return findRoute(reader, readTypes(reader, count), (index) => isNull(nulls, index))
 }
 
@@ -162,6 +162,16 @@ export function parseExecute(
   const route = types.some(isRoute) ? findRoute(reader, types, (index) => isNull(nulls, index) || isLong(index)) : null
   const parts = { nullsAt, boundAt, typesBound, typesAt, valuesAt }
   return { statementId, flags, cursor, named, parameterCount: count, ...parts, route }
+}
+
+/** The same; null when it is not what it says it is, which the server will tell in its own words. */
+export function layoutOf(payload: Buffer, parameterCount: number, attributes: boolean): ExecuteLayout | null {
+  try {
+    return parseExecute(payload, parameterCount, attributes)
+  } catch (error) {
+    if (error instanceof MalformedMessage) return null
+    throw error
+  }
 }
 
 const NO_TYPES: readonly NamedType[] = []

@@ -1,7 +1,7 @@
 // Commands about prepared statements, with the server's numbers in place of ours. Pure.
 
 import { frame, HEADER_BYTES, type Message, PAYLOAD_BYTES_MAX } from './frames.ts'
-import { bindTypes, buildStatementCommand, COMMAND, parseExecute } from './messages.ts'
+import { bindTypes, buildStatementCommand, COMMAND, layoutOf } from './messages.ts'
 import type { PreparedEntry } from './prepared.ts'
 import type { ClientStatement, MysqlRequest } from './request.ts'
 
@@ -23,7 +23,8 @@ export function executeFrames(request: MysqlRequest, entry: PreparedEntry, attri
   })
   const execution = withStatementId(message, entry.id)
   if (command !== COMMAND.STMT_EXECUTE || statement.parameterCount === 0) return [...ahead, execution]
-  const layout = parseExecute(message.payload, statement.parameterCount, attributes)
+  const layout = layoutOf(message.payload, statement.parameterCount, attributes)
+  if (layout === null) return [...ahead, execution]
   if (layout.typesBound) {
     rememberTypes(statement, entry, message.payload.subarray(layout.typesAt, layout.valuesAt))
     return [...ahead, execution]

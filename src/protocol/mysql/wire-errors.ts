@@ -22,6 +22,7 @@ export const WIRE: WireErrorTable<WireError> = {
   CLIENTS_MAX: { errno: 1040, sqlState: '08004' },
   SHUTTING_DOWN: { errno: 1053, sqlState: '08S01' },
   MALFORMED_REQUEST: { errno: 1835, sqlState: 'HY000' },
+  OUT_OF_ORDER: { errno: 1156, sqlState: '08S01' },
   REQUEST_TOO_LARGE: { errno: 1153, sqlState: '08S01' },
   UNKNOWN_REQUEST: { errno: 1047, sqlState: '08S01' },
   UNKNOWN_STATEMENT: { errno: 1243, sqlState: 'HY000' },
