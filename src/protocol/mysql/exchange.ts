@@ -72,6 +72,8 @@ export class Exchange {
   /** Bytes that could not be understood yet, to be shown again in front of the next ones. */
   #held: Buffer | null = null
   #upload: Upload | null = null
+  /** The backend has gone under an upload: what is to be told once the client has sent all of its file. */
+  #afterUpload: (() => void) | null = null
   #forwardedBytes = 0
   /** The client has not taken all of it yet: nothing is read from the backend, whose buffer is still in use. */
   #blocked = false
@@ -145,6 +147,7 @@ export class Exchange {
   /** The backend has gone. */
   backendLost(message: string): void {
     if (this.#end !== null) return this.settle()
+    if (this.#upload !== null) return this.swallowUpload(() => this.backendLost(message))
     this.#client.divert(null)
     // A server closes a dump that has come to its end; there is nothing wrong with it.
     if (this.#orphaned !== null) return
@@ -287,12 +290,21 @@ export class Exchange {
     this.#upload = upload
     this.#client.divert((bytes) => {
       const end = upload.feed(bytes)
-      this.toBackend(Buffer.from(end < 0 ? bytes : bytes.subarray(0, end)))
+      if (this.#afterUpload === null) this.toBackend(Buffer.from(end < 0 ? bytes : bytes.subarray(0, end)))
       if (end < 0) return
       this.#upload = null
+      this.#tracker.sequence = upload.sequence
       this.#client.divert(null)
       if (end < bytes.length) this.#client.unread(bytes.subarray(end))
+      this.#afterUpload?.()
     })
+  }
+
+  /** A client sends its file to the end, whatever has become of the statement, and none of it may be taken for a request. */
+  private swallowUpload(then: () => void): void {
+    this.#afterUpload = then
+    this.#line.transport.onDrain = () => {}
+    this.#client.resumeReading()
   }
 
   /** Bytes of the client's. They are a copy: its read buffer is everybody's. */
@@ -304,7 +316,8 @@ export class Exchange {
   }
 
   private finish(outcome: Reply['outcome']): void {
-    if (this.#upload !== null) this.#client.divert(null)
+    // Servers read a file to its end before they answer; to one that does not, the rest of it would be commands.
+    if (this.#upload !== null) return this.#settle.reject(new ClientLost('the server refused to read the upload'))
     const tracker = this.#tracker
     const changed = this.changes(outcome)
     this.#end = {

@@ -3,6 +3,8 @@
 import { HEADER_BYTES, PAYLOAD_BYTES_MAX } from './frames.ts'
 
 export class Upload {
+  /** Of the last frame that has come. */
+  sequence = 0
   readonly #header = new Uint8Array(HEADER_BYTES)
   #headerSeen = 0
   #bodyLeft = 0
@@ -22,6 +24,7 @@ export class Upload {
       this.#header[this.#headerSeen++] = bytes[at++]!
       if (this.#headerSeen < HEADER_BYTES) continue
       this.#headerSeen = 0
+      this.sequence = this.#header[3]!
       const length = this.#header[0]! | (this.#header[1]! << 8) | (this.#header[2]! << 16)
       if (length === 0 && !this.#continues) return at
       this.#continues = length === PAYLOAD_BYTES_MAX
