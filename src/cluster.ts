@@ -162,6 +162,7 @@ export class Cluster {
       sqlContext: (settings: Settings, identity: Identity): SqlContext =>
         protocol.sqlContext(settings, identity, this.serverVersion ?? ''),
       classify: (sql: Buffer, context: SqlContext) => this.#classifier.classify(sql, context),
+      withOwnId: (sql: Buffer, context: SqlContext, id: number) => this.#classifier.withOwnId(sql, context, id),
       learn: (classification: Classification) => this.learn(classification),
       suspect: (backend: Backend, why: string) => this.#monitor.suspect(backend.id, why),
       outstanding: (backend: Backend) => this.#pools.outstanding(backend),

@@ -113,6 +113,8 @@ export interface ClientConnection {
   welcome(): void
   /** The next request, or null when the client has gone. Not asking is the backpressure. */
   next(): Promise<ClientRequest | null>
+  /** The request with another text in place of its own; a statement being prepared is prepared so. */
+  reword(request: ClientRequest, sql: Buffer): ClientRequest
   /** Answers a request with success and nothing else. */
   ok(): void
   /** Answers a request with rows of text. */

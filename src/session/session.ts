@@ -179,10 +179,11 @@ export class Session {
     if (kill?.id != null && classification.statements === 1 && request.kind !== 'prepare') {
       if (await this.killSession(kill.id, kill.what)) return
     }
+    const asked = classification.facts.includes('connection-id') ? this.withOwnId(request) : request
     this.#statements += 1
     this.#state.expect(classification)
     if (!this.#state.pinned) this.#leases.giveBack()
-    const reply = await this.#dispatch.send(classification, request, this.#sinceMs)
+    const reply = await this.#dispatch.send(classification, asked, this.#sinceMs)
     if (this.#ended) throw new ClientLost('the session has ended')
     if (reply.unknownSession !== null && kill !== null) return this.killWhomItMeans(classification, kill, reply)
     this.observe(classification, reply)
@@ -201,6 +202,14 @@ export class Session {
     const classification = this.#shared.classify(sql, this.#context)
     if (prepared !== null) prepared.classification = classification
     return classification
+  }
+
+  /** The request with our number for this session where it asks for the connection's. */
+  private withOwnId(request: ClientRequest): ClientRequest {
+    // What was prepared has it already. Whoever could set the server's number, by a variable, wants that one back.
+    if (!['statement', 'prepare'].includes(request.kind) || this.#state.has('unknown-state')) return request
+    const sql = this.#shared.withOwnId(request.sql, this.#context!, this.id)
+    return sql === null ? request : this.#client.reword(request, sql)
   }
 
   /** Where a statement would go just now, and why. */

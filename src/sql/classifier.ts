@@ -10,6 +10,7 @@ import { type Effect, effect, type Statement } from './effect.ts'
 import { hintMix, routeHint } from './hints.ts'
 import { scan } from './lexer.ts'
 import { Memory } from './memory.ts'
+import { withOwnId } from './own-id.ts'
 import { partsOf } from './parts.ts'
 import { effectOf } from './statement.ts'
 import type { Vouched } from './survey.ts'
@@ -34,6 +35,8 @@ export interface Classifier {
   classify(sql: Buffer, context: SqlContext): Classification
   /** A reader refused what was thought a read: its digest is a write from now on. */
   learn(classification: Classification): void
+  /** The text with a session's own number where it asks for the connection's; null: as it is. */
+  withOwnId(sql: Buffer, context: SqlContext, id: number): Buffer | null
   readonly hits: number
   readonly misses: number
   readonly remembered: number
@@ -103,6 +106,9 @@ export function createClassifier(options: ClassifierOptions): Classifier {
       learned.set(halves, true)
       memory.change(Number.parseInt(halves.slice(0, 8), 16) | 0, Number.parseInt(halves.slice(8), 16) | 0, asWrite)
     },
+    withOwnId(sql, context, id) {
+      return withOwnIdAt(DEPTH_MAX, sql, context, id)
+    },
     get hits() {
       return hits
     },
@@ -113,6 +119,15 @@ export function createClassifier(options: ClassifierOptions): Classifier {
       return memory.size
     },
   }
+}
+
+function withOwnIdAt(depth: number, sql: Buffer, context: SqlContext, id: number): Buffer | null {
+  if (depth === 0) return null
+  const tokens = new Tokens()
+  scan(sql, newReading(context, 1).rules, tokens)
+  if (tokens.doubt !== null || tokens.headOnly) return null
+  const inner = (text: Buffer) => withOwnIdAt(depth - 1, text, context, id)
+  return withOwnId(sql, new Text(sql, tokens), { id, context, inner })
 }
 
 function asWrite(classification: Classification): Classification {

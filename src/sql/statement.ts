@@ -26,6 +26,7 @@ import { DOT, EQUALS, NUMBER, OPEN, PARAM, STRING, USER_VARIABLE } from './token
 /** Looks into a text that a statement carries as a literal. */
 export type Inner = (sql: string, statement: Statement) => Effect
 
+const NO_FACTS: ReadonlySet<SessionFact> = new Set()
 const READ_VERBS: ReadonlySet<string> = new Set(['select', 'table', 'values', 'with'])
 const EXPLAINED: ReadonlySet<string> = new Set([...READ_VERBS, 'delete', 'insert', 'replace', 'update', 'execute'])
 
@@ -155,9 +156,12 @@ export function effectOf(statement: Statement, inner: Inner): Effect {
       return effect('write', 'is a DO', leftBehind(statement))
   }
   if (COMMITTING.has(verb)) {
+    const facts = verb === 'create' ? surveyed(statement, from, to).facts : NO_FACTS
     return effect('write', `is ${/^[aeiou]/.test(verb) ? 'an' : 'a'} ${verb.toUpperCase()}`, {
       transaction: 'implicit-commit',
       tables: null,
+      // CREATE TABLE … SELECT asks for it now.
+      facts: facts.has('connection-id') ? ['connection-id'] : [],
     })
   }
   const because = verb === '' ? 'does not begin with a word' : `${verb.toUpperCase()} is not known to be a read`
@@ -309,7 +313,9 @@ function prepare(statement: Statement, inner: Inner): Effect {
   }
   const prepared = inner(sql, statement)
   pins.push(...prepared.pins.filter(({ change }) => change === 'start'))
-  return effect('write', because, { pins, literal: true, tables: null })
+  // The text keeps the number that it is given now; all else it asks for when it is executed.
+  const facts = prepared.facts.filter((fact) => fact === 'connection-id')
+  return effect('write', because, { pins, facts, literal: true, tables: null })
 }
 
 function deallocate({ text, from }: Statement): Effect {
@@ -353,14 +359,15 @@ function call(statement: Statement): Effect {
   return effect('read', `calls ${name}, which the settings list as a read`, more)
 }
 
-function kill({ text, from, to }: Statement): Effect {
+function kill(statement: Statement): Effect {
+  const { text, from, to } = statement
   let at = from + 1
   if (['hard', 'soft'].includes(text.lower(at))) at++
   const what = text.lower(at) === 'query' ? 'query' : 'connection'
   if (['connection', 'query'].includes(text.lower(at))) at++
   const plain = text.kind(at) === NUMBER && at + 1 === to && /^\d+$/.test(text.raw(at))
   const id = plain ? Number(text.raw(at)) : null
-  return effect('write', 'kills', { kill: { what, id }, literal: true })
+  return effect('write', 'kills', { ...leftBehind(statement), kill: { what, id }, literal: true })
 }
 
 function load(statement: Statement): Effect {

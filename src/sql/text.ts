@@ -77,6 +77,20 @@ export class Text {
     return index < this.count ? this.#tokens.starts[index]! : this.#sql.length
   }
 
+  /** The character that is the token, where it is one; else 0. */
+  operator(index: number): number {
+    return this.kind(index) === OP ? this.#tokens.words[index]! : 0
+  }
+
+  end(index: number): number {
+    return index < this.count ? this.#tokens.ends[index]! : this.#sql.length
+  }
+
+  /** The text from a token to the end of another. */
+  between(first: number, last: number): string {
+    return this.#sql.toString('utf8', this.start(first), this.end(last))
+  }
+
   /** The text from a token to the end of all. */
   from(index: number): string {
     return this.#sql.toString('utf8', this.start(index))

@@ -60,6 +60,10 @@ export class FakeClient implements ClientConnection {
     return this.#asked.shift()!
   }
 
+  reword(request: ClientRequest, sql: Buffer): ClientRequest {
+    return { ...request, sql }
+  }
+
   ok(): void {
     this.answers.push('ok')
   }

@@ -132,6 +132,7 @@ export class Stage {
       nowMs: () => Date.now(),
       sqlContext: () => ({}) as never,
       classify: (sql: Buffer) => classifyForStage(sql.toString()),
+      withOwnId: () => null,
       learn: ({ digest }: Classification) => void this.calls.push(`learned ${digest}`),
       suspect: ({ id }: Backend) => {
         this.suspected.push(id)

@@ -2,13 +2,13 @@
 // answered here.
 
 import { ProxyError } from '../../errors.ts'
-import type { Account, ClientConnection, Refusal, Settings } from '../protocol.ts'
+import type { Account, ClientConnection, ClientRequest, Refusal, Settings } from '../protocol.ts'
 import { settingsOf } from '../settings.ts'
 import type { Transport } from '../transport.ts'
 import { acceptChangeUser, type ChangeUserOptions, type ClientLogin } from './accept.ts'
 import { loginVariables } from './charsets.ts'
 import { startCompression } from './compressed-transport.ts'
-import { FrameError, frame, type Message, type MessageReader } from './frames.ts'
+import { FrameError, frame, Message, type MessageReader } from './frames.ts'
 import { identityOf, type MysqlIdentity } from './identity.ts'
 import {
   buildOk,
@@ -24,7 +24,6 @@ import {
   serverVersion,
   statementIdOf,
 } from './messages.ts'
-import { withOwnNumber, withSql } from './own-number.ts'
 import { ClientStatement, type MysqlRequest, requestOf } from './request.ts'
 import { MULTI_STATEMENTS, quoteName } from './variables.ts'
 import { buildWireError } from './wire-errors.ts'
@@ -127,6 +126,16 @@ export class MysqlClient implements ClientConnection {
       }
     }
     return null
+  }
+
+  reword(request: ClientRequest, sql: Buffer): MysqlRequest {
+    const before = request as MysqlRequest
+    const { payload, sequence } = before.message
+    // The text is the end of the message, whatever stands in front of it.
+    const head = payload.subarray(0, payload.length - before.sql.length)
+    const message = new Message(frame(Buffer.concat([head, sql]), sequence), sequence, sequence)
+    if (before.prepared !== null) before.prepared.sql = sql
+    return { ...before, message, frames: [message.bytes], sql }
   }
 
   ok(): void {
@@ -258,9 +267,7 @@ export class MysqlClient implements ClientConnection {
       case COMMAND.QUERY: {
         const attributes = (this.capabilities & CAPABILITY.QUERY_ATTRIBUTES) !== 0
         const query = parseQuery(payload, attributes)
-        const own = withOwnNumber(query.sql, this.sessionId)
-        if (own === null) return requestOf('statement', message, 'query', query)
-        return requestOf('statement', withSql(message, query.sqlAt, own), 'query', { ...query, sql: own })
+        return requestOf('statement', message, 'query', query)
       }
       case COMMAND.STMT_PREPARE:
         return this.prepare(message)
@@ -328,13 +335,11 @@ export class MysqlClient implements ClientConnection {
       this.fail(new ProxyError('PREPARED_MAX', text))
       return null
     }
-    const own = withOwnNumber(message.payload.subarray(1), this.sessionId)
-    const asked = own === null ? message : withSql(message, 1, own)
-    const statement = new ClientStatement(this.#nextStatementId, asked.payload.subarray(1))
+    const statement = new ClientStatement(this.#nextStatementId, message.payload.subarray(1))
     this.#nextStatementId = (this.#nextStatementId % 0x7fffffff) + 1
     this.#statements.set(statement.id, statement)
     this.#lastPrepared = statement
-    return requestOf('prepare', asked, 'prepare', { sql: statement.sql, prepared: statement })
+    return requestOf('prepare', message, 'prepare', { sql: statement.sql, prepared: statement })
   }
 
   private execute(message: Message): MysqlRequest | null {

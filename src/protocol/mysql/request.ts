@@ -12,7 +12,7 @@ const SCOPE_VARIABLES = ['sql_mode', 'character_set_client', 'collation_connecti
 export class ClientStatement implements PreparedStatement {
   /** Ours; what the client calls it. */
   readonly id: number
-  readonly sql: Buffer
+  sql: Buffer
   classification: PreparedStatement['classification'] = null
   /** As the first backend to prepare it answered; -1 before that. */
   parameterCount = -1
