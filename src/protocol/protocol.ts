@@ -103,6 +103,13 @@ export interface ClientConnection {
   readonly account: Account
   readonly identity: Identity
   readonly loginSettings: Settings
+  /** With a `login` request: why it is not granted; the session still has to start over, as on the server. */
+  readonly loginRefusal: Refusal | null
+  /**
+   * The `login` request came to nothing. What the session is left with, if servers let the client go on as who it was;
+   * null: they close the connection.
+   */
+  keepUser(before: Settings): Settings | null
   /** What a reset of the session leaves. */
   settingsAfterReset(before: Settings): Settings
   /** True once the client has gone; `next` then gives null. */

@@ -123,26 +123,30 @@ export class Session {
 
   /** Completes the login. A schema must exist and be ours to use, or the login fails as it would on the server. */
   private async open(): Promise<boolean> {
-    const { writer } = this
-    // Whoever comes while there is no writer may wait with the first statement.
-    if (this.#state.settings.schema !== null && writer !== null) {
-      try {
-        const lease = await this.#leases.acquire(writer)
-        const refusal = await lease.connection.align(this.#state.settings)
-        if (refusal !== null) return this.refuse(refusal)
-        this.#leases.giveBack()
-      } catch (error) {
-        if (error instanceof ConnectFailed && error.kind === 'login' && error.refusal !== null)
-          return this.refuse(error.refusal)
-        if (!(error instanceof ConnectFailed || error instanceof BackendLost || error instanceof ProxyError))
-          throw error
-        this.#leases.discard('backend lost')
-        if (!this.#ended) this.#shared.suspect(writer, error.message)
-      }
-    }
+    const refusal = await this.schemaRefusal()
+    if (refusal !== null) return this.refuse(refusal)
     this.#client.welcome()
     this.#isIdle = true
     return true
+  }
+
+  /** Why the session cannot have its schema, as far as there is somebody to ask. */
+  private async schemaRefusal(): Promise<Refusal | null> {
+    const { writer } = this
+    // Whoever comes while there is no writer may wait with the first statement.
+    if (this.#state.settings.schema === null || writer === null) return null
+    try {
+      const lease = await this.#leases.acquire(writer)
+      const refusal = await lease.connection.align(this.#state.settings)
+      if (refusal === null) this.#leases.giveBack()
+      return refusal
+    } catch (error) {
+      if (error instanceof ConnectFailed && error.kind === 'login' && error.refusal !== null) return error.refusal
+      if (!(error instanceof ConnectFailed || error instanceof BackendLost || error instanceof ProxyError)) throw error
+      this.#leases.discard('backend lost')
+      if (!this.#ended) this.#shared.suspect(writer, error.message)
+      return null
+    }
   }
 
   private refuse(refusal: Refusal): false {
@@ -300,10 +304,22 @@ export class Session {
       this.#leases.discard('proxy reset failed')
     this.#leases.giveBack()
     this.#leases.forget()
+    const before = this.#state.settings
+    if (kind === 'login') return this.becomeUser(before)
     // A reset keeps the schema, and everything else goes back to the server's defaults, not to the login's wishes.
-    const { loginSettings } = this.#client
-    this.#state.startOver(kind === 'login' ? loginSettings : this.#client.settingsAfterReset(this.#state.settings))
+    this.#state.startOver(this.#client.settingsAfterReset(before))
     this.#client.ok()
+  }
+
+  private async becomeUser(before: Settings): Promise<void> {
+    this.#state.startOver(this.#client.loginSettings)
+    const refusal = this.#client.loginRefusal ?? (await this.schemaRefusal())
+    if (refusal === null) return this.#client.ok()
+    this.#shared.log.info({ session: this.id, why: refusal.message }, 'change of user refused')
+    const settings = this.#client.keepUser(before)
+    if (settings !== null) this.#state.startOver(settings)
+    this.refuse(refusal)
+    if (settings === null) this.end('backend refused')
   }
 
   /** True if the session is over with it. */

@@ -10,6 +10,7 @@ export class FakeClient implements ClientConnection {
   readonly account
   readonly identity
   readonly loginSettings: Settings
+  readonly loginRefusal = null
   gone = false
   onGone: () => void = () => {}
   /** What was answered by the proxy itself, in order. */
@@ -40,6 +41,10 @@ export class FakeClient implements ClientConnection {
   quit(): void {
     this.gone = true
     this.#wake?.()
+  }
+
+  keepUser(): Settings | null {
+    return null
   }
 
   settingsAfterReset({ schema }: Settings): Settings {

@@ -84,9 +84,14 @@ function serve(login: ClientLogin, options: LoginOptions, changes: string[], ref
     const { accounts, rsaKey, proven, loginMsMax, loginBytesMax, serverVersion } = options
     const changeOptions = { accounts, rsaKey, proven, loginMsMax, loginBytesMax, serverVersion, capabilities, scramble }
     acceptChangeUser({ transport, reader }, payload, 1, changeOptions).then(
-      ({ account, sequence }) => {
-        changes.push(account.user)
-        transport.write(frame(buildOk({}, capabilities), sequence))
+      (outcome) => {
+        if (outcome.refusal !== null) {
+          refusals.push(new Error(outcome.refusal.message))
+          transport.write(frame(outcome.refusal.frame, outcome.sequence))
+          return transport.end()
+        }
+        changes.push(outcome.account.user)
+        transport.write(frame(buildOk({}, capabilities), outcome.sequence))
         listen()
       },
       (error: Error) => refusals.push(error),

@@ -7,6 +7,7 @@ import { MessageReader } from '../../src/protocol/mysql/frames.ts'
 import {
   buildChangeUser,
   buildHandshakeResponse,
+  buildQuery,
   buildSslRequest,
   CAPABILITY,
   LEAD,
@@ -71,6 +72,8 @@ export interface LoginScript {
   readonly plugin?: string
   readonly tls?: boolean
   readonly capabilities?: number
+  readonly schema?: string
+  readonly collation?: number
   /** One for each turn of the client; the first goes with its handshake response. Then it hears until the end. */
   readonly moves: readonly Move[]
   /** Do not wait for the answer to the last move. */
@@ -83,6 +86,9 @@ export class LoginClient {
   #channel: Channel
   #scramble: Buffer = Buffer.alloc(0)
   #key = ''
+  /** An error need not be the end of the connection. */
+  #mayStay = false
+  #answered = false
   #capabilities = MODERN
 
   private constructor(channel: Channel) {
@@ -108,7 +114,13 @@ export class LoginClient {
     const { tls = false, plugin = 'caching_sha2_password', user } = script
     this.#capabilities = (script.capabilities ?? MODERN) | CAPABILITY.LONG_PASSWORD
     if (tls) this.#capabilities |= CAPABILITY.SSL
-    const head = { capabilities: this.#capabilities, mariadbCapabilities: 0, packetBytesMax: 1 << 24, collation: 45 }
+    if (script.schema !== undefined) this.#capabilities |= CAPABILITY.CONNECT_WITH_DB
+    const head = {
+      capabilities: this.#capabilities,
+      mariadbCapabilities: 0,
+      packetBytesMax: 1 << 24,
+      collation: script.collation ?? 45,
+    }
     if (tls) {
       channel.write(buildSslRequest(head))
       const anyone = { mode: 'required', ca: null, cert: null, key: null } as const
@@ -119,7 +131,7 @@ export class LoginClient {
         ...head,
         user: Buffer.from(user),
         authResponse: script.moves[0]!(this.#scramble, ''),
-        schema: null,
+        schema: script.schema === undefined ? null : Buffer.from(script.schema),
         authPlugin: plugin,
         attributes: new Map(),
         zstdLevel: 0,
@@ -132,17 +144,19 @@ export class LoginClient {
     const request = {
       user: Buffer.from(script.user),
       authResponse: script.moves[0]!(this.#scramble, ''),
-      schema: null,
-      collation: 45,
+      schema: script.schema === undefined ? null : Buffer.from(script.schema),
+      collation: script.collation ?? 45,
       authPlugin: script.plugin ?? 'caching_sha2_password',
       attributes: new Map(),
     }
     this.command(buildChangeUser(request, this.#capabilities))
+    this.#mayStay = true
     await this.play(script)
   }
 
   /** Sends a command; its answer is to be heard. */
   command(payload: Buffer): void {
+    this.#answered = false
     const { transport, reader } = this.#channel.release()
     this.#channel = new Channel(transport, reader, LIMITS)
     this.#channel.write(payload)
@@ -150,13 +164,31 @@ export class LoginClient {
 
   private async play({ moves, leaves = false }: LoginScript): Promise<void> {
     for (const move of moves.slice(1)) {
-      if (!(await this.hear())) return
+      if (!(await this.hear()) || this.#answered) return
       // Nobody has to say anything after that.
       if (this.told.at(-1) === FAST_OK) break
       this.#channel.write(move(this.#scramble, this.#key))
     }
     if (leaves) return
-    while (await this.hear());
+    while (!this.#answered && (await this.hear()));
+  }
+
+  /** What a statement gives: the words of its rows, or its error. False: the connection is closed. */
+  async ask(sql: string): Promise<boolean> {
+    this.command(buildQuery(sql, false))
+    for (let ends = 0; ends < 2; ) {
+      const payload = await this.#channel.read().catch((error: ChannelError) => error)
+      if (payload instanceof Error) {
+        this.told.push(`${sql}: ${payload.fault}`)
+        return false
+      }
+      if (payload[0] === LEAD.EOF) ends += 1
+      else if (payload[0] === LEAD.ERROR || payload[0] === LEAD.OK) {
+        this.told.push(`${sql}: ${this.tell(payload)}`)
+        return true
+      } else if (ends === 1) this.told.push(`${sql}: ${payload.toString().replaceAll(/[^ -~]/g, '|')}`)
+    }
+    return true
   }
 
   /** False: nothing more will come before the client says something. */
@@ -170,6 +202,7 @@ export class LoginClient {
       return false
     }
     this.told.push(this.tell(payload))
+    this.#answered = this.#mayStay && payload[0] === LEAD.ERROR
     return payload[0] !== LEAD.OK
   }
 

@@ -2,7 +2,7 @@
 // still have to refuse.
 
 import { ProxyError } from '../../errors.ts'
-import { type AcceptOptions, type Account, ClientLost } from '../protocol.ts'
+import { type AcceptOptions, type Account, ClientLost, type Refusal } from '../protocol.ts'
 import { startServerTls } from '../tls.ts'
 import type { Transport } from '../transport.ts'
 import { certificateProof, createScramble } from './auth.ts'
@@ -150,14 +150,23 @@ function agreedBy(response: HandshakeResponse, offer: Offer) {
 }
 
 /** What a client's wish to become another user came to. */
+export type ChangeUserOutcome = ChangeUserLogin | ChangeUserRefusal
+
 export interface ChangeUserLogin {
   /** Sequence number of the answer. */
   readonly sequence: number
+  readonly refusal: null
   readonly account: Account
   /** Null: the message named none, the server's default applies. */
   readonly collation: number | null
   readonly schema: string | null
-  readonly attributes: ReadonlyMap<string, string>
+}
+
+export interface ChangeUserRefusal {
+  readonly sequence: number
+  readonly refusal: Refusal
+  /** The client is not to be trusted with another request. */
+  readonly closes: boolean
 }
 
 export interface ChangeUserOptions extends Proving {
@@ -173,19 +182,19 @@ export interface ChangeUserOptions extends Proving {
 /**
  * Authenticates a COM_CHANGE_USER (`payload` is the whole message, `sequence` the one of the next message to send) over
  * a connection that is between requests. Takes over the transport's callbacks while it lasts, and gives it back paused.
- * Throws as `acceptLogin` does: servers, too, close the connection of whom they do not know.
+ * The answer is left to the session. Throws ClientLost.
  */
 export async function acceptChangeUser(
   link: { readonly transport: Transport; readonly reader: MessageReader },
   payload: Buffer,
   sequence: number,
   options: ChangeUserOptions,
-): Promise<ChangeUserLogin> {
+): Promise<ChangeUserOutcome> {
   const { capabilities, loginMsMax, loginBytesMax } = options
   const { bytesMax } = link.reader
   const limits = { msMax: loginMsMax, bytesMax: loginBytesMax, sequence, strict: true }
   const channel = new Channel(link.transport, link.reader, limits)
-  return guard(channel, async () => {
+  try {
     const request = parseChangeUser(payload, capabilities)
     const canSwitch = (capabilities & CAPABILITY.PLUGIN_AUTH) !== 0
     const wish = { user: request.user.toString(), response: request.authResponse, plugin: request.authPlugin }
@@ -198,16 +207,23 @@ export async function acceptChangeUser(
       mustSwitch: true,
       canSwitch,
     })
-    const released = channel.release()
-    link.reader.bytesMax = bytesMax
+    const { collation, schema } = request
     return {
-      sequence: released.sequence,
+      sequence: channel.release().sequence,
+      refusal: null,
       account,
-      collation: request.collation,
-      schema: request.schema?.toString() ?? null,
-      attributes: request.attributes,
+      collation,
+      schema: schema?.toString() ?? null,
     }
-  })
+  } catch (error) {
+    throwIfLost(error, channel)
+    const { error: failure, answer } = failureOf(error)
+    const refusal = { what: 'login', message: failure.message, frame: answer } as const
+    return { sequence: channel.sequence, refusal, closes: error instanceof ChannelError }
+  } finally {
+    channel.leave()
+    link.reader.bytesMax = bytesMax
+  }
 }
 
 /** Tells a client that it cannot be served, before any login, and closes. */
@@ -222,15 +238,18 @@ async function guard<T>(channel: Channel, login: () => Promise<T>): Promise<T> {
   try {
     return await login()
   } catch (error) {
-    if (error instanceof ChannelError && error.fault === 'closed') {
-      channel.destroy()
-      throw new ClientLost(`the client left during its login: ${error.message}`, { cause: error })
-    }
+    throwIfLost(error, channel)
     const failure = failureOf(error)
     channel.write(failure.answer)
     channel.end()
     throw failure.error
   }
+}
+
+function throwIfLost(error: unknown, channel: Channel): void {
+  if (!(error instanceof ChannelError) || error.fault !== 'closed') return
+  channel.destroy()
+  throw new ClientLost(`the client left during its login: ${error.message}`, { cause: error })
 }
 
 function failureOf(error: unknown): { readonly error: ProxyError; readonly answer: Buffer } {

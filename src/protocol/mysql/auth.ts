@@ -24,7 +24,8 @@ export const FULL_AUTH_NEEDED = 4
 /** How a client asks for the server's RSA key, with caching_sha2_password and with sha256_password. */
 export const KEY_REQUEST = { caching_sha2_password: 2, sha256_password: 1 } as const
 
-/** A response of caching_sha2_password has as many, or none. */
+/** A response has as many, or none. */
+export const NATIVE_PROOF_BYTES = 20
 export const SHA2_PROOF_BYTES = 32
 
 /** Twenty bytes that no client can take for the end of a string, and no server for a separator ($). */

@@ -11,6 +11,7 @@ import {
   FULL_AUTH_NEEDED,
   isClientPlugin,
   KEY_REQUEST,
+  NATIVE_PROOF_BYTES,
   SHA2_PROOF_BYTES,
   samePassword,
   unmixed,
@@ -18,7 +19,7 @@ import {
   verify,
 } from './auth.ts'
 import type { Channel } from './channel.ts'
-import { buildAuthMoreData, buildAuthSwitch } from './messages.ts'
+import { buildAuthMoreData, buildAuthSwitch, MalformedMessage } from './messages.ts'
 import {
   fitsHash,
   fitsNativeHash,
@@ -140,6 +141,9 @@ class ClientProof {
     const { password, hash } = this.#known
     switch (plugin) {
       case 'mysql_native_password':
+        if (response.length !== 0 && response.length !== NATIVE_PROOF_BYTES) {
+          throw new MalformedMessage(`a response of ${response.length} bytes`)
+        }
         if (password === null && hash?.kind === 'native') return fitsNativeHash(hash.twice, response, this.#scramble)
         return password !== null && verify(plugin, response, password, this.#scramble)
       case 'mysql_clear_password':

@@ -69,6 +69,11 @@ export class Channel {
     return this.#transport
   }
 
+  /** Of the next message, whoever sends it. */
+  get sequence(): number {
+    return this.#sequence
+  }
+
   /** The payload of the next message. Throws ChannelError. */
   async read(): Promise<Buffer> {
     const message = this.shift() ?? (await this.next())
@@ -178,7 +183,8 @@ export class Channel {
     waiting.reject(fault)
   }
 
-  private leave(): void {
+  /** Hands the transport back, paused and without callbacks. Nothing more is read or written here. */
+  leave(): void {
     clearTimeout(this.#timer)
     const transport = this.#transport
     transport.pause()

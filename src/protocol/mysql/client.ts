@@ -2,7 +2,14 @@
 // answered here.
 
 import { ProxyError } from '../../errors.ts'
-import type { Account, ClientConnection, ClientRequest, Refusal, Settings } from '../protocol.ts'
+import {
+  type Account,
+  type ClientConnection,
+  ClientLost,
+  type ClientRequest,
+  type Refusal,
+  type Settings,
+} from '../protocol.ts'
 import { settingsOf } from '../settings.ts'
 import type { Transport } from '../transport.ts'
 import { acceptChangeUser, type ChangeUserOptions, type ClientLogin } from './accept.ts'
@@ -39,6 +46,9 @@ const AHEAD_BYTES_MAX = 64 * 1024
 const NOTHING = Buffer.alloc(0)
 const UTF8MB4_GENERAL_CI = 45
 
+/** As many changes of user may fail, where that is not the end; any further one does. */
+const FAILED_LOGINS_MAX = 3
+
 export interface ClientOptions extends Omit<ChangeUserOptions, 'capabilities' | 'scramble'> {
   readonly sessionId: number
   readonly requestBytesMax: number
@@ -68,6 +78,11 @@ export class MysqlClient implements ClientConnection {
   #transport: Transport
   readonly #scramble: Buffer
   #loginCharset: ReadonlyMap<string, string> = new Map()
+  loginRefusal: Refusal | null = null
+  /** Who the client was when it last wished to be another. */
+  #before: { account: Account; identity: MysqlIdentity; loginCharset: ReadonlyMap<string, string> } | null = null
+  #failedLogins = 0
+  #isDistrusted = false
   #nextStatementId = 1
   #lastPrepared: ClientStatement | null = null
   #compressed = false
@@ -410,29 +425,58 @@ export class MysqlClient implements ClientConnection {
     return null
   }
 
-  private async changeUser(message: Message): Promise<MysqlRequest> {
-    const link = { transport: this.#transport, reader: this.#reader }
-    const login = await acceptChangeUser(link, message.payload, this.sequence, {
-      ...this.#options,
-      capabilities: this.capabilities,
-      scramble: this.#scramble,
-    })
-    this.attach(this.#transport)
-    this.sequence = login.sequence
-    this.account = login.account
-    this.identity = identityOf(login.account, this.capabilities, this.#extendedCapabilities)
-    this.loginSettings = this.settingsAfter(login.schema, login.collation)
-    this.status = STATUS.AUTOCOMMIT
+  private async changeUser(message: Message): Promise<MysqlRequest | null> {
+    this.#before = { account: this.account, identity: this.identity, loginCharset: this.#loginCharset }
+    const request = requestOf('login', message, 'single', { sql: NOTHING })
     this.#statements.clear()
     this.#lastPrepared = null
-    return requestOf('login', message, 'single', { sql: NOTHING })
+    this.status = STATUS.AUTOCOMMIT
+    if (this.#failedLogins >= FAILED_LOGINS_MAX) {
+      const frame = buildWireError(new ProxyError('UNKNOWN_REQUEST', 'Unknown command'))
+      this.loginRefusal = { what: 'login', message: 'too many changes of user that failed', frame }
+      return request
+    }
+    const link = { transport: this.#transport, reader: this.#reader }
+    const options = { ...this.#options, capabilities: this.capabilities, scramble: this.#scramble }
+    const outcome = await acceptChangeUser(link, message.payload, this.sequence, options).catch((error: unknown) => {
+      if (!(error instanceof ClientLost)) throw error
+      return null
+    })
+    if (outcome === null) {
+      this.lost()
+      return null
+    }
+    this.attach(this.#transport)
+    this.sequence = outcome.sequence
+    this.loginRefusal = outcome.refusal
+    if (outcome.refusal !== null) {
+      this.#isDistrusted = outcome.closes
+      return request
+    }
+    this.account = outcome.account
+    this.identity = identityOf(outcome.account, this.capabilities, this.#extendedCapabilities)
+    this.loginSettings = this.settingsAfter(outcome.schema, outcome.collation)
+    return request
+  }
+
+  keepUser({ schema }: Settings): Settings | null {
+    this.#failedLogins += 1
+    if (this.engine === 'mysql' || this.#isDistrusted || this.#before === null) return null
+    const { account, identity, loginCharset } = this.#before
+    this.account = account
+    this.identity = identity
+    this.#loginCharset = loginCharset
+    return settingsOf(schema, this.multiStatements)
   }
 
   private settingsAfter(schema: string | null, collation: number | null): Settings {
     this.#loginCharset = loginVariables(collation, this.#options.serverVersion)
-    const variables = new Map(this.#loginCharset)
-    if ((this.capabilities & CAPABILITY.MULTI_STATEMENTS) !== 0) variables.set(MULTI_STATEMENTS, 'ON')
-    return settingsOf(schema, variables)
+    return settingsOf(schema, new Map([...this.#loginCharset, ...this.multiStatements]))
+  }
+
+  /** As the client asked for at login. */
+  private get multiStatements(): ReadonlyMap<string, string> {
+    return new Map((this.capabilities & CAPABILITY.MULTI_STATEMENTS) === 0 ? [] : [[MULTI_STATEMENTS, 'ON']])
   }
 
   /** A command begins anew at 0; inside the compressed protocol servers do not look at it. */

@@ -1,5 +1,6 @@
 // Which connections may serve which clients: the login, and the options that change what bytes mean. Pure.
 
+import { createHash } from 'node:crypto'
 import type { Account, Identity } from '../protocol.ts'
 import { CAPABILITY } from './numbers.ts'
 
@@ -27,6 +28,12 @@ export interface MysqlIdentity extends Identity {
 
 export function identityOf(account: Account, capabilities: number, extendedCapabilities: number): MysqlIdentity {
   const meaning = capabilities & BYTE_MEANING
-  const key = `${account.user}\0${meaning.toString(16)}\0${extendedCapabilities.toString(16)}`
+  const login = `${account.user}\0${fingerprint(account)}`
+  const key = `${login}\0${meaning.toString(16)}\0${extendedCapabilities.toString(16)}`
   return { key, user: account.user, capabilities: meaning, extendedCapabilities }
+}
+
+/** A new login towards the backends is another identity: connections opened with the old one are left to themselves. */
+function fingerprint({ backendUser, backendPassword }: Account): string {
+  return createHash('sha256').update(`${backendUser}\0${backendPassword}`).digest('base64').slice(0, 16)
 }

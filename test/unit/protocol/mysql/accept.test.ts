@@ -4,7 +4,13 @@ import { createPublicKey, generateKeyPairSync } from 'node:crypto'
 import { duplexPair } from 'node:stream'
 import { describe, expect, test, vi } from 'vitest'
 import { ProxyError } from '../../../../src/errors.ts'
-import { acceptChangeUser, acceptLogin, type ClientLogin, turnAway } from '../../../../src/protocol/mysql/accept.ts'
+import {
+  acceptChangeUser,
+  acceptLogin,
+  type ChangeUserRefusal,
+  type ClientLogin,
+  turnAway,
+} from '../../../../src/protocol/mysql/accept.ts'
 import { cachingSha2Proof, nativeProof, rsaProof } from '../../../../src/protocol/mysql/auth.ts'
 import type { Proving } from '../../../../src/protocol/mysql/authenticate.ts'
 import { frame, MessageReader } from '../../../../src/protocol/mysql/frames.ts'
@@ -427,12 +433,31 @@ describe('a change of user', () => {
     expect(await outcome).toMatchObject({ sequence: 1, account: { user: 'app' } })
   })
 
-  test('a wrong password ends the connection, as on the servers', async () => {
+  test('a wrong password is for the session to answer', async () => {
     const scramble = Buffer.alloc(20, 7)
-    const { peer, outcome } = change('app', PLAIN, '', nativeProof('wrong', scramble), scramble)
-    expect(parseError((await peer.hear())!.payload).errno).toBe(1045)
-    expect(await peer.hear()).toBeNull()
-    expect(await outcome).toBeInstanceOf(ProxyError)
+    const { outcome, reader } = change('app', PLAIN, '', nativeProof('wrong', scramble), scramble)
+    const refused = (await outcome) as ChangeUserRefusal
+    expect(refused).toMatchObject({ sequence: 1, closes: false })
+    expect(parseError(refused.refusal.frame).errno).toBe(1045)
+    expect(reader.bytesMax).toBe(1 << 24)
+  })
+
+  test('bytes out of turn are the end', async () => {
+    const scramble = Buffer.alloc(20, 7)
+    const { peer, outcome } = change('app', MODERN, 'mysql_native_password', Buffer.alloc(0), scramble)
+    await peer.hear()
+    peer.say(Buffer.alloc(20), 7)
+    const refused = (await outcome) as ChangeUserRefusal
+    expect(refused).toMatchObject({ closes: true })
+    expect(parseError(refused.refusal.frame).errno).toBe(1043)
+  })
+
+  test('who leaves is lost', async () => {
+    const scramble = Buffer.alloc(20, 7)
+    const { peer, outcome } = change('app', MODERN, 'mysql_native_password', Buffer.alloc(0), scramble)
+    await peer.hear()
+    peer.stream.end()
+    expect(await outcome).toBeInstanceOf(ClientLost)
   })
 })
 
