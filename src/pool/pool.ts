@@ -87,6 +87,11 @@ export class Pool {
     return { idle, lent, cleaning, opening: this.#opening, waiting: this.#waiters.size }
   }
 
+  /** What the server calls the connections of this pool. */
+  get serverIds(): number[] {
+    return Array.from(this.#leases, ({ connection }) => connection.serverId)
+  }
+
   get empty(): boolean {
     return this.#leases.size === 0 && this.#opening === 0 && this.#waiters.size === 0
   }

@@ -56,6 +56,13 @@ export class Pools {
     return this.#backends.get(backend.id)?.lent ?? 0
   }
 
+  /** What a server calls the connections that are ours. */
+  serverIds(backend: string): Set<number> {
+    const ids = new Set<number>()
+    for (const pool of this.#backends.get(backend)?.pools.values() ?? []) for (const id of pool.serverIds) ids.add(id)
+    return ids
+  }
+
   /** A new topology was published. */
   follow(topology: Topology): void {
     const present = new Map(topology.backends.map((backend) => [backend.id, backend]))

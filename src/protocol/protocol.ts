@@ -99,6 +99,7 @@ export interface ClientTls {
 export interface ClientConnection {
   readonly sessionId: number
   readonly peerAddress: string
+  readonly peerPort: number
   /** These three change when a `login` request succeeds. */
   readonly account: Account
   readonly identity: Identity
@@ -196,6 +197,12 @@ export interface SettingsChange {
   readonly variables: ReadonlyMap<string, string>
 }
 
+/** A row as text, whatever it travels as. */
+export type Row = readonly (string | null)[]
+
+/** Gives the rows that a client is to see, in place of those a backend gave; `columns` by name. */
+export type RowEdit = (columns: readonly string[], rows: readonly Row[]) => readonly Row[]
+
 export interface ExchangeOptions {
   /** Hold back a first answer that says `refused`, instead of passing it on. */
   readonly holdRefused: boolean
@@ -205,6 +212,8 @@ export interface ExchangeOptions {
   readonly holdUnknownSession: boolean
   /** The statement may change the session unseen: that must be known before anybody else gets the connection. */
   readonly mayChange: boolean
+  /** Changes the rows of the answer, which is held back until it is whole; null: it passes as it comes. */
+  readonly edit: RowEdit | null
   /** The client asked for a read-only transaction: a refusal must read as that transaction's, whatever refuses. */
   readonly readOnlyTransaction: boolean
 }

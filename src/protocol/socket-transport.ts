@@ -20,8 +20,8 @@ function deliver(this: unknown, bytesRead: number, buffer: Uint8Array): boolean 
 }
 
 class SocketTransport extends StreamTransport {
-  constructor(socket: net.Socket, peerAddress: string) {
-    super(socket, { events: false, peerAddress })
+  constructor(socket: net.Socket, peer: { readonly peerAddress: string; readonly peerPort: number }) {
+    super(socket, { events: false, ...peer })
   }
 
   /** Unlike `resume`, it takes effect before it returns and leaves nothing scheduled that a later `pause` would lose to. */
@@ -44,20 +44,21 @@ type SocketWithHandle = { _handle?: Partial<Handle> | null }
  * done, 'data' events do.
  */
 export function acceptSocket(socket: net.Socket): Transport {
-  const peerAddress = plainAddress(socket.remoteAddress)
+  const peer = peerOf(socket)
   socket.setNoDelay(true)
   socket.setKeepAlive(true, KEEP_ALIVE_MS)
   const handle = adoption === 'refused' ? null : handleOf(socket)
-  if (handle === null) return new StreamTransport(socket, { peerAddress })
+  if (handle === null) return new StreamTransport(socket, peer)
   ;(socket as SocketWithHandle)._handle = null
   socket.destroy()
   const options = { handle, onread: readsOfClients, pauseOnCreate: true }
-  return new SocketTransport(new net.Socket(options as net.SocketConstructorOpts), peerAddress)
+  return new SocketTransport(new net.Socket(options as net.SocketConstructorOpts), peer)
 }
 
 /** A client of IPv4 reaches a socket of IPv6 under a mapped address; servers print it as IPv4, and so do we. */
-function plainAddress(address = ''): string {
-  return address.startsWith('::ffff:') ? address.slice(7) : address
+function peerOf({ remoteAddress = '', remotePort = 0 }: net.Socket): { peerAddress: string; peerPort: number } {
+  const isMapped = remoteAddress.startsWith('::ffff:')
+  return { peerAddress: isMapped ? remoteAddress.slice(7) : remoteAddress, peerPort: remotePort }
 }
 
 function handleOf(socket: net.Socket): Partial<Handle> | null {
@@ -93,7 +94,7 @@ export function connectSocket(host: string, port: number, signal: AbortSignal): 
     socket.once('connect', () => {
       signal.removeEventListener('abort', abort)
       socket.off('error', fail)
-      resolve(new SocketTransport(socket, plainAddress(socket.remoteAddress)))
+      resolve(new SocketTransport(socket, peerOf(socket)))
     })
     signal.addEventListener('abort', abort, { once: true })
     if (signal.aborted) abort()

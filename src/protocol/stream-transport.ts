@@ -14,6 +14,7 @@ const ignore = (): void => {}
 
 export interface StreamTransportOptions {
   readonly peerAddress?: string
+  readonly peerPort?: number
   readonly tls?: Transport['tls']
   /**
    * Bytes that may wait in the stream before `write` says false. Above 0, what is written is copied first. TLS needs
@@ -40,12 +41,14 @@ export class StreamTransport implements Transport {
   #closed = false
   #draining = false
   readonly #peerAddress: string
+  readonly #peerPort: number
   readonly #pendingBytesMax: number
 
   constructor(stream: Duplex, options: StreamTransportOptions = {}) {
     this.stream = stream
     this.tls = options.tls ?? null
     this.#peerAddress = options.peerAddress ?? ''
+    this.#peerPort = options.peerPort ?? 0
     this.#pendingBytesMax = options.pendingBytesMax ?? 0
     ;(stream as CarryingStream)[TRANSPORT] = this
     stream.pause()
@@ -55,6 +58,10 @@ export class StreamTransport implements Transport {
 
   get peerAddress(): string {
     return this.#peerAddress
+  }
+
+  get peerPort(): number {
+    return this.#peerPort
   }
 
   get closed(): boolean {

@@ -19,14 +19,12 @@ const PENDING_BYTES_MAX = 128 * 1024
  * send their hello without waiting. The result is paused and has no callbacks, as every new transport.
  */
 export function startServerTls(transport: Transport, secureContext: SecureContext, early: Buffer): Promise<Transport> {
-  const { peerAddress } = transport
   const socket = new TLSSocket(detach(transport, early), { isServer: true, secureContext })
-  return secured(socket, 'secure', peerAddress)
+  return secured(socket, 'secure', transport)
 }
 
 /** Goes on inside TLS, as the side that connected; rejects when the server is not who `tls.mode` wants it to be. */
 export function startClientTls(transport: Transport, tls: BackendTls, host: string): Promise<Transport> {
-  const { peerAddress } = transport
   const socket = connect({
     socket: detach(transport, NOTHING),
     secureContext: backendContext(tls),
@@ -35,7 +33,7 @@ export function startClientTls(transport: Transport, tls: BackendTls, host: stri
     rejectUnauthorized: tls.mode === 'verify-ca' || tls.mode === 'verify-identity',
     checkServerIdentity: tls.mode === 'verify-identity' ? checkServerIdentity : () => undefined,
   })
-  return secured(socket, 'secureConnect', peerAddress)
+  return secured(socket, 'secureConnect', transport)
 }
 
 const NOTHING = Buffer.alloc(0)
@@ -48,7 +46,7 @@ function detach(transport: Transport, early: Buffer): Duplex {
   return stream
 }
 
-function secured(socket: TLSSocket, event: 'secure' | 'secureConnect', peerAddress: string): Promise<Transport> {
+function secured(socket: TLSSocket, event: 'secure' | 'secureConnect', plain: Transport): Promise<Transport> {
   return new Promise((resolve, reject) => {
     const fail = (error?: Error | boolean): void => {
       socket.destroy()
@@ -60,7 +58,9 @@ function secured(socket: TLSSocket, event: 'secure' | 'secureConnect', peerAddre
       const shown = socket.getX509Certificate()?.fingerprint256.replaceAll(':', '') ?? null
       const fingerprint = shown === null ? null : Buffer.from(shown, 'hex')
       const tls = { version: socket.getProtocol() ?? '', cipher: socket.getCipher().name, fingerprint }
-      resolve(new StreamTransport(socket, { peerAddress, tls, pendingBytesMax: PENDING_BYTES_MAX }))
+      const { peerAddress, peerPort } = plain
+      const options = { peerAddress, peerPort, tls, pendingBytesMax: PENDING_BYTES_MAX }
+      resolve(new StreamTransport(socket, options))
     })
   })
 }

@@ -13,6 +13,8 @@ export interface Transport {
   onClosed: (error: Error | null) => void
   /** Address of the other side, for logs and rules; empty where there is none. */
   readonly peerAddress: string
+  /** And its port; 0 where there is none. */
+  readonly peerPort: number
   /** The TLS protocol and cipher in use, or null without TLS. */
   readonly tls: TlsState | null
   readonly closed: boolean

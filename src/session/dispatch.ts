@@ -11,6 +11,7 @@ import {
   ConnectFailed,
   type Refusal,
   type Reply,
+  type RowEdit,
 } from '../protocol/protocol.ts'
 import { type Route, route } from '../routing/router.ts'
 import type { SessionState } from '../routing/session-state.ts'
@@ -28,6 +29,8 @@ export class Dispatch {
   #stopped = false
   /** The statement is to come to nothing, and what its client is told. */
   #interruption: Error | null = null
+  /** What is done to the rows of the statement's answer. */
+  #edit: RowEdit | null = null
   /** Ends a wait for a backend. */
   #giveUp: (error: Error) => void = nothing
 
@@ -71,9 +74,15 @@ export class Dispatch {
   }
 
   /** Sends the request where it belongs, and elsewhere for as long as that is needed and safe. */
-  async send(classification: Classification, request: ClientRequest, arrivedMs: number): Promise<Reply> {
+  async send(
+    classification: Classification,
+    request: ClientRequest,
+    arrivedMs: number,
+    edit: RowEdit | null = null,
+  ): Promise<Reply> {
     let decided = classification
     this.#interruption = null
+    this.#edit = edit
     for (let attempts = 1; attempts <= ATTEMPTS_MAX; attempts++) {
       this.checkInterruption()
       const decision = this.route(decided, request.routeAttribute)
@@ -175,6 +184,7 @@ export class Dispatch {
       holdRefused: isFree && mayWait,
       holdBehind: isFree && onReader,
       holdUnknownSession: classification.kill !== null && classification.statements === 1 && request.kind !== 'prepare',
+      edit: this.#edit,
       mayChange: classification.access === 'write',
       readOnlyTransaction: onReader && this.#state.transaction === 'read-only',
     })

@@ -9,6 +9,8 @@ import {
   ConnectFailed,
   type Refusal,
   type Reply,
+  type RequestKind,
+  type RowEdit,
   type Settings,
 } from '../protocol/protocol.ts'
 import type { Route } from '../routing/router.ts'
@@ -19,9 +21,24 @@ import type { Backend } from '../topology/topology.ts'
 import { answerCommand } from './commands.ts'
 import { Dispatch } from './dispatch.ts'
 import { Leases } from './leases.ts'
+import { type Process, processRows } from './processes.ts'
 import { NO_RIGHTS, type Rights, rightsIn } from './rights.ts'
 import type { SessionSnapshot } from './sessions.ts'
 import type { Shared } from './shared.ts'
+
+/** Longer statements are shown cut, however whole they were asked for. */
+const TEXT_BYTES_MAX = 1024 * 1024
+
+/** What servers call what a session does. */
+const COMMANDS: Readonly<Record<RequestKind, string>> = {
+  statement: 'Query',
+  prepare: 'Prepare',
+  execute: 'Execute',
+  continue: 'Fetch',
+  reset: 'Reset Connection',
+  login: 'Connect',
+  relay: 'Binlog Dump',
+}
 
 export class Session {
   readonly #client: ClientConnection
@@ -34,6 +51,8 @@ export class Session {
   /** Between statements; a session that is still logging in is not. */
   #isIdle = false
   #sinceMs: number
+  /** What is in flight. */
+  #request: ClientRequest | null = null
   #statements = 0
   #draining = false
   #ended = false
@@ -81,6 +100,25 @@ export class Session {
       variables: this.#state.settings.variables,
       backend: this.#leases.current?.connection.backend.id ?? null,
       statements: this.#statements,
+    }
+  }
+
+  get process(): Process {
+    const { account, peerAddress, peerPort } = this.#client
+    const request = this.#isIdle ? null : this.#request
+    const connection = this.#leases.current?.connection ?? null
+    const isElsewhere = request !== null && connection !== null && connection.backend.role !== 'writer'
+    const where = isElsewhere ? `executing on ${connection.backend.id}` : ''
+    return {
+      id: this.id,
+      user: account.user,
+      host: `${peerAddress}:${peerPort}`,
+      schema: this.#state.settings.schema,
+      command: this.#isIdle ? null : COMMANDS[request?.kind ?? 'login'],
+      sinceMs: this.#sinceMs,
+      state: this.#dispatch.waiting ? 'waiting for a connection' : where,
+      text: request === null || request.sql.length === 0 ? null : request.sql.toString('utf8', 0, TEXT_BYTES_MAX),
+      connection: connection === null ? null : { backend: connection.backend.id, serverId: connection.serverId },
     }
   }
 
@@ -161,6 +199,7 @@ export class Session {
       const request = await this.#client.next()
       if (request === null) return 'client quit'
       this.#sinceMs = this.#shared.nowMs()
+      this.#request = request
       this.#isIdle = false
       try {
         await this.serve(request)
@@ -171,6 +210,8 @@ export class Session {
         else if (this.fail(error)) return 'proxy error'
       }
       this.#isIdle = true
+      this.#request = null
+      this.#sinceMs = this.#shared.nowMs()
     }
     return 'client killed'
   }
@@ -187,7 +228,8 @@ export class Session {
     this.#statements += 1
     this.#state.expect(classification)
     if (!this.#state.pinned) this.#leases.giveBack()
-    const reply = await this.#dispatch.send(classification, asked, this.#sinceMs)
+    const edit = classification.facts.includes('sessions') ? await this.processEdit(classification) : null
+    const reply = await this.#dispatch.send(classification, asked, this.#sinceMs, edit)
     if (this.#ended) throw new ClientLost('the session has ended')
     if (reply.unknownSession !== null && kill !== null) return this.killWhomItMeans(classification, kill, reply)
     this.observe(classification, reply)
@@ -229,6 +271,21 @@ export class Session {
     this.#leases.ran(reply.insertId !== 0n)
     if (this.#state.leavesTraces || classification.assigns.some(({ scope }) => scope === 'user'))
       connection.dirty = true
+  }
+
+  /** SHOW PROCESSLIST: sessions of ours in place of the connections that serve them. */
+  private async processEdit({ facts, statements }: Classification): Promise<RowEdit | null> {
+    const { sessions, cluster, pools } = this.#shared
+    if (statements > 1) return null
+    const user = (await this.rights()).see ? null : this.user
+    const full = facts.includes('sessions-in-full')
+    return (columns, rows) => {
+      const backend = this.#leases.current?.connection.backend.id ?? ''
+      const serverIds = pools.serverIds(backend)
+      const processes = sessions.processes(cluster, user)
+      const isOurs = (id: number) => serverIds.has(id)
+      return processRows(columns, rows, { processes, backend, isOurs, nowMs: this.#shared.nowMs(), full })
+    }
   }
 
   /** KILL by an expression: the writer has said which number it comes to, and that it knows nobody of it. */

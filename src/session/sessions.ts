@@ -2,6 +2,7 @@
 
 import type { Pin } from '../routing/session-state.ts'
 import type { KillRequest, RouteHint } from '../sql/classification.ts'
+import type { Process } from './processes.ts'
 
 /** A session as operators see it. */
 export interface SessionSnapshot {
@@ -11,7 +12,7 @@ export interface SessionSnapshot {
   readonly schema: string | null
   readonly clientAddress: string
   readonly state: 'idle' | 'active' | 'waiting'
-  /** When the last request came. */
+  /** When the request in flight came; of an idle session, when the last one was done. */
   readonly sinceMs: number
   readonly transaction: 'none' | 'open' | 'read-only'
   readonly autocommit: boolean
@@ -27,6 +28,7 @@ export interface LivingSession {
   readonly user: string
   readonly cluster: string
   readonly snapshot: SessionSnapshot
+  readonly process: Process
   /** Is this the server's connection that it is using? */
   uses(backend: string, serverId: number): boolean
   kill(what: KillRequest['what']): Promise<void>
@@ -70,6 +72,15 @@ export class Sessions {
 
   list(): SessionSnapshot[] {
     return Array.from(this.#living.values(), (session) => session.snapshot)
+  }
+
+  /** The sessions of a cluster as processes; `user`: those of one user only. */
+  processes(cluster: string, user: string | null): Process[] {
+    const processes: Process[] = []
+    for (const session of this.#living.values()) {
+      if (session.cluster === cluster && (user === null || session.user === user)) processes.push(session.process)
+    }
+    return processes
   }
 
   /** The session of this number among those of a cluster. */

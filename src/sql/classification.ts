@@ -48,6 +48,9 @@ export type SessionFact =
   | 'diagnostics'
   | 'connection-id'
   | 'user-variable'
+  /** All sessions, as SHOW PROCESSLIST lists them; `in-full`: with their statements uncut. */
+  | 'sessions'
+  | 'sessions-in-full'
 
 /**
  * One assignment of a SET (or USE, as `schema`). `value` is the literal's own text, or null if it is an expression. User

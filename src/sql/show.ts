@@ -35,6 +35,12 @@ export function show({ text, from, to, context, vouched }: Statement): Effect {
   if (what === 'warnings' || what === 'errors' || counted) {
     return effect('session', "asks for this session's diagnostics", { facts: ['diagnostics'] })
   }
+  if (what === 'processlist') {
+    const isFull = text.lower(from + 1) === 'full'
+    return effect('write', 'SHOW PROCESSLIST tells about one server', {
+      facts: [...facts, 'sessions', ...(isFull ? (['sessions-in-full'] as const) : [])],
+    })
+  }
   const catalogue = CATALOGUE.has(what) || (what === 'table' && next === 'status') || ROUTINES.has(what)
   if (!catalogue) return effect('write', `SHOW ${what.toUpperCase()} tells about one server`, { facts: [...facts] })
   if (writes !== null) return effect('write', writes, { facts: [...facts] })

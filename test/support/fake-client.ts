@@ -7,6 +7,7 @@ import { NO_SETTINGS, settingsOf } from '../../src/protocol/settings.ts'
 export class FakeClient implements ClientConnection {
   readonly sessionId: number
   readonly peerAddress = '10.0.0.7'
+  readonly peerPort = 50_007
   readonly account
   readonly identity
   readonly loginSettings: Settings

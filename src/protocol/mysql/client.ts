@@ -112,6 +112,10 @@ export class MysqlClient implements ClientConnection {
     return this.#transport.peerAddress
   }
 
+  get peerPort(): number {
+    return this.#transport.peerPort
+  }
+
   welcome(): void {
     this.reply(buildOk({ status: this.status, text: this.#login?.text ?? NOTHING }, this.capabilities))
     const compression = this.#login?.compression ?? 'none'

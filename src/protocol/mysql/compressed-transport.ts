@@ -39,6 +39,10 @@ class CompressedTransport implements Transport {
     return this.#inner.peerAddress
   }
 
+  get peerPort(): number {
+    return this.#inner.peerPort
+  }
+
   get tls(): Transport['tls'] {
     return this.#inner.tls
   }

@@ -4,6 +4,7 @@
 import { BackendLost, ClientLost, type ExchangeOptions, type Reply, type Settings } from '../protocol.ts'
 import type { Transport } from '../transport.ts'
 import type { MysqlClient } from './client.ts'
+import { editedResult } from './edited-result.ts'
 import { frame, HEADER_BYTES, writeHeader } from './frames.ts'
 import {
   buildError,
@@ -91,6 +92,8 @@ export class Exchange {
   #insertId = 0n
   #prepared: ExchangeEnd['prepared'] = null
   #unknownSession: Reply['unknownSession'] = null
+  /** A reply that is changed once it is whole, as far as it has come. */
+  #collected: Buffer[] | null = null
   /** Called at the end of a reply that nobody waits for. */
   #orphaned: (() => void) | null = null
 
@@ -101,6 +104,7 @@ export class Exchange {
     this.#options = options
     this.#status = line.status
     this.#tracker.begin(request.reply, line.form)
+    if (options.edit !== null && request.kind !== 'prepare' && !line.form.optionalMetadata) this.#collected = []
     this.done = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject }
     })
@@ -269,6 +273,10 @@ export class Exchange {
 
   private forward(bytes: Buffer): void {
     if (bytes.length === 0 || this.#orphaned !== null) return
+    if (this.#collected !== null) {
+      this.#collected.push(Buffer.from(bytes))
+      return
+    }
     this.#forwardedBytes += bytes.length
     if (this.#client.send(bytes) || this.#blocked) return
     this.#blocked = true
@@ -318,6 +326,7 @@ export class Exchange {
   private finish(outcome: Reply['outcome']): void {
     // Servers read a file to its end before they answer; to one that does not, the rest of it would be commands.
     if (this.#upload !== null) return this.#settle.reject(new ClientLost('the server refused to read the upload'))
+    if (this.#collected !== null) this.forwardEdited()
     const tracker = this.#tracker
     const changed = this.changes(outcome)
     this.#end = {
@@ -343,6 +352,13 @@ export class Exchange {
     }
     if (this.#orphaned !== null) this.#orphaned()
     else if (!this.#blocked) this.settle()
+  }
+
+  private forwardEdited(): void {
+    const bytes = Buffer.concat(this.#collected!)
+    this.#collected = null
+    const form = this.#request.kind === 'execute' ? 'binary' : 'text'
+    this.forward(editedResult(bytes, this.#options.edit!, form, this.#line.form.deprecateEof))
   }
 
   private settle(): void {

@@ -48,8 +48,9 @@ export class OwnReplies {
   }
 }
 
-function payloadsOf(bytes: Buffer): Buffer[] {
-  const reader = new MessageReader(REPLY_BYTES_MAX)
+/** The payloads of whole messages. */
+export function payloadsOf(bytes: Buffer, bytesMax = REPLY_BYTES_MAX): Buffer[] {
+  const reader = new MessageReader(bytesMax)
   reader.push(bytes)
   const payloads: Buffer[] = []
   for (let message = reader.shift(); message !== null; message = reader.shift()) payloads.push(message.payload)

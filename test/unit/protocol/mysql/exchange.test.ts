@@ -22,6 +22,7 @@ const OPTIONS: ExchangeOptions = {
   holdRefused: false,
   holdBehind: false,
   holdUnknownSession: false,
+  edit: null,
   mayChange: false,
   readOnlyTransaction: false,
 }
