@@ -87,6 +87,8 @@ export interface AcceptOptions {
   readonly requestBytesMax: number
   readonly preparedMax: number
   readonly compression: boolean
+  /** Aborts, with a ProxyError as its reason, when the login is not to be waited for any longer. */
+  readonly signal?: AbortSignal
 }
 
 /** `secureContext` holds key and certificate; null only with mode `off`. */

@@ -77,6 +77,13 @@ export class SessionState {
     return this.#pins !== null && this.#pins.size > 0
   }
 
+  /** It stays where it is for nothing but what its next statement may ask for. */
+  get pinnedForNextOnly(): boolean {
+    if (this.#pins === null) return false
+    for (const reason of this.#pins.keys()) if (SHORT_PINS[reason] === undefined) return false
+    return this.#pins.size > 0
+  }
+
   /** It has left something on its connection that only a reset wipes out. */
   get leavesTraces(): boolean {
     if (this.#pins === null) return false

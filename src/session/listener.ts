@@ -13,15 +13,15 @@ export interface ListenerOptions {
   readonly clientsMax: number
   readonly protocol: Protocol
   readonly shared: Shared
-  /** What the accepting side needs besides the session's number; asked at every arrival. */
-  readonly accept: () => Omit<AcceptOptions, 'sessionId'>
+  /** What the accepting side needs besides what is the arrival's own; asked at every arrival. */
+  readonly accept: () => Omit<AcceptOptions, 'sessionId' | 'signal'>
 }
 
 export class Listener {
   readonly #options: ListenerOptions
   readonly #server: net.Server
   /** Clients that are still logging in, each counted against the limit. */
-  readonly #arriving = new Set<net.Socket>()
+  readonly #arriving = new Set<AbortController>()
 
   constructor(options: ListenerOptions) {
     this.#options = options
@@ -49,10 +49,11 @@ export class Listener {
     })
   }
 
-  /** Stops listening; who is already in stays. */
+  /** Stops listening; who is already in stays, and whoever is still logging in is told to go. */
   close(): void {
     this.#server.close()
-    for (const socket of this.#arriving) socket.destroy()
+    const reason = new ProxyError('SHUTTING_DOWN', 'Server shutdown in progress')
+    for (const arrival of this.#arriving) arrival.abort(reason)
   }
 
   private receive(socket: net.Socket): void {
@@ -63,9 +64,10 @@ export class Listener {
       this.tell(error, socket)
       return protocol.turnAway(socket, error)
     }
-    this.#arriving.add(socket)
-    void this.logIn(socket).then((session) => {
-      this.#arriving.delete(socket)
+    const arrival = new AbortController()
+    this.#arriving.add(arrival)
+    void this.logIn(socket, arrival.signal).then((session) => {
+      this.#arriving.delete(arrival)
       if (session === null) return
       sessions.add(session)
       void session.run().then(() => sessions.remove(session))
@@ -73,13 +75,13 @@ export class Listener {
   }
 
   /** Null: the client was turned away, or has gone. */
-  private async logIn(socket: net.Socket): Promise<Session | null> {
+  private async logIn(socket: net.Socket, signal: AbortSignal): Promise<Session | null> {
     const { protocol, shared, accept } = this.#options
     const { sessions, metrics } = shared
     let options: ReturnType<typeof accept> | null = null
     try {
       options = accept()
-      const client = await protocol.accept(socket, { ...options, sessionId: sessions.issueId() })
+      const client = await protocol.accept(socket, { ...options, signal, sessionId: sessions.issueId() })
       metrics.logins.labels('ok').value += 1
       return new Session(client, shared)
     } catch (error) {

@@ -50,6 +50,8 @@ export class Session {
   #contextSettings: Settings | null = null
   /** Between statements; a session that is still logging in is not. */
   #isIdle = false
+  /** Its login has been answered. */
+  #isIn = false
   #sinceMs: number
   /** What is in flight. */
   #request: ClientRequest | null = null
@@ -136,7 +138,9 @@ export class Session {
   /** Ends now if nothing is in flight, else after the statement or transaction in flight. */
   drain(): void {
     this.#draining = true
-    if (this.#isIdle && this.#leases.current === null) this.end('proxy draining')
+    if ((this.#isIn && !this.#isIdle) || !this.isFree) return
+    if (!this.#isIn) this.#client.fail(new ProxyError('SHUTTING_DOWN', 'Server shutdown in progress'))
+    this.end('proxy draining')
   }
 
   /** Stops the statement in flight, and for `connection` ends the session, as KILL does on a server. */
@@ -162,8 +166,10 @@ export class Session {
   /** Completes the login. A schema must exist and be ours to use, or the login fails as it would on the server. */
   private async open(): Promise<boolean> {
     const refusal = await this.schemaRefusal()
+    if (this.#ended) return false
     if (refusal !== null) return this.refuse(refusal)
     this.#client.welcome()
+    this.#isIn = true
     this.#isIdle = true
     return true
   }
@@ -179,12 +185,20 @@ export class Session {
       if (refusal === null) this.#leases.giveBack()
       return refusal
     } catch (error) {
+      if (this.#ended) return null
       if (error instanceof ConnectFailed && error.kind === 'login' && error.refusal !== null) return error.refusal
-      if (!(error instanceof ConnectFailed || error instanceof BackendLost || error instanceof ProxyError)) throw error
+      const isLost = error instanceof BackendLost || (error instanceof ConnectFailed && error.kind === 'network')
+      if (!isLost && !(error instanceof ConnectFailed || error instanceof ProxyError)) throw error
       this.#leases.discard('backend lost')
-      if (!this.#ended) this.#shared.suspect(writer, error.message)
+      // A writer whose connections are all in use is a good one.
+      if (isLost) this.#shared.suspect(writer, error.message)
       return null
     }
+  }
+
+  /** Nothing would be lost with its connection but what only the very next statement could ask for. */
+  private get isFree(): boolean {
+    return this.#leases.current === null || (this.#isIn && this.#state.pinnedForNextOnly)
   }
 
   private refuse(refusal: Refusal): false {
@@ -195,7 +209,7 @@ export class Session {
 
   private async serveAll(): Promise<CloseReason> {
     while (!this.#ended) {
-      if (this.#draining && this.#leases.current === null) return 'proxy draining'
+      if (this.#draining && this.isFree) return 'proxy draining'
       const request = await this.#client.next()
       if (request === null) return 'client quit'
       this.#sinceMs = this.#shared.nowMs()

@@ -62,8 +62,8 @@ export type Compression = 'none' | 'zlib' | 'zstd'
  * away. The transport's own callbacks are replaced.
  */
 export async function acceptLogin(transport: Transport, options: AcceptOptions & Proving): Promise<ClientLogin> {
-  const { loginMsMax, loginBytesMax } = options
-  const limits = { msMax: loginMsMax, bytesMax: loginBytesMax, sequence: 0, strict: true }
+  const { loginMsMax, loginBytesMax, signal } = options
+  const limits = { msMax: loginMsMax, bytesMax: loginBytesMax, sequence: 0, strict: true, signal }
   const channel = new Channel(transport, new MessageReader(loginBytesMax), limits)
   return guard(channel, async () => {
     const offer = offerTo(options)

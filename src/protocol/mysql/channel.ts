@@ -26,6 +26,8 @@ export interface ChannelOptions {
   readonly sequence: number
   /** Whether a message with another sequence is an error. Servers begin anew when they close a connection. */
   readonly strict: boolean
+  /** Ends the login when it aborts; what waits is rejected with its reason. */
+  readonly signal?: AbortSignal | undefined
 }
 
 /** What a channel leaves to whoever comes after it: a paused transport without callbacks. */
@@ -46,11 +48,12 @@ export class Channel {
   #sequence: number
   #waiting: { resolve: (message: Message) => void; reject: (error: Error) => void } | null = null
   #upgrading = false
-  #fault: ChannelError | null = null
+  #fault: Error | null = null
   /** Ends with whatever the reader still holds. */
   #lastBytes: Buffer = NOTHING
   readonly #options: ChannelOptions
   readonly #timer: NodeJS.Timeout
+  readonly #abort = (): void => this.giveUp(this.#options.signal!.reason as Error)
 
   constructor(transport: Transport, reader: MessageReader, options: ChannelOptions) {
     this.#transport = transport
@@ -58,10 +61,9 @@ export class Channel {
     this.#options = options
     this.#sequence = options.sequence
     reader.bytesMax = options.bytesMax
-    this.#timer = setTimeout(() => {
-      this.fail(new ChannelError('timeout', `no login within ${options.msMax} ms`))
-      if (this.#upgrading) this.#transport.destroy()
-    }, options.msMax)
+    const late = new ChannelError('timeout', `no login within ${options.msMax} ms`)
+    this.#timer = setTimeout(() => this.giveUp(late), options.msMax)
+    options.signal?.addEventListener('abort', this.#abort)
     this.listen()
   }
 
@@ -175,7 +177,12 @@ export class Channel {
     this.#transport.pause()
   }
 
-  private fail(fault: ChannelError): void {
+  private giveUp(why: Error): void {
+    this.fail(why)
+    if (this.#upgrading) this.#transport.destroy()
+  }
+
+  private fail(fault: Error): void {
     this.#fault ??= fault
     const waiting = this.#waiting
     if (waiting === null) return
@@ -186,6 +193,7 @@ export class Channel {
   /** Hands the transport back, paused and without callbacks. Nothing more is read or written here. */
   leave(): void {
     clearTimeout(this.#timer)
+    this.#options.signal?.removeEventListener('abort', this.#abort)
     const transport = this.#transport
     transport.pause()
     transport.onBytes = ignore

@@ -406,6 +406,46 @@ test('draining ends who is free now, and who is in a transaction after it', asyn
   expect(busy.client.gone).toBe(true)
 })
 
+test('draining does not wait for a statement that may ask for warnings', async () => {
+  const stage = new Stage()
+  const { client } = await tell(stage, 'insert 0')
+  stage.connectionTo('db1').replies.push({ warnings: 1 })
+  client.ask('insert 1')
+  await settle()
+  expect(stage.sessions.list()).toMatchObject([{ pins: [{ reason: 'diagnostics' }] }])
+  await stage.sessions.drain(10_000)
+  expect(client.gone).toBe(true)
+})
+
+test('draining tells those who wait in their login to go', async () => {
+  const stage = new Stage({ connectionsMax: 1 })
+  const holder = await tell(stage, 'insert 0')
+  stage.connectionTo('db1').replies.push({ transaction: 'open' })
+  holder.client.ask('begin')
+  await settle()
+  const late = stage.join('app', 'shop')
+  await settle()
+  expect(stage.pools.snapshot()).toMatchObject([{ waiting: 1 }])
+  const drained = stage.sessions.drain(10_000)
+  await late.over
+  expect(late.client.answers).toEqual(['SHUTTING_DOWN', 'end'])
+  expect(stage.pools.snapshot()).toMatchObject([{ waiting: 0 }])
+  holder.client.quit()
+  await drained
+})
+
+test('a writer whose connections are all in use is not doubted for that', async () => {
+  const stage = new Stage({ connectionsMax: 1 })
+  const holder = await tell(stage, 'insert 0')
+  stage.connectionTo('db1').replies.push({ transaction: 'open' })
+  holder.client.ask('begin')
+  await settle()
+  const late = stage.join('app', 'shop')
+  await vi.advanceTimersByTimeAsync(1_000)
+  expect(late.client.answers).toEqual(['welcome'])
+  expect(stage.suspected).toEqual([])
+})
+
 test('a reader that cannot be reached is passed over', async () => {
   const stage = new Stage()
   stage.refusing.add('db2')
