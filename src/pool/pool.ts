@@ -1,7 +1,7 @@
 // The connections to one backend for one identity. Each is in exactly one place, and only move() changes which.
 //
-// A connection given back clean keeps the name of who used it last, its keeper: while nobody else needs it, the keeper
-// finds everything in place when it comes back.
+// A connection given back keeps the name of who used it last, its keeper: while nobody else needs it, the keeper finds
+// everything in place when it comes back. Before anybody else gets it, what the keeper left is saved, and wiped out.
 
 import { type CloseReason, ProxyError } from '../errors.ts'
 import { type BackendConnection, ConnectFailed, type Settings } from '../protocol/protocol.ts'
@@ -23,6 +23,10 @@ export interface PoolLimits {
 /** Whoever takes and gives back connections. */
 export interface Keeper {
   readonly settings: Settings
+  /** Has it left something on that connection that must be saved before the connection goes to somebody else? */
+  leaves(lease: Lease): boolean
+  /** Saves it: asked once, before `hands` grows. Rejects with BackendLost. */
+  readOut(lease: Lease): Promise<void>
 }
 
 /** One connection of a pool, and where it is. */
@@ -104,9 +108,12 @@ export class Pool {
   acquire(keeper: Keeper): Lease | Promise<Lease> {
     // Nobody overtakes those who wait.
     const lease = this.#waiters.size === 0 ? this.choose(keeper) : null
-    if (lease === null) return this.wait(keeper)
-    this.lend(lease, keeper)
-    return lease
+    if (lease !== null && isReadyFor(keeper, lease)) {
+      this.lend(lease, keeper)
+      return lease
+    }
+    if (lease !== null) this.clear(lease)
+    return this.wait(keeper)
   }
 
   /** Takes `lease` again if nobody has touched it since this keeper gave it back. */
@@ -116,23 +123,13 @@ export class Pool {
     return true
   }
 
-  /** Takes a connection back. What cannot be aligned away is reset first, in the background. */
+  /** Takes a connection back. */
   release(lease: Lease): void {
-    const { connection } = lease
-    if (connection.broken) return this.discard(lease, 'backend lost')
-    if (lease.retired || this.#options.nowMs() >= lease.expiresMs) return this.discard(lease, 'proxy retired')
-    if (!connection.dirty) return this.makeIdle(lease)
-    lease.keeper = null
-    this.move(lease, 'cleaning')
-    this.#options.onReset()
-    void connection
-      .reset()
-      .catch(() => false)
-      .then((isClean) => {
-        if (lease.place !== 'cleaning') return
-        if (isClean && !lease.retired) this.makeIdle(lease)
-        else this.discard(lease, isClean ? 'proxy retired' : 'proxy reset failed')
-      })
+    if (lease.connection.broken) return this.discard(lease, 'backend lost')
+    if (lease.retired || this.#options.nowMs() >= lease.expiresMs) return this.dismiss(lease, 'proxy retired')
+    // Nobody will come back to it as it is.
+    if (lease.keeper === null && lease.connection.dirty) return this.clear(lease)
+    this.makeIdle(lease)
   }
 
   /** Closes a connection. In doubt about a connection, this is what to do. */
@@ -168,14 +165,21 @@ export class Pool {
 
   /** Nobody will come back for what this keeper left. */
   forget(lease: Lease, keeper: Keeper): void {
-    if (lease.keeper === keeper) lease.keeper = null
+    if (lease.keeper !== keeper) return
+    lease.keeper = null
+    if (lease.place === 'idle' && lease.connection.dirty) this.clear(lease)
+  }
+
+  /** The keeper wants what it left there saved now. */
+  vacate(lease: Lease, keeper: Keeper): void {
+    if (lease.place === 'idle' && lease.keeper === keeper) this.clear(lease)
   }
 
   /** Idle connections close now, lent ones when they are given back; later ones are opened anew. */
   retire(): void {
     for (const lease of [...this.#leases]) {
       lease.retired = true
-      if (lease.place === 'idle') this.discard(lease, 'proxy retired')
+      if (lease.place === 'idle') this.dismiss(lease, 'proxy retired')
     }
   }
 
@@ -191,9 +195,40 @@ export class Pool {
     const nowMs = this.#options.nowMs()
     const { idleMsMax } = this.#options.limits
     for (const lease of [...this.#idle]) {
-      if (nowMs - lease.sinceMs >= idleMsMax) this.discard(lease, 'proxy idle')
-      else if (nowMs >= lease.expiresMs) this.discard(lease, 'proxy lifetime')
+      if (nowMs - lease.sinceMs >= idleMsMax) this.dismiss(lease, 'proxy idle')
+      else if (nowMs >= lease.expiresMs) this.dismiss(lease, 'proxy lifetime')
     }
+  }
+
+  /** Closes a connection in good order: what its keeper left there is saved first. */
+  private dismiss(lease: Lease, reason: CloseReason): void {
+    if (lease.keeper?.leaves(lease) !== true) return this.discard(lease, reason)
+    lease.retired = true
+    this.clear(lease, reason)
+  }
+
+  /** Saves and wipes out what the keeper left, in the background; then whoever waits gets the connection. */
+  private clear(lease: Lease, reason: CloseReason = 'proxy retired'): void {
+    const { keeper, connection } = lease
+    const saving = keeper?.leaves(lease) === true ? keeper.readOut(lease) : null
+    lease.keeper = null
+    lease.hands += 1
+    this.move(lease, 'cleaning')
+    void this.cleared(connection, saving)
+      .catch(() => false)
+      .then((isClean) => {
+        if (lease.place !== 'cleaning') return
+        if (!isClean) this.discard(lease, 'proxy reset failed')
+        else if (lease.retired) this.discard(lease, reason)
+        else this.makeIdle(lease)
+      })
+  }
+
+  private async cleared(connection: BackendConnection, saving: Promise<void> | null): Promise<boolean> {
+    if (saving !== null) await saving
+    if (!connection.dirty) return true
+    this.#options.onReset()
+    return connection.reset()
   }
 
   private choose(keeper: Keeper): Lease | null {
@@ -203,7 +238,7 @@ export class Pool {
     for (let at = this.#idle.length - 1; at >= 0; at--) {
       const lease = this.#idle[at]!
       if (lease.keeper === keeper) return lease
-      const rank = (sameSettings(lease.connection.settings, keeper.settings) ? 2 : 0) + (lease.keeper === null ? 1 : 0)
+      const rank = rankOf(lease, keeper)
       if (rank > bestRank || (rank === bestRank && lease.keeper !== null)) {
         best = lease
         bestRank = rank
@@ -239,7 +274,8 @@ export class Pool {
     const { connectionsMax, openingMax } = this.#options.limits
     while (
       !this.#retired &&
-      this.#opening < this.#waiters.size &&
+      // What is being cleared serves one of them in a moment.
+      this.#opening + this.#cleaning < this.#waiters.size &&
       this.#opening < openingMax &&
       this.#leases.size + this.#opening < connectionsMax
     ) {
@@ -291,6 +327,7 @@ export class Pool {
     this.move(lease, 'idle')
     const first = this.#waiters.values().next().value
     if (first === undefined) return
+    if (!isReadyFor(first.keeper, lease)) return this.clear(lease)
     this.lend(lease, first.keeper)
     this.settle(first, lease)
   }
@@ -322,4 +359,16 @@ export class Pool {
     if (to === 'lent') this.#options.onLent(1)
     if (to === 'closed') this.#leases.delete(lease)
   }
+}
+
+/** Can this keeper have it just as it is? */
+function isReadyFor(keeper: Keeper, lease: Lease): boolean {
+  if (lease.keeper === keeper) return true
+  return !lease.connection.dirty && lease.keeper?.leaves(lease) !== true
+}
+
+/** The cheaper it is to give, the higher: ready at all, settings that match, nobody who may come back for it. */
+function rankOf(lease: Lease, keeper: Keeper): number {
+  if (!isReadyFor(keeper, lease)) return 0
+  return 1 + (sameSettings(lease.connection.settings, keeper.settings) ? 2 : 0) + (lease.keeper === null ? 1 : 0)
 }

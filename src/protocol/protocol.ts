@@ -129,6 +129,8 @@ export interface ClientConnection {
   ok(): void
   /** Answers a request with rows of text. */
   rows(columns: readonly string[], rows: readonly (readonly (string | null)[])[]): void
+  /** Answers `request` with the conditions that SHOW WARNINGS or SHOW ERRORS would list; null: none. */
+  conditions(conditions: Conditions | null, range: ConditionRange, request: ClientRequest): boolean
   /** Answers with an error of our own. The caller ends the connection where the error says so. */
   fail(error: ProxyError): void
   /** Answers with the error a backend gave while it was being aligned, or one that was held back. */
@@ -186,9 +188,13 @@ export interface Reply {
   readonly warnings: number
   /** Rows affected, or -1 after a result set or an error. */
   readonly affectedRows: number
+  /** Rows of the last result set, or -1 where there was none. */
+  readonly rows: number
   /** The id an insert generated, 0 if none. */
   readonly insertId: bigint
   readonly cursorOpen: boolean
+  /** The connection was asked something of ours since: its answers about the last statement are about that. */
+  readonly disturbed: boolean
   /** Where a write ended (GTID), or null. */
   readonly position: string | null
 }
@@ -204,6 +210,39 @@ export type Row = readonly (string | null)[]
 
 /** Gives the rows that a client is to see, in place of those a backend gave; `columns` by name. */
 export type RowEdit = (columns: readonly string[], rows: readonly Row[]) => readonly Row[]
+
+/** What to read out of a connection before another session gets it. */
+export interface ReadOutWish {
+  readonly conditions: boolean
+  readonly counters: boolean
+}
+
+/** What was read; null: not asked for. */
+export interface ReadOut {
+  readonly conditions: Conditions | null
+  readonly counters: Counters | null
+}
+
+/** FOUND_ROWS() and LAST_INSERT_ID(). */
+export interface Counters {
+  readonly foundRows: number
+  readonly insertId: bigint
+}
+
+/** The conditions a statement left, as SHOW WARNINGS lists them. */
+export interface Conditions {
+  readonly count: number
+  readonly errors: number
+  /** The list in the protocol's own shape; opaque to the core. */
+  readonly list: readonly Buffer[]
+}
+
+/** Which of them are asked for. */
+export interface ConditionRange {
+  readonly errorsOnly: boolean
+  readonly offset: number
+  readonly limit: number
+}
 
 export interface ExchangeOptions {
   /** Hold back a first answer that says `refused`, instead of passing it on. */
@@ -243,6 +282,8 @@ export interface BackendConnection {
   readonly unreported: boolean
   /** Asks for them. Throws BackendLost. */
   collect(): Promise<SettingsChange | null>
+  /** Reads what the last statement left for questions about it, and clears it away. Throws BackendLost. */
+  readOut(wish: ReadOutWish): Promise<ReadOut>
   /** Runs a statement of our own; its answer stays here. Rows as text. Throws BackendLost. */
   query(sql: string): Promise<readonly (readonly (string | null)[])[] | Refusal>
   /** Has the server stop the exchange in progress, by a second connection. `exchange` does not end before that is done. */

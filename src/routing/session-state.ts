@@ -2,7 +2,8 @@
 
 import type { Reply, Settings, SettingsChange } from '../protocol/protocol.ts'
 import { withChange } from '../protocol/settings.ts'
-import type { Assignment, Classification, PinReason, RouteHint, SessionFact } from '../sql/classification.ts'
+import type { Assignment, Classification, PinReason, RouteHint } from '../sql/classification.ts'
+import { asksForConditions, Diagnostics } from './diagnostics.ts'
 
 /** One reason to stay on a connection. `names` counts what holds it (tables, locks …); empty where there is nothing to count. */
 export interface Pin {
@@ -13,14 +14,8 @@ export interface Pin {
   readonly names: ReadonlyMap<string, number>
 }
 
-/** Pins that only wait for the very next statement: it asks for what they keep, or they end. */
-const SHORT_PINS: Readonly<Partial<Record<PinReason, readonly SessionFact[]>>> = {
-  diagnostics: ['diagnostics', 'row-count'],
-  'found-rows': ['found-rows'],
-}
-
 /** Pins that leave nothing behind when they end. */
-const TRACELESS: ReadonlySet<PinReason> = new Set(['transaction', 'diagnostics', 'found-rows', 'cursor'])
+const TRACELESS: ReadonlySet<PinReason> = new Set(['transaction', 'diagnostics', 'cursor'])
 
 /** What would end a pin, in words for people. */
 export const PIN_ENDS: Readonly<Record<PinReason, string>> = {
@@ -40,6 +35,8 @@ export const PIN_ENDS: Readonly<Record<PinReason, string>> = {
   'unknown-state': 'a reset of the connection (COM_RESET_CONNECTION, COM_CHANGE_USER) or its end',
 }
 
+const GETS_DIAGNOSTICS = /^get\b/i
+
 const NONE: readonly PinReason[] = []
 const NOTHING: ReadonlyMap<string, string> = new Map()
 
@@ -52,13 +49,14 @@ export class SessionState {
   #autocommit = true
   #pins: Map<PinReason, Pin> | null = null
   #override: RouteHint | null = null
-  #insertId = 0n
-  readonly #keepsDiagnostics: boolean
+  /** It reads its conditions with GET DIAGNOSTICS, which only their own connection can answer. */
+  #getsDiagnostics = false
+  readonly diagnostics: Diagnostics
 
   /** `keepsDiagnostics`: on this engine a statement without tables leaves them as they are. */
   constructor(settings: Settings, keepsDiagnostics = false) {
     this.#settings = settings
-    this.#keepsDiagnostics = keepsDiagnostics
+    this.diagnostics = new Diagnostics(keepsDiagnostics)
   }
 
   get settings(): Settings {
@@ -80,7 +78,7 @@ export class SessionState {
   /** It stays where it is for nothing but what its next statement may ask for. */
   get pinnedForNextOnly(): boolean {
     if (this.#pins === null) return false
-    for (const reason of this.#pins.keys()) if (SHORT_PINS[reason] === undefined) return false
+    for (const reason of this.#pins.keys()) if (reason !== 'diagnostics') return false
     return this.#pins.size > 0
   }
 
@@ -102,11 +100,6 @@ export class SessionState {
   /** The session's own wish for a route. */
   get override(): RouteHint | null {
     return this.#override
-  }
-
-  /** What LAST_INSERT_ID() answers in this session. */
-  get insertId(): bigint {
-    return this.#insertId
   }
 
   /** A statement has arrived: pins that only waited for it end, unless it asks for what they keep. */
@@ -134,12 +127,11 @@ export class SessionState {
     if (!failed) this.observeAssignments(classification)
     const isUnknown = reply.stateChanged && !explains(classification, reply)
     if (isUnknown || reply.unmovable) this.pin('unknown-state', null, classification, nowMs)
-    if (reply.insertId !== 0n) this.#insertId = reply.insertId
     if (reply.cursorOpen) this.pin('cursor', null, classification, nowMs)
     else this.unpin('cursor')
-    // Whoever asks for diagnostics leaves them as they are; everybody else replaces them.
-    if (reply.warnings > 0 || failed) this.pin('diagnostics', null, classification, nowMs)
-    else if (!classification.facts.includes('diagnostics')) this.unpin('diagnostics')
+    if (GETS_DIAGNOSTICS.test(classification.digestText)) this.#getsDiagnostics = true
+    if (this.#getsDiagnostics && this.diagnostics.some) this.pin('diagnostics', null, classification, nowMs)
+    else this.unpin('diagnostics')
     return this.#pins === null ? NONE : [...this.#pins.keys()].filter((reason) => !before.includes(reason))
   }
 
@@ -168,7 +160,8 @@ export class SessionState {
     this.#autocommit = true
     this.#pins = null
     this.#override = null
-    this.#insertId = 0n
+    this.#getsDiagnostics = false
+    this.diagnostics.forget()
   }
 
   pin(reason: PinReason, name: string | null, classification: Classification, nowMs: number): void {
@@ -198,12 +191,9 @@ export class SessionState {
     this.#pins!.delete(reason)
   }
 
-  /** Does a pin hold on when this statement arrives? */
-  private outlasts(reason: PinReason, { access, tables, facts }: Classification): boolean {
-    const asked = SHORT_PINS[reason]
-    if (asked === undefined) return true
-    if (this.#keepsDiagnostics && access === 'read' && tables?.length === 0) return true
-    return asked.some((fact) => facts.includes(fact))
+  /** Does a pin hold on when this statement arrives? Diagnostics wait for nothing but questions. */
+  private outlasts(reason: PinReason, { facts }: Classification): boolean {
+    return reason !== 'diagnostics' || asksForConditions(facts)
   }
 
   private observeTransaction(classification: Classification, reply: Reply, nowMs: number): void {
@@ -225,6 +215,8 @@ export class SessionState {
     for (const { change, reason, name, renamed } of classification.pins) {
       if (change === 'start') {
         if (reason === 'user-variable' && name === ROUTE_VARIABLE) continue
+        // FOUND_ROWS() is read out when the connection goes to somebody else.
+        if (reason === 'found-rows') continue
         if (renamed !== undefined && !this.#pins?.get(reason)?.names.has(renamed)) continue
         this.pin(reason, name, classification, nowMs)
       } else if (!failed) this.unpin(reason, name)

@@ -4,6 +4,7 @@
 import type { CloseReason } from '../errors.ts'
 import type { Keeper, Lease, Pool } from '../pool/pool.ts'
 import type { ClientConnection, Settings } from '../protocol/protocol.ts'
+import { asksForConditions } from '../routing/diagnostics.ts'
 import type { SessionState } from '../routing/session-state.ts'
 import type { SessionFact } from '../sql/classification.ts'
 import type { Backend } from '../topology/topology.ts'
@@ -25,8 +26,14 @@ export class Leases implements Keeper {
   #current: Lease | null = null
   /** Where a connection has been asked for and not been given yet. */
   #awaited: Pool | null = null
-  /** Where the session's last statement ran: its diagnostics are there. */
+  /** Where the session's last statement ran: ROW_COUNT() and FOUND_ROWS() are there. */
   #last: Trace | null = null
+  /** What of it that connection no longer knows, since it was asked something of our own. */
+  #asked: 'nothing' | 'row-count' | 'all' = 'nothing'
+  /** Where the conditions are that SHOW WARNINGS lists, if there are any. */
+  #conditionsHome: Trace | null = null
+  /** What is being read out of a connection that somebody else needs. */
+  #readingOut: Promise<void> | null = null
   /** Where the server itself knows the session's LAST_INSERT_ID. */
   #insertIdHome: Trace | null = null
 
@@ -108,15 +115,67 @@ export class Leases implements Keeper {
   forget(): void {
     if (this.#last !== null) this.#last.lease.pool.forget(this.#last.lease, this)
     this.#last = null
+    this.#conditionsHome = null
     this.#insertIdHome = null
   }
 
-  /** A statement ran on the current connection. */
-  ran(hasInsertId: boolean): void {
+  leaves(lease: Lease): boolean {
+    const { conditions, foundRows, insertId } = this.unknownAt(lease)
+    return conditions || foundRows || insertId
+  }
+
+  readOut(lease: Lease): Promise<void> {
+    const { conditions, foundRows, insertId } = this.unknownAt(lease)
+    const { diagnostics } = this.#state
+    const reading = lease.connection.readOut({ conditions, counters: foundRows || insertId }).then((found) => {
+      if (conditions) diagnostics.saveConditions(found.conditions)
+      if (foundRows) diagnostics.saveFoundRows(found.counters!.foundRows)
+      if (insertId) diagnostics.saveInsertId(found.counters!.insertId)
+    })
+    const before = this.#readingOut
+    const over = async () => {
+      await before
+      if (this.#readingOut === waited) this.#readingOut = null
+    }
+    const waited = reading.then(over, over)
+    this.#readingOut = waited
+    return reading
+  }
+
+  /**
+   * Sees to it that questions about the last statement can be answered. True: on the connection used last, by the server.
+   * False: from what was read out of it.
+   */
+  async recall(facts: readonly SessionFact[]): Promise<boolean> {
+    if (this.#readingOut !== null) await this.#readingOut
+    const { diagnostics } = this.#state
+    const last = this.#last
+    if (isFresh(last)) {
+      const isKnown = this.#asked === 'nothing' || (this.#asked === 'row-count' && !facts.includes('row-count'))
+      const asksElsewhere = asksForConditions(facts) && diagnostics.some && !isAt(this.#conditionsHome, last.lease)
+      if (isKnown && !asksElsewhere) return true
+    }
+    // They may still lie on a connection of ours, and not on the one used last.
+    for (const home of [this.#conditionsHome, last, this.#insertIdHome]) {
+      if (isFresh(home) && this.leaves(home.lease)) home.lease.pool.vacate(home.lease, this)
+    }
+    if (this.#readingOut !== null) await this.#readingOut
+    return false
+  }
+
+  /** A statement ran on the current connection, and left its own conditions there, if it left any. */
+  ran(setInsertId: boolean, replacedConditions: boolean): void {
     const lease = this.#current
     if (lease === null) return
     if (this.#last?.lease !== lease || this.#last.hands !== lease.hands) this.#last = { lease, hands: lease.hands }
-    if (hasInsertId) this.#insertIdHome = this.#last
+    this.#asked = 'nothing'
+    if (setInsertId) this.#insertIdHome = this.#last
+    if (replacedConditions) this.#conditionsHome = this.#last
+  }
+
+  /** The connection used last was asked something of our own, and answers these questions about that from now on. */
+  disturbed(what: 'row-count' | 'all'): void {
+    this.#asked = what
   }
 
   /** Facts that live on a connection are given to the current one if the statement asks for them. Throws BackendLost. */
@@ -124,12 +183,24 @@ export class Leases implements Keeper {
     const lease = this.#current
     if (lease === null || (facts.length === 0 && !lease.connection.stained)) return
     if (facts.includes('last-insert-id') && !isAt(this.#insertIdHome, lease)) {
-      await lease.connection.query(`SET last_insert_id = ${this.#state.insertId}`)
+      await lease.connection.query(`SET last_insert_id = ${this.#state.diagnostics.insertId ?? 0n}`)
       this.#insertIdHome = { lease, hands: lease.hands }
     }
-    const asksForLast = facts.includes('diagnostics') || facts.includes('row-count') || facts.includes('found-rows')
     // Nothing is what this session has left of its own, and nobody else's warnings may be seen.
-    if ((asksForLast || lease.connection.stained) && !isAt(this.#last, lease)) await lease.connection.query(CLEAR)
+    const asks = facts.includes('diagnostics')
+    if (lease.connection.stained ? !isAt(this.#conditionsHome, lease) : asks && !isAt(this.#last, lease)) {
+      await lease.connection.query(CLEAR)
+    }
+  }
+
+  /** What nobody but this connection knows. */
+  private unknownAt(lease: Lease): Readonly<Record<'conditions' | 'foundRows' | 'insertId', boolean>> {
+    const { some, conditions, foundRows, insertId } = this.#state.diagnostics
+    return {
+      conditions: some && conditions === null && isAt(this.#conditionsHome, lease),
+      foundRows: foundRows === null && this.#asked !== 'all' && isAt(this.#last, lease),
+      insertId: insertId === null && isAt(this.#insertIdHome, lease),
+    }
   }
 
   /** What the last statement left in the server's diagnostics is not what its client was told. */

@@ -13,10 +13,12 @@ import {
   type RowEdit,
   type Settings,
 } from '../protocol/protocol.ts'
+import { asksAboutLast } from '../routing/diagnostics.ts'
 import type { Route } from '../routing/router.ts'
 import { SessionState } from '../routing/session-state.ts'
 import type { Classification, KillRequest } from '../sql/classification.ts'
 import type { SqlContext } from '../sql/classifier.ts'
+import { questionIn } from '../sql/questions.ts'
 import type { Backend } from '../topology/topology.ts'
 import { answerCommand } from './commands.ts'
 import { Dispatch } from './dispatch.ts'
@@ -234,41 +236,73 @@ export class Session {
     if (request.kind === 'reset' || request.kind === 'login') return this.startOver(request.kind)
     const classification = this.classify(request)
     if (classification.command !== null) return answerCommand(classification.command, this, this.#client, this.#shared)
-    const { kill } = classification
+    const { kill, facts } = classification
     if (kill?.id != null && classification.statements === 1 && request.kind !== 'prepare') {
       if (await this.killSession(kill.id, kill.what)) return
     }
-    const asked = classification.facts.includes('connection-id') ? this.withOwnId(request) : request
     this.#statements += 1
     this.#state.expect(classification)
     if (!this.#state.pinned) this.#leases.giveBack()
-    const edit = classification.facts.includes('sessions') ? await this.processEdit(classification) : null
+    const edit = facts.includes('sessions') ? await this.processEdit(classification) : null
+    let asked: ClientRequest | null = facts.includes('connection-id') ? this.withOwnId(request) : request
+    if (facts.length > 0 && this.#leases.current === null) {
+      asked = await this.answerAboutLast(classification, asked)
+      if (asked === null) return
+    }
     const reply = await this.#dispatch.send(classification, asked, this.#sinceMs, edit)
     if (this.#ended) throw new ClientLost('the session has ended')
     if (reply.unknownSession !== null && kill !== null) return this.killWhomItMeans(classification, kill, reply)
-    this.observe(classification, reply)
+    this.observe(classification, request.kind, reply)
     if (!this.#state.pinned && this.#leases.current?.connection.unreported === true) await this.collect()
     if (!this.#state.pinned) this.#leases.giveBack()
+  }
+
+  /**
+   * Questions about the session's last statement whose connection has gone to somebody else: answered here, or put into
+   * words that any connection answers. Null: answered.
+   */
+  private async answerAboutLast(classification: Classification, request: ClientRequest): Promise<ClientRequest | null> {
+    const { kind } = request
+    const { facts } = classification
+    if (kind !== 'statement' && kind !== 'execute') return request
+    const asksForUnknownId = facts.includes('last-insert-id') && this.#state.diagnostics.insertId === null
+    if (!asksAboutLast(facts) && !asksForUnknownId) return request
+    if (await this.#leases.recall(facts)) return request
+    if (!asksAboutLast(facts)) return request
+    const { diagnostics } = this.#state
+    const { rowCount, foundRows, count, errors, conditions } = diagnostics
+    const answers = { rowCount, foundRows, conditions: count, errors }
+    const question = questionIn(request.sql, this.contextNow(), answers)
+    if (question === null) return request
+    if (question.kind === 'text') return this.#client.reword(request, question.sql)
+    if (!this.#client.conditions(conditions, question, request)) return request
+    diagnostics.listed()
+    return null
   }
 
   /** What the statement does; for a prepared one, what it did when it was prepared. */
   classify(request: Pick<ClientRequest, 'kind' | 'sql' | 'prepared'>): Classification {
     const { kind, sql, prepared } = request
     if (prepared !== null && prepared.classification !== null && kind !== 'prepare') return prepared.classification
+    const classification = this.#shared.classify(sql, this.contextNow())
+    if (prepared !== null) prepared.classification = classification
+    return classification
+  }
+
+  /** How the session's statements are to be read. */
+  private contextNow(): SqlContext {
     if (this.#context === null || this.#contextSettings !== this.#state.settings) {
       this.#contextSettings = this.#state.settings
       this.#context = this.#shared.sqlContext(this.#state.settings, this.#client.identity)
     }
-    const classification = this.#shared.classify(sql, this.#context)
-    if (prepared !== null) prepared.classification = classification
-    return classification
+    return this.#context
   }
 
   /** The request with our number for this session where it asks for the connection's. */
   private withOwnId(request: ClientRequest): ClientRequest {
     // What was prepared has it already. Whoever could set the server's number, by a variable, wants that one back.
     if (!['statement', 'prepare'].includes(request.kind) || this.#state.has('unknown-state')) return request
-    const sql = this.#shared.withOwnId(request.sql, this.#context!, this.id)
+    const sql = this.#shared.withOwnId(request.sql, this.contextNow(), this.id)
     return sql === null ? request : this.#client.reword(request, sql)
   }
 
@@ -277,12 +311,16 @@ export class Session {
     return this.#dispatch.route(classification, attribute)
   }
 
-  private observe(classification: Classification, reply: Reply): void {
+  private observe(classification: Classification, kind: RequestKind, reply: Reply): void {
     const { connection } = this.#leases.current!
     const { metrics } = this.#shared
+    const { diagnostics } = this.#state
+    const replaced =
+      kind === 'prepare' ? diagnostics.prepared(classification, reply) : diagnostics.observe(classification, reply)
     const begun = this.#state.observe(classification, reply, this.#shared.nowMs())
     for (const reason of begun) metrics.pins.labels(reason).value += 1
-    this.#leases.ran(reply.insertId !== 0n)
+    this.#leases.ran(reply.insertId !== 0n || diagnostics.insertId === null, replaced)
+    if (reply.disturbed) this.#leases.disturbed('all')
     if (this.#state.leavesTraces || classification.assigns.some(({ scope }) => scope === 'user'))
       connection.dirty = true
   }
@@ -309,7 +347,7 @@ export class Session {
       const isOurs = await this.killSession(id, kill.what)
       if (!isOurs) this.#client.refuse(refusal)
       if (this.#ended) return
-      this.observe(classification, isOurs ? { ...reply, outcome: 'ok' } : reply)
+      this.observe(classification, 'statement', isOurs ? { ...reply, outcome: 'ok' } : reply)
       if (isOurs) await this.#leases.clear()
     } finally {
       if (!this.#state.pinned) this.#leases.giveBack()
@@ -364,6 +402,7 @@ export class Session {
       this.#leases.discard('proxy in doubt')
       return null
     })
+    this.#leases.disturbed('row-count')
     if (changed !== null) this.#state.adopt(changed)
   }
 

@@ -45,7 +45,8 @@ export type SessionFact =
   | 'last-insert-id'
   | 'row-count'
   | 'found-rows'
-  | 'diagnostics'
+  | 'diagnostics' // asks for the conditions and leaves them
+  | 'condition-count' // @@warning_count, @@error_count
   | 'connection-id'
   | 'user-variable'
   /** All sessions, as SHOW PROCESSLIST lists them; `in-full`: with their statements uncut. */

@@ -124,7 +124,7 @@ export function createClassifier(options: ClassifierOptions): Classifier {
 function withOwnIdAt(depth: number, sql: Buffer, context: SqlContext, id: number): Buffer | null {
   if (depth === 0) return null
   const tokens = new Tokens()
-  scan(sql, newReading(context, 1).rules, tokens)
+  scan(sql, rulesOf(context), tokens)
   if (tokens.doubt !== null || tokens.headOnly) return null
   const inner = (text: Buffer) => withOwnIdAt(depth - 1, text, context, id)
   return withOwnId(sql, new Text(sql, tokens), { id, context, inner })
@@ -138,9 +138,10 @@ function lowered(names: readonly string[] | undefined): ReadonlySet<string> {
   return new Set(names?.map((name) => name.toLowerCase()))
 }
 
-function newReading(context: SqlContext, secret: number): Reading {
-  const { dialect, version, ansiQuotes, noBackslashEscapes, ignoreSpace, charset, systemSchema } = context
-  const rules: LexRules = {
+/** How the lexer must read a text in this context; `secret` keys the hashes alone. */
+export function rulesOf(context: SqlContext, secret = 1): LexRules {
+  const { dialect, version, ansiQuotes, noBackslashEscapes, ignoreSpace, charset } = context
+  return {
     mariadb: dialect.engine === 'mariadb',
     version,
     ansiQuotes,
@@ -149,8 +150,12 @@ function newReading(context: SqlContext, secret: number): Reading {
     family: familyOf(charset),
     secret,
   }
+}
+
+function newReading(context: SqlContext, secret: number): Reading {
+  const rules = rulesOf(context, secret)
   let mix = secret
-  const key = JSON.stringify([{ ...rules, secret: 0 }, systemSchema === true])
+  const key = JSON.stringify([{ ...rules, secret: 0 }, context.systemSchema === true])
   for (let at = 0; at < key.length; at++) mix = Math.imul(mix ^ key.charCodeAt(at), 0x01000193)
   return { rules, mix }
 }
@@ -204,7 +209,7 @@ function textEffect(
 function innerEffect(sql: string, { context, vouched, depth }: Statement): Effect {
   const bytes = Buffer.from(sql)
   const tokens = new Tokens()
-  scan(bytes, newReading(context, 1).rules, tokens)
+  scan(bytes, rulesOf(context), tokens)
   const { combined } = textEffect(new Text(bytes, tokens), context, vouched, depth - 1)
   if (tokens.doubt === null) return combined
   return { ...combined, access: 'write', because: `cannot be read with certainty: ${tokens.doubt}` }

@@ -78,8 +78,8 @@ const FACT_FUNCTIONS: ReadonlyMap<string, SessionFact> = new Map([
 const VERSION_FUNCTIONS: ReadonlySet<string> = new Set(['version', 'icu_version'])
 
 const FACT_VARIABLES: ReadonlyMap<string, SessionFact> = new Map([
-  ['warning_count', 'diagnostics'],
-  ['error_count', 'diagnostics'],
+  ['warning_count', 'condition-count'],
+  ['error_count', 'condition-count'],
   ['identity', 'last-insert-id'],
   ['last_insert_id', 'last-insert-id'],
   ['insert_id', 'last-insert-id'],

@@ -1,19 +1,26 @@
-// The same statements, direct and through Sluice: every frame of every answer must be the same.
+// The same statements, direct and through Sluice: every frame of every answer must be the same. Also when there is one
+// connection to each server, and a neighbour who uses it between any two statements.
 
 import { afterAll, beforeAll, describe, test } from 'vitest'
 import { CLIENTS, expectSame } from '../support/differential.ts'
 import { clusterOf } from '../support/lab.ts'
+import { Neighbour } from '../support/neighbour.ts'
 import { type RunningSluice, startSluice } from '../support/sluice.ts'
 import { CASES, opening } from './cases.ts'
 
 describe.each(['mysql', 'mariadb'] as const)('%s', (engine) => {
   const cluster = clusterOf(engine)
   let sluice: RunningSluice
+  let narrow: RunningSluice
 
   beforeAll(async () => {
     sluice = await startSluice({ seeds: cluster.seeds })
+    narrow = await startSluice({ seeds: cluster.seeds, cluster: '    pool: { connectionsMax: 1 }' })
   })
-  afterAll(() => sluice.stop())
+  afterAll(async () => {
+    await sluice.stop()
+    await narrow.stop()
+  })
 
   describe.each(CLIENTS)('%s', (_name, client) => {
     const cases = CASES.filter((one) => one.engine === undefined || one.engine === engine)
@@ -27,5 +34,19 @@ describe.each(['mysql', 'mariadb'] as const)('%s', (engine) => {
         settle: () => cluster.settle(),
       })
     })
+
+    test.each(cases.map(({ promise, steps }) => [promise, steps] as const))(
+      'with a neighbour: %s',
+      async (_promise, steps) => {
+        const neighbour = await Neighbour.join(narrow, client)
+        await expectSame(steps, {
+          ...client,
+          opening,
+          direct: { port: cluster.writerPort },
+          sluice: { port: narrow.port, meanwhile: () => neighbour.meddle() },
+          settle: () => cluster.settle(),
+        }).finally(() => neighbour.leave())
+      },
+    )
   })
 })

@@ -144,6 +144,8 @@ export function longData(which: number, parameter: number, data: string): Step {
 
 export interface Place extends Omit<WireClientOptions, 'capabilities'> {
   readonly capabilities?: number
+  /** Called after every step. */
+  readonly meanwhile?: () => Promise<void>
 }
 
 export interface DifferentialOptions {
@@ -185,6 +187,7 @@ async function run(steps: readonly Step[], options: DifferentialOptions, place: 
       }
       told.push(`${step.text} =>\n${describe(frames, step, progress).join('\n')}`)
       await settle()
+      await place.meanwhile?.()
     }
   } finally {
     client.end()

@@ -1,6 +1,14 @@
 // A backend connection without a backend: remembers what it was asked, and answers as told.
 
-import type { BackendConnection, ClientRequest, Refusal, Reply, Settings } from '../../src/protocol/protocol.ts'
+import type {
+  BackendConnection,
+  ClientRequest,
+  ReadOut,
+  ReadOutWish,
+  Refusal,
+  Reply,
+  Settings,
+} from '../../src/protocol/protocol.ts'
 import { NO_SETTINGS } from '../../src/protocol/settings.ts'
 import { reply } from './values.ts'
 
@@ -30,6 +38,8 @@ export class FakeBackendConnection implements BackendConnection {
   resets = true
   /** What the next alignment is refused with. */
   refusal: Refusal | null = null
+  /** What a read-out finds. */
+  remains: ReadOut = { conditions: null, counters: null }
   /** Answers to requests, in order; plain success when there are no more. */
   readonly replies: (Partial<Reply> | Error)[] = []
 
@@ -72,6 +82,12 @@ export class FakeBackendConnection implements BackendConnection {
   async query(sql: string): Promise<readonly (readonly (string | null)[])[]> {
     this.calls.push(`${this.backend.id} itself: ${sql}`)
     return sql === 'SHOW GRANTS' ? this.grants.map((grant) => [grant]) : []
+  }
+
+  async readOut(wish: ReadOutWish): Promise<ReadOut> {
+    const what = [wish.conditions ? 'conditions' : '', wish.counters ? 'counters' : ''].filter((one) => one !== '')
+    this.calls.push(`${this.backend.id} reads out ${what.join(', ')}`)
+    return this.remains
   }
 
   async collect(): Promise<null> {

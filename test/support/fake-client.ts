@@ -1,7 +1,15 @@
 // A client without a socket: asks what it is told to ask, one thing after the other, and keeps what it is answered.
 
 import type { ProxyError } from '../../src/errors.ts'
-import type { ClientConnection, ClientRequest, Refusal, RequestKind, Settings } from '../../src/protocol/protocol.ts'
+import type {
+  ClientConnection,
+  ClientRequest,
+  ConditionRange,
+  Conditions,
+  Refusal,
+  RequestKind,
+  Settings,
+} from '../../src/protocol/protocol.ts'
 import { NO_SETTINGS, settingsOf } from '../../src/protocol/settings.ts'
 
 export class FakeClient implements ClientConnection {
@@ -76,6 +84,16 @@ export class FakeClient implements ClientConnection {
 
   rows(_columns: readonly string[], rows: readonly (readonly (string | null)[])[]): void {
     this.answers.push(`${rows.length} rows`)
+  }
+
+  conditions(conditions: Conditions | null, { errorsOnly }: ConditionRange): boolean {
+    if (conditions === null) return false
+    this.answers.push(`${errorsOnly ? conditions.errors : conditions.count} conditions`)
+    return true
+  }
+
+  rephrased(request: ClientRequest, sql: Buffer): ClientRequest {
+    return { ...request, sql }
   }
 
   fail(error: ProxyError): void {

@@ -10,17 +10,28 @@ import { Sessions } from '../../src/session/sessions.ts'
 import type { Shared } from '../../src/session/shared.ts'
 import { Tally } from '../../src/session/tally.ts'
 import type { Classification } from '../../src/sql/classification.ts'
+import { mysql, type SqlContext } from '../../src/sql/classifier.ts'
 import type { Backend, Topology } from '../../src/topology/topology.ts'
 import { FakeBackendConnection } from './fake-backend-connection.ts'
 import { FakeClient } from './fake-client.ts'
 import { classification } from './values.ts'
+
+const CONTEXT: SqlContext = {
+  dialect: mysql,
+  version: 90700,
+  ansiQuotes: false,
+  noBackslashEscapes: false,
+  ignoreSpace: false,
+  charset: '',
+}
 
 const KNOWN: readonly (readonly [RegExp, Partial<Classification>])[] = [
   [/^select/i, { access: 'read' }],
   [/^begin$/i, { access: 'write', transaction: 'begin' }],
   [/^(commit|rollback)$/i, { access: 'write', transaction: 'end' }],
   [/^set /i, { access: 'session' }],
-  [/^show warnings$/i, { access: 'session', facts: ['diagnostics'] }],
+  [/^show (warnings|errors)$/i, { access: 'session', facts: ['diagnostics'] }],
+  [/row_count\(/i, { access: 'session', facts: ['row-count'] }],
   [/last_insert_id/i, { access: 'session', facts: ['last-insert-id'] }],
   [
     /^create temporary table (\w+)/i,
@@ -130,7 +141,7 @@ export class Stage {
       keepsDiagnostics: false,
       topology: () => this.topology,
       nowMs: () => Date.now(),
-      sqlContext: () => ({}) as never,
+      sqlContext: () => CONTEXT,
       classify: (sql: Buffer) => classifyForStage(sql.toString()),
       withOwnId: () => null,
       learn: ({ digest }: Classification) => void this.calls.push(`learned ${digest}`),

@@ -33,8 +33,10 @@ export function reply(change: Partial<Reply> = {}): Reply {
     unmovable: false,
     warnings: 0,
     affectedRows: 0,
+    rows: -1,
     insertId: 0n,
     cursorOpen: false,
+    disturbed: false,
     position: null,
     ...change,
   }

@@ -9,6 +9,8 @@ import {
   type ClientRequest,
   type ConnectOptions,
   type ExchangeOptions,
+  type ReadOut,
+  type ReadOutWish,
   type Refusal,
   type Reply,
   type Settings,
@@ -17,6 +19,7 @@ import {
 import { NO_SETTINGS, sameSettings, settingsOf } from '../settings.ts'
 import type { Transport } from '../transport.ts'
 import type { MysqlClient } from './client.ts'
+import { conditionsIn } from './conditions.ts'
 import { type BackendLogin, changeUser, openBackend, targetOf } from './connect.ts'
 import { Exchange, type ExchangeEnd, type Line } from './exchange.ts'
 import { closeFrames, executeFrames, withStatementId } from './execute.ts'
@@ -48,6 +51,12 @@ type Work =
 /** Flags that stay true after the statement that told them. */
 const STATUS_OF_SESSION =
   STATUS.IN_TRANS | STATUS.AUTOCOMMIT | STATUS.NO_BACKSLASH_ESCAPES | STATUS.IN_TRANS_READONLY | STATUS.ANSI_QUOTES
+
+const SHOW_WARNINGS = 'SHOW WARNINGS'
+/** SHOW WARNINGS leaves these as they are. */
+const SELECT_COUNTERS = 'SELECT FOUND_ROWS(), LAST_INSERT_ID()'
+/** Leaves no warnings; MariaDB keeps them over a statement that has neither a table nor a subquery. */
+const CLEAR = 'DO (SELECT 0)'
 
 const SET_OPTION_ON = Buffer.from([COMMAND.SET_OPTION, 0, 0])
 const SET_OPTION_OFF = Buffer.from([COMMAND.SET_OPTION, 1, 0])
@@ -153,6 +162,19 @@ export class MysqlBackend implements BackendConnection {
     this.stained = error !== null
     if (error !== null) return refusalOf('variables', reply!, error.message.toString())
     return rowsIn(reply!, this.#form)
+  }
+
+  async readOut({ conditions, counters }: ReadOutWish): Promise<ReadOut> {
+    const asked = [...(conditions ? [SHOW_WARNINGS] : []), ...(counters ? [SELECT_COUNTERS] : []), CLEAR]
+    const replies = await this.ask(asked.map((sql) => [buildQuery(sql, this.attributes), 'query'] as const))
+    const failed = replies.map(errorIn).find((error) => error !== null)
+    if (failed !== undefined) throw new BackendLost('unsent', true, `nothing could be read out: ${failed.message}`)
+    this.stained = false
+    const [foundRows, insertId] = counters ? rowsIn(replies.at(-2)!, this.#form)[0]! : []
+    return {
+      conditions: conditions ? conditionsIn(replies[0]!, this.#form) : null,
+      counters: counters ? { foundRows: Number(foundRows), insertId: BigInt(insertId ?? 0) } : null,
+    }
   }
 
   async collect(): Promise<SettingsChange | null> {
@@ -326,7 +348,7 @@ export class MysqlBackend implements BackendConnection {
   }
 
   private async prepare(statement: ClientStatement): Promise<(ReturnType<PreparedCache['get']> & object) | Refusal> {
-    const [reply] = await this.ask([[buildCommand(COMMAND.STMT_PREPARE, statement.sql), 'prepare']])
+    const [reply] = await this.ask([[buildCommand(COMMAND.STMT_PREPARE, statement.text), 'prepare']])
     const error = errorIn(reply!)
     if (error !== null) return refusalOf('prepare', reply!, error.message.toString())
     return this.#prepared.add(statement, reply![0]!.readUInt32LE(1))
@@ -386,7 +408,7 @@ export class MysqlBackend implements BackendConnection {
     const variables = new Map([...(reply.changed?.variables ?? []), ['collation_connection', collation]])
     const changed = { schema: reply.changed?.schema, variables }
     this.follow(changed)
-    return { ...reply, changed }
+    return { ...reply, changed, disturbed: true }
   }
 
   private followCursor(statement: ClientStatement, end: ExchangeEnd, request: MysqlRequest): void {

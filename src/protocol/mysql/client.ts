@@ -7,6 +7,8 @@ import {
   type ClientConnection,
   ClientLost,
   type ClientRequest,
+  type ConditionRange,
+  type Conditions,
   type Refusal,
   type Settings,
 } from '../protocol.ts'
@@ -15,6 +17,7 @@ import type { Transport } from '../transport.ts'
 import { acceptChangeUser, type ChangeUserOptions, type ClientLogin } from './accept.ts'
 import { loginVariables } from './charsets.ts'
 import { startCompression } from './compressed-transport.ts'
+import { listFrames } from './conditions.ts'
 import { FrameError, frame, Message, type MessageReader } from './frames.ts'
 import { identityOf, type MysqlIdentity } from './identity.ts'
 import {
@@ -149,6 +152,12 @@ export class MysqlClient implements ClientConnection {
 
   reword(request: ClientRequest, sql: Buffer): MysqlRequest {
     const before = request as MysqlRequest
+    if (before.kind === 'execute') {
+      before.prepared?.rephrase(sql)
+      return before
+    }
+    // What is not made of a text means the same as it, and that is all.
+    if (before.command !== COMMAND.QUERY && before.command !== COMMAND.STMT_PREPARE) return before
     const { payload, sequence } = before.message
     // The text is the end of the message, whatever stands in front of it.
     const head = payload.subarray(0, payload.length - before.sql.length)
@@ -166,6 +175,14 @@ export class MysqlClient implements ClientConnection {
     const mariadbCapabilities = this.#extendedCapabilities
     const form = { capabilities, mariadbCapabilities, status, sequence, collation: UTF8MB4_GENERAL_CI }
     this.send(buildTextResult(columns, rows, form))
+  }
+
+  conditions(conditions: Conditions | null, range: ConditionRange, request: ClientRequest): boolean {
+    if (conditions === null) return false
+    const deprecateEof = (this.capabilities & CAPABILITY.DEPRECATE_EOF) !== 0
+    const binary = request.kind === 'execute'
+    this.send(listFrames(conditions, range, { deprecateEof, optionalMetadata: false, binary, sequence: this.sequence }))
+    return true
   }
 
   fail(error: ProxyError): void {
@@ -367,6 +384,7 @@ export class MysqlClient implements ClientConnection {
     if (!isBulk && payload.length < EXECUTE_HEAD_BYTES) throw new MalformedMessage('an execution without its head')
     const statement = this.statementFor(payload, 'mysqld_stmt_execute')
     if (statement === null) return null
+    statement.rephrase(null)
     const attributes = (this.capabilities & CAPABILITY.QUERY_ATTRIBUTES) !== 0
     const layout = isBulk || !attributes ? null : layoutOf(payload, statement.parameterCount, true)
     const route = layout?.route ?? null

@@ -63,6 +63,8 @@ export class ReplyTracker {
   warnings = 0
   /** As the last OK told; beyond 2^53 not exact. */
   affectedRows = 0
+  /** Rows of the last result set. */
+  rows = 0
   /** Of the ERR it stopped at. */
   errno = 0
   /** Of the last frame that was passed or stopped at: an error of our own goes on from there. */
@@ -102,6 +104,7 @@ export class ReplyTracker {
     this.#definitions = 0
     this.#outParameters = false
     this.#begun = false
+    this.rows = 0
     this.stop = 'none'
     this.ended = false
     this.first = true
@@ -153,6 +156,7 @@ export class ReplyTracker {
       }
       this.sequence = chunk[at + 3]!
       this.#begun = true
+      if (this.#place === ROWS && !this.#continues) this.rows += 1
       this.#continues = length === PAYLOAD_BYTES_MAX
       at += HEADER_BYTES + length
       if (at > limit) {
@@ -301,6 +305,7 @@ export class ReplyTracker {
 
   private lookAtColumnCount(chunk: Buffer, end: number): number {
     this.#at--
+    this.rows = 0
     this.columnCount = this.count(chunk, end)
     this.#described = !this.#optionalMetadata || this.#at >= end || chunk[this.#at] !== 0
     this.#begun = true

@@ -25,6 +25,8 @@ export class ClientStatement implements PreparedStatement {
   cursorHome: { closeCursor(statement: ClientStatement): void } | null = null
   /** The same for statements that mean the same: the text, and the schema and modes under which it was prepared. */
   key = ''
+  #preparedKey = ''
+  #rephrased: Buffer | null = null
 
   constructor(id: number, sql: Buffer) {
     this.id = id
@@ -35,6 +37,19 @@ export class ClientStatement implements PreparedStatement {
   prepareUnder({ schema, variables }: Settings): void {
     const modes = SCOPE_VARIABLES.map((name) => variables.get(name) ?? '')
     this.key = [schema ?? '', ...modes, this.sql.toString('latin1')].join('\0')
+    this.#preparedKey = this.key
+  }
+
+  /** What servers are asked to prepare. */
+  get text(): Buffer {
+    return this.#rephrased ?? this.sql
+  }
+
+  /** Its next execution asks the same in other words; null: in its own. */
+  rephrase(sql: Buffer | null): void {
+    if (sql === this.#rephrased) return
+    this.#rephrased = sql
+    this.key = sql === null ? this.#preparedKey : `${this.#preparedKey}\0${sql.toString('latin1')}`
   }
 
   forgetLongData(): void {

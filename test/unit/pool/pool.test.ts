@@ -8,7 +8,12 @@ import { FakeBackendConnection } from '../../support/fake-backend-connection.ts'
 
 const PLAIN = settingsOf(null, new Map())
 const BERLIN = settingsOf('shop', new Map([['time_zone', 'Europe/Berlin']]))
-const keeper = (settings: Settings = PLAIN): Keeper => ({ settings })
+/** A session that leaves on its connections what `left` says, and remembers what it saved. */
+const keeper = (settings: Settings = PLAIN, left: () => boolean = () => false, saved: Lease[] = []): Keeper => ({
+  settings,
+  leaves: left,
+  readOut: async (lease) => void saved.push(lease),
+})
 
 const LIMITS: PoolLimits = {
   connectionsMax: 2,
@@ -123,14 +128,61 @@ describe('whoever asks', () => {
 })
 
 describe('a connection', () => {
-  test('that was left dirty is reset before anybody gets it', async () => {
+  test('that was left dirty is reset before anybody else gets it', async () => {
     const { pool, opened } = poolOf({ connectionsMax: 1 })
-    const lease = await pool.acquire(keeper())
+    const ann = keeper()
+    const lease = await pool.acquire(ann)
     opened[0]!.dirty = true
     pool.release(lease)
-    expect(pool.counts).toMatchObject({ cleaning: 1, idle: 0, lent: 0 })
-    expect(await pool.acquire(keeper())).toBe(lease)
+    expect(pool.acquire(ann)).toBe(lease)
+    pool.release(lease)
+    expect(opened[0]!.calls).toEqual([])
+    const waiting = pool.acquire(keeper())
+    expect(pool.counts).toMatchObject({ cleaning: 1, idle: 0, lent: 0, opening: 0 })
+    expect(await waiting).toBe(lease)
     expect(opened[0]!.calls).toEqual(['reset'])
+  })
+
+  test('that was left dirty is reset once its session is over', async () => {
+    const { pool, opened } = poolOf()
+    const ann = keeper()
+    const lease = await pool.acquire(ann)
+    opened[0]!.dirty = true
+    pool.release(lease)
+    pool.forget(lease, ann)
+    await vi.waitFor(() => expect(pool.counts).toMatchObject({ cleaning: 0, idle: 1 }))
+    expect(opened[0]!.calls).toEqual(['reset'])
+  })
+
+  test('gives up what its session left there before anybody else gets it', async () => {
+    const { pool } = poolOf({ connectionsMax: 1 })
+    const saved: Lease[] = []
+    const ann = keeper(PLAIN, () => saved.length === 0, saved)
+    const lease = await use(pool, ann)
+    const hands = lease.hands
+    expect(await pool.acquire(keeper())).toBe(lease)
+    expect(saved).toEqual([lease])
+    expect(lease.hands).toBeGreaterThan(hands)
+  })
+
+  test('gives up what its session left there before it is closed', async () => {
+    const { pool, closed } = poolOf()
+    const saved: Lease[] = []
+    const lease = await use(
+      pool,
+      keeper(PLAIN, () => saved.length === 0, saved),
+    )
+    pool.retire()
+    await vi.waitFor(() => expect(closed).toEqual(['proxy retired']))
+    expect(saved).toEqual([lease])
+  })
+
+  test('on which something was left is given to others last', async () => {
+    const { pool } = poolOf()
+    const [left, plain] = [await pool.acquire(keeper(PLAIN, () => true)), await pool.acquire(keeper())]
+    pool.release(plain)
+    pool.release(left)
+    expect(pool.acquire(keeper())).toBe(plain)
   })
 
   test('that cannot be made clean is closed, and a new one serves who waits', async () => {
@@ -139,6 +191,7 @@ describe('a connection', () => {
     opened[0]!.dirty = true
     opened[0]!.resets = false
     pool.release(lease)
+    expect(pool.counts.idle).toBe(1)
     const next = await pool.acquire(keeper())
     expect(next.connection).toBe(opened[1])
     expect(closed).toEqual(['proxy reset failed'])

@@ -45,9 +45,13 @@ describe('a session', () => {
       'db1: create temporary table tmp',
       'db1: select 1',
       'db1: drop temporary table tmp',
-      'reset',
       'db2: select 2',
     ])
+    // Nobody else gets what it left there.
+    client.quit()
+    await settle()
+    await tell(stage, 'insert 1')
+    expect(stage.calls.slice(-2)).toEqual(['reset', 'db1: insert 1'])
   })
 
   test('gets its diagnostics from where its last statement ran', async () => {
@@ -58,6 +62,27 @@ describe('a session', () => {
     await settle()
     expect(stage.calls.slice(1)).toEqual(['db2: select 1', 'db2: show warnings', 'db2: show warnings', 'db1: insert 1'])
     expect(session.snapshot.pins).toEqual([])
+  })
+
+  test('finds its diagnostics again when its connection has gone to somebody else', async () => {
+    const stage = new Stage({ connectionsMax: 1 })
+    const ann = await tell(stage, 'insert 0')
+    const connection = stage.connectionTo('db1')
+    connection.replies.push({ warnings: 2, affectedRows: 3 })
+    connection.remains = { conditions: { count: 2, errors: 1, list: [] }, counters: null }
+    ann.client.ask('insert 1')
+    await settle()
+    expect(ann.session.snapshot.pins).toEqual([])
+    await tell(stage, 'insert 2')
+    for (const sql of ['show warnings', 'show errors', 'select row_count()']) ann.client.ask(sql)
+    await settle()
+    expect(ann.client.answers.slice(1)).toEqual(['2 conditions', '1 conditions'])
+    expect(stage.calls.slice(1)).toEqual([
+      'db1: insert 1',
+      'db1 reads out conditions',
+      'db1: insert 2',
+      'db1: select IF(1,-1,row_count()) AS `row_count()`',
+    ])
   })
 
   test('never sees the diagnostics that another session left', async () => {

@@ -170,7 +170,7 @@ test.each([
   ['SELECT a FROM t WHERE b = @a', ['user-variable']],
   ['SELECT FOUND_ROWS()', ['found-rows']],
   ['SELECT CONNECTION_ID()', ['connection-id']],
-  ['SELECT @@warning_count, @@error_count', ['diagnostics']],
+  ['SELECT @@warning_count, @@error_count', ['condition-count']],
   ['SHOW WARNINGS', ['diagnostics']],
   ['GET DIAGNOSTICS @a = NUMBER', ['diagnostics']],
   ['SELECT @@identity', ['last-insert-id']],

@@ -1,0 +1,48 @@
+// The conditions a statement left, kept as SHOW WARNINGS answered, and given to a client as SHOW WARNINGS or SHOW ERRORS
+// would. Pure.
+
+import type { ConditionRange, Conditions } from '../protocol.ts'
+import { FieldWriter } from './fields.ts'
+import { frame } from './frames.ts'
+import { LEAD } from './numbers.ts'
+import { withoutChanges } from './ok.ts'
+import { type OwnReply, rowsIn } from './own-replies.ts'
+import type { ReplyForm } from './reply-tracker.ts'
+import { parseTextRow } from './results.ts'
+
+/** Level, Code, Message. */
+const COLUMNS = 3
+/** Shortest message with 0xfe that is an OK: an EOF has 5 bytes. */
+const OK_BYTES_MIN = 7
+
+export function conditionsIn(list: OwnReply, form: ReplyForm): Conditions {
+  const rows = rowsIn(list, form)
+  const end = list.at(-1)!
+  // What our own trackers report is nothing the client asked for.
+  const isOk = form.deprecateEof && end.length >= OK_BYTES_MIN
+  const kept = [...list.slice(0, -1), isOk ? withoutChanges(end) : end]
+  return { count: rows.length, errors: rows.filter(([level]) => level === 'Error').length, list: kept }
+}
+
+export interface ListForm extends ReplyForm {
+  readonly binary: boolean
+  /** Of the first frame. */
+  readonly sequence: number
+}
+
+/** The frames of the answer. */
+export function listFrames({ list }: Conditions, range: ConditionRange, form: ListForm): Buffer {
+  const definitions = 1 + COLUMNS + (form.deprecateEof ? 0 : 1)
+  const isWanted = (row: Buffer) => !range.errorsOnly || parseTextRow(row, COLUMNS)[0]?.toString() === 'Error'
+  const rows = list.slice(definitions, -1).filter(isWanted)
+  const chosen = rows.slice(range.offset, range.offset + range.limit)
+  const payloads = [...list.slice(0, definitions), ...(form.binary ? chosen.map(asBinary) : chosen), list.at(-1)!]
+  return Buffer.concat(payloads.map((payload, at) => frame(payload, (form.sequence + at) & 0xff)))
+}
+
+/** https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_binary_resultset.html */
+function asBinary(row: Buffer): Buffer {
+  const [level, code, message] = parseTextRow(row, COLUMNS)
+  // No column is NULL, so the bitmap (two bits in front, three columns) is one empty byte.
+  return new FieldWriter().u8(LEAD.OK).u8(0).string(level!).u32(Number(code!.toString())).string(message!).bytes()
+}

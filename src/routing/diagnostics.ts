@@ -1,0 +1,155 @@
+// What the session's last statements left for questions about them: ROW_COUNT(), FOUND_ROWS(), and the conditions that
+// SHOW WARNINGS lists. Changed by observe() and its siblings only. Pure.
+
+import type { Conditions, Reply } from '../protocol/protocol.ts'
+import type { Classification, SessionFact } from '../sql/classification.ts'
+
+/** Whether FOUND_ROWS() after a statement without rows may be another than before. */
+const HIDING = new WeakMap<Classification, boolean>()
+
+export class Diagnostics {
+  /** On this engine a statement without tables leaves the conditions of the one before. */
+  readonly #keeps: boolean
+  #rowCount = 0
+  /** Null: only the connection knows. */
+  #foundRows: number | null = 0
+  /** The same. */
+  #insertId: bigint | null = 0n
+  /** How many conditions there are; those of a failed statement are not counted before they are read out. */
+  #count = 0
+  #conditions: Conditions | null = null
+
+  constructor(keeps: boolean) {
+    this.#keeps = keeps
+    this.forget()
+  }
+
+  get rowCount(): number {
+    return this.#rowCount
+  }
+
+  get foundRows(): number | null {
+    return this.#foundRows
+  }
+
+  /** What LAST_INSERT_ID() answers. */
+  get insertId(): bigint | null {
+    return this.#insertId
+  }
+
+  /** There are conditions. */
+  get some(): boolean {
+    return this.#count > 0
+  }
+
+  /** Null while they are on the connection, or there are none. */
+  get conditions(): Conditions | null {
+    return this.#conditions
+  }
+
+  get count(): number {
+    return this.#conditions?.count ?? this.#count
+  }
+
+  get errors(): number {
+    return this.#conditions?.errors ?? 0
+  }
+
+  /** Takes in one statement's outcome. True: the conditions there are now, if any, are this statement's. */
+  observe(classification: Classification, reply: Reply): boolean {
+    const failed = reply.outcome !== 'ok'
+    const { facts } = classification
+    this.#rowCount = failed ? -1 : reply.affectedRows
+    this.observeFoundRows(classification, reply, failed)
+    this.observeInsertId(classification, reply)
+    if (!failed && facts.includes('diagnostics')) return false
+    if (!failed && reply.warnings === 0 && this.#keeps && classification.tables?.length === 0) return false
+    this.#count = failed ? 1 : reply.warnings
+    this.#conditions = null
+    return true
+  }
+
+  /** A statement was prepared: nothing of the last one changes but its conditions. */
+  prepared(classification: Classification, reply: Reply): boolean {
+    const { rowCount, foundRows, insertId } = this
+    const replaced = this.observe(classification, reply)
+    this.#rowCount = rowCount
+    this.#foundRows = foundRows
+    this.#insertId = insertId
+    return replaced
+  }
+
+  /** The list of conditions was given from memory. */
+  listed(): void {
+    this.#rowCount = -1
+  }
+
+  /** What only a connection knew has been read out of it. */
+  saveConditions(conditions: Conditions | null): void {
+    this.#conditions = conditions
+    this.#count = conditions?.count ?? 0
+  }
+
+  saveFoundRows(rows: number): void {
+    this.#foundRows = rows
+  }
+
+  saveInsertId(id: bigint): void {
+    this.#insertId = id
+  }
+
+  /** As at the beginning of a session. */
+  forget(): void {
+    this.#rowCount = 0
+    // MariaDB begins a session as if it had answered with one row.
+    this.#foundRows = this.#keeps ? 1 : 0
+    this.#insertId = 0n
+    this.#count = 0
+    this.#conditions = null
+  }
+
+  private observeInsertId(classification: Classification, { insertId, rows, outcome }: Reply): void {
+    if (insertId !== 0n) this.#insertId = insertId
+    else if (outcome === 'ok' && (rows < 0 ? hidesRows(classification) : classification.access === 'write')) {
+      // LAST_INSERT_ID(…) of a value, and routines, set it without a word.
+      this.#insertId = null
+    }
+  }
+
+  private observeFoundRows(classification: Classification, { rows }: Reply, failed: boolean): void {
+    if (listsConditions(classification)) return
+    if (failed || (rows < 0 ? hidesRows(classification) : countsOtherwise(classification))) this.#foundRows = null
+    else if (rows >= 0) this.#foundRows = rows
+  }
+}
+
+const OF_LAST: readonly SessionFact[] = ['diagnostics', 'condition-count', 'row-count', 'found-rows']
+
+/** Does a statement ask about the one before it? */
+export function asksAboutLast(facts: readonly SessionFact[]): boolean {
+  return facts.some((fact) => OF_LAST.includes(fact))
+}
+
+export function asksForConditions(facts: readonly SessionFact[]): boolean {
+  return facts.includes('diagnostics') || facts.includes('condition-count')
+}
+
+/** SHOW WARNINGS and SHOW ERRORS leave FOUND_ROWS() alone; SHOW COUNT(*) … is a SELECT to the server. */
+function listsConditions({ facts, digestText }: Classification): boolean {
+  return facts.includes('diagnostics') && !/^show count/i.test(digestText)
+}
+
+/** SQL_CALC_FOUND_ROWS: it is not the number of rows in the answer. */
+function countsOtherwise({ pins, statements }: Classification): boolean {
+  return statements > 1 || pins.some(({ reason }) => reason === 'found-rows')
+}
+
+/** SELECTs inside of other statements and of routines count, too; nobody tells how many rows. */
+function hidesRows(classification: Classification): boolean {
+  let hides = HIDING.get(classification)
+  if (hides === undefined) {
+    hides = /\b(select|table|call|do|execute|with)\b/i.test(classification.digestText)
+    HIDING.set(classification, hides)
+  }
+  return hides
+}

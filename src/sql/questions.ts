@@ -1,0 +1,99 @@
+// Questions about the session's last statement (ROW_COUNT(), FOUND_ROWS(), @@warning_count, SHOW WARNINGS), once its
+// connection has gone to another session: what is asked, and the same statement with the answers in it. Pure.
+
+import { rulesOf, type SqlContext } from './classifier.ts'
+import { scan } from './lexer.ts'
+import { partsOf } from './parts.ts'
+import { type Answer, answered, apply } from './rewording.ts'
+import { Text } from './text.ts'
+import { CLOSE, COMMA, DOT, NUMBER, OPEN, SYSTEM_VARIABLE, Tokens, WORD } from './tokens.ts'
+
+/** What the session's last statement left for such questions. */
+export interface Answers {
+  readonly rowCount: number
+  /** Null: not known, and not to be replaced. */
+  readonly foundRows: number | null
+  readonly conditions: number
+  readonly errors: number
+}
+
+/** `list`: SHOW WARNINGS or SHOW ERRORS. `text`: can be asked anywhere like this. Null: cannot be answered from memory. */
+export type Question =
+  | { readonly kind: 'list'; readonly errorsOnly: boolean; readonly offset: number; readonly limit: number }
+  | { readonly kind: 'text'; readonly sql: Buffer }
+
+export function questionIn(sql: Buffer, context: SqlContext, answers: Answers): Question | null {
+  const tokens = new Tokens()
+  scan(sql, rulesOf(context), tokens)
+  if (tokens.doubt !== null) return null
+  const text = new Text(sql, tokens)
+  // Those behind the first ask about the ones before them, which run on the same connection.
+  const [first] = partsOf(text, context)
+  if (first === undefined) return null
+  const { from, to } = first
+  const verb = text.lower(from)
+  if (verb === 'get') return null
+  if (verb === 'show') {
+    const what = text.lower(from + 1)
+    if (what === 'warnings' || what === 'errors') return listIn(text, from + 2, to, what === 'errors')
+    if (what === 'count') return countIn(sql, text, from, to, answers)
+  }
+  const edits = answered(text, first, { context, answerAt: (at) => answerAt(text, at, answers) })
+  return { kind: 'text', sql: apply(sql, edits) }
+}
+
+/** SHOW WARNINGS [LIMIT [offset,] rows | LIMIT rows OFFSET offset] */
+function listIn(text: Text, from: number, to: number, errorsOnly: boolean): Question | null {
+  const all = { kind: 'list', errorsOnly, offset: 0, limit: Number.POSITIVE_INFINITY } as const
+  if (from === to) return all
+  if (text.lower(from) !== 'limit' || text.kind(from + 1) !== NUMBER) return null
+  const first = Number(text.raw(from + 1))
+  if (from + 2 === to) return { ...all, limit: first }
+  if (from + 4 !== to || text.kind(from + 3) !== NUMBER) return null
+  const second = Number(text.raw(from + 3))
+  if (text.op(from + 2, COMMA)) return { ...all, offset: first, limit: second }
+  return text.lower(from + 2) === 'offset' ? { ...all, offset: second, limit: first } : null
+}
+
+/** SHOW COUNT(*) WARNINGS: to the server a SELECT of its variable, and so named. */
+function countIn(sql: Buffer, text: Text, from: number, to: number, { conditions, errors }: Answers): Question {
+  const ofErrors = text.lower(to - 1) === 'errors'
+  const variable = ofErrors ? '@@session.error_count' : '@@session.warning_count'
+  const asked = `SELECT IF(1,${counted(ofErrors ? errors : conditions)},${variable}) AS \`${variable}\``
+  return { kind: 'text', sql: apply(sql, [{ from: text.start(from), to: text.end(to - 1), text: asked }]) }
+}
+
+/**
+ * What is asked stays beside the answer as the branch that is never taken, so that servers give the expression the type and
+ * length they always give it.
+ */
+function answerAt(text: Text, at: number, answers: Answers): Answer | null {
+  const last = questionEnd(text, at)
+  if (last === 0) return null
+  const question = text.between(at, last)
+  const value = answerTo(text, at, last, answers)
+  return value === null ? null : { end: last + 1, instead: `IF(1,${value},${question})` }
+}
+
+/** The last token of a question that begins at `at`; 0: none does. */
+function questionEnd(text: Text, at: number): number {
+  if (text.kind(at) === SYSTEM_VARIABLE) {
+    const last = text.op(at + 2, DOT) ? at + 3 : at + 1
+    return /^(warning|error)_count$/i.test(text.name(last)) ? last : 0
+  }
+  if (text.kind(at) !== WORD || !text.op(at + 1, OPEN) || text.op(at - 1, DOT)) return 0
+  return /^(row_count|found_rows)$/i.test(text.raw(at)) && text.op(at + 2, CLOSE) ? at + 2 : 0
+}
+
+function answerTo(text: Text, at: number, last: number, answers: Answers): string | null {
+  if (text.kind(at) === SYSTEM_VARIABLE) {
+    const { conditions, errors } = answers
+    return counted(text.name(last).toLowerCase() === 'error_count' ? errors : conditions)
+  }
+  const value = text.lower(at) === 'row_count' ? answers.rowCount : answers.foundRows
+  return value === null ? null : String(value)
+}
+
+function counted(count: number): string {
+  return `CAST(${count} AS UNSIGNED)`
+}
