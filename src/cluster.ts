@@ -78,14 +78,15 @@ export class Cluster {
         metrics.resets.value += 1
       },
     })
-    const { user, password, timeoutMs } = config.monitor
+    const { user, password, timeoutMs, heartbeat } = config.monitor
+    const { kind } = config.topology
     this.#monitor = new Monitor({
       cluster: name,
       topology: config.topology,
       weights: new Map(Object.entries(config.weights)),
       lagMsMax: config.reads.lagMsMax,
       probing: config.monitor,
-      prober: (host, port) => protocol.prober({ host, port, user, password, tls, timeoutMs }),
+      prober: (host, port) => protocol.prober({ host, port, user, password, tls, timeoutMs, kind, heartbeat }),
       store: this.#store,
       log,
       nowMs,

@@ -37,12 +37,14 @@ export function clockOf(nowMs: number, wallMs: number): Clock {
 
 export function topologyJson(clusters: readonly Topology[], clock: Clock) {
   return {
-    clusters: clusters.map(({ cluster, epoch, backends }) => ({
+    clusters: clusters.map(({ cluster, kind, epoch, backends }) => ({
       cluster,
+      kind,
       epoch,
       writer: backends.find(({ role }) => role === 'writer')?.id ?? null,
-      backends: backends.map(({ id, role, health, lagMs, weight, version, sinceMs, why }) => ({
+      backends: backends.map(({ id, name, role, health, lagMs, weight, version, sinceMs, why }) => ({
         address: id,
+        name: name ?? null,
         role,
         health,
         lagMs,

@@ -135,7 +135,7 @@ function pictureOf(cluster: Config['clusters'][string] | null): Topology {
   const named = Object.values(cluster?.endpoints ?? {}).flatMap(({ members }) => members ?? [])
   const readers = ['reader:0', ...new Set(named)]
   const backends = [backendOf('writer:0', 'writer'), ...readers.map((id) => backendOf(id, 'reader'))]
-  return { cluster: '', epoch: 1, backends }
+  return { cluster: '', epoch: 1, kind: null, writerEpoch: 1, backends }
 }
 
 function backendOf(id: string, role: Role): Backend {

@@ -27,6 +27,9 @@ export const ROUTE_WORDS = ['split', 'writer', 'reader'] as const
 /** Names with a meaning of their own somewhere: an endpoint must not take one. */
 export const RESERVED_NAMES: readonly string[] = [...ROUTE_WORDS, 'auto', 'proxy', 'pinned']
 
+/** `auto`: the most specific that answers. */
+export const TOPOLOGY_KINDS = ['auto', 'static', 'replication', 'aurora', 'rds-multi-az', 'group-replication'] as const
+
 const FILE_PREFIX = 'file:'
 const NAME = /^[A-Za-z_][A-Za-z0-9_.-]*$/
 
@@ -83,6 +86,25 @@ function address(defaultPort: number | null) {
 
 /** A backend, as the `host:port` it is known by. */
 const backend = () => address(3306).transform(({ host, port }) => backendId(host, port))
+
+/** A member of an endpoint: an address, or what the cluster itself calls the server (an Aurora instance's id). */
+const member = () =>
+  text().transform((value, context) => {
+    if (/^[A-Za-z0-9][A-Za-z0-9-]*$/.test(value)) return value.toLowerCase()
+    const parsed = parseAddress(value, 3306)
+    if (parsed !== null) return backendId(parsed.host, parsed.port)
+    const expected = 'host or host:port (port 3306 by default), or the id of an instance'
+    context.addIssue({ code: 'custom', message: `${JSON.stringify(value)} is no address; expected ${expected}` })
+    return z.NEVER
+  })
+
+const hostPattern = () =>
+  z
+    .string()
+    .regex(/^[^?/:\s]*\?[^?/:\s]*$/, {
+      error: 'a host name with one ? for the id of an instance, as in ?.abc123.eu-central-1.rds.amazonaws.com',
+    })
+    .transform((value) => value.toLowerCase())
 
 export function backendId(host: string, port: number): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
@@ -163,17 +185,25 @@ export function settingsSchema(files: Files) {
   const cluster = z.strictObject({
     engine: z.enum(['auto', 'mysql', 'mariadb']).default('auto'),
     topology: z.strictObject({
-      kind: z.enum(['auto', 'static', 'replication']).default('auto'),
+      kind: z.enum(TOPOLOGY_KINDS).default('auto'),
       seeds: z.array(address(3306)).min(1),
       writer: optional(backend()),
+      hostPattern: optional(hostPattern()),
     }),
     monitor: z.strictObject({
       user: text(),
       password: secret(),
       intervalMs: duration(10).default(1_000),
       timeoutMs: duration(10).default(800),
-      failuresToDown: whole(1).default(3),
+      failuresToDown: whole(1).default(2),
       successesToUp: whole(1).default(1),
+      heartbeat: optional(
+        z.strictObject({
+          table: z.string().regex(/^[^.]+\.[^.]+$/, { error: 'a table with its schema, as in percona.heartbeat' }),
+          column: text().default('ts'),
+          utc: flag().default(false),
+        }),
+      ),
     }),
     tls: group({
       mode: z.enum(['disabled', 'preferred', 'required', 'verify-ca', 'verify-identity']).default('preferred'),
@@ -186,8 +216,8 @@ export function settingsSchema(files: Files) {
         name(),
         z.strictObject({
           type: z.enum(['reader', 'any']).default('reader'),
-          members: optional(z.array(backend()).min(1)),
-          excluded: z.array(backend()).default([]),
+          members: optional(z.array(member()).min(1)),
+          excluded: z.array(member()).default([]),
         }),
       )
       .default({}),

@@ -6,6 +6,7 @@ import type { CloseReason, ErrorCode, ProxyError } from '../errors.ts'
 import type { Classification } from '../sql/classification.ts'
 import type { SqlContext } from '../sql/classifier.ts'
 import type { Prober } from '../topology/monitor.ts'
+import type { TopologyKind } from '../topology/roles.ts'
 import type { Backend } from '../topology/topology.ts'
 import type { Turns } from './turns.ts'
 
@@ -340,6 +341,14 @@ export class ConnectFailed extends Error {
   }
 }
 
+/** A table that somebody writes the time to on the writer, and that replicas get like any other. */
+export interface Heartbeat {
+  readonly table: string
+  readonly column: string
+  /** The time is in UTC; else in the time zone of the servers. */
+  readonly utc: boolean
+}
+
 export interface ProbeTarget {
   readonly host: string
   readonly port: number
@@ -347,6 +356,10 @@ export interface ProbeTarget {
   readonly password: string
   readonly tls: BackendTls
   readonly timeoutMs: number
+  /** What lists of members are looked for. */
+  readonly kind: TopologyKind
+  /** Null: the lag is what the servers say themselves. */
+  readonly heartbeat: Heartbeat | null
 }
 
 /** A database protocol. One object per proxy; stateless towards the core. */

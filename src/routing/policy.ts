@@ -11,7 +11,7 @@ export interface Endpoint {
   readonly name: string
   /** `reader`: a member counts only while it is a reader; `any`: whatever its role. */
   readonly type: 'reader' | 'any'
-  /** Backend ids; null: all that are not excluded. */
+  /** Addresses, or what the cluster calls the servers; null: all that are not excluded. */
   readonly members: ReadonlySet<string> | null
   readonly excluded: ReadonlySet<string>
 }
@@ -36,7 +36,12 @@ export interface RoutingPolicy {
 }
 
 export function isMember(endpoint: Endpoint, backend: Backend): boolean {
-  if (endpoint.excluded.has(backend.id)) return false
-  if (endpoint.members !== null && !endpoint.members.has(backend.id)) return false
+  if (isIn(endpoint.excluded, backend)) return false
+  if (endpoint.members !== null && !isIn(endpoint.members, backend)) return false
   return endpoint.type === 'any' || backend.role === 'reader'
+}
+
+/** A word alone is a name, or a host at MySQL's usual port. */
+function isIn(listed: ReadonlySet<string>, { id, name, host, port }: Backend): boolean {
+  return listed.has(id) || (name !== undefined && listed.has(name.toLowerCase())) || (port === 3306 && listed.has(host))
 }

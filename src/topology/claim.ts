@@ -27,6 +27,33 @@ export interface Source {
   readonly error: string | null
 }
 
+/** The kinds of cluster whose servers keep a list of the members themselves. */
+export type RosterKind = 'aurora' | 'rds-multi-az' | 'group-replication'
+
+/** What a server says of the whole cluster that it belongs to. */
+export interface Roster {
+  readonly kind: RosterKind
+  /** What the server that was asked is called there. */
+  readonly self: string
+  readonly rows: readonly RosterRow[]
+}
+
+export interface RosterRow {
+  readonly name: string
+  /** Null: where it is follows from its name and the cluster's pattern of host names. */
+  readonly address: { readonly host: string; readonly port: number } | null
+  readonly writer: boolean
+  /** Behind the writer, when the row was written; null: it does not say, or nothing that could be true. */
+  readonly lagMs: number | null
+  /** How old the row was when it was read. */
+  readonly ageMs: number
+  /** Why this member cannot serve; null: it can. */
+  readonly unfit: string | null
+}
+
+/** How much is asked: `self` of the server only, `cluster` its list of members as well, where it keeps one. */
+export type ProbeDepth = 'self' | 'cluster'
+
 export interface Claim {
   readonly version: string
   readonly readOnly: boolean
@@ -39,13 +66,16 @@ export interface Claim {
   readonly position: Position | null
   /** How far behind its sources it says it is; null when it cannot tell. */
   readonly lagMs: number | null
+  /** Null: it keeps no list of members, or was not asked for it. */
+  readonly roster: Roster | null
   /** What could not be asked, and what would help; null: nothing. */
   readonly note: string | null
 }
 
 /** A connection to one backend, opened on demand. Each question is answered or rejected with `ProbeFailed` in time. */
 export interface Prober {
-  probe(): Promise<Claim>
+  /** `cluster` unless said otherwise. */
+  probe(depth?: ProbeDepth): Promise<Claim>
   close(): void
 }
 

@@ -3,7 +3,9 @@
 
 import type { Log } from '../log.ts'
 import { ProbeFailed, type Prober } from './claim.ts'
-import { answered, doubted, missed, type Observation, unobserved } from './observation.ts'
+import { patternFrom } from './host-pattern.ts'
+import { idOf, membershipOf } from './membership.ts'
+import { answered, doubted, isHeard, isUnasked, missed, type Observation, unobserved } from './observation.ts'
 import type { TopologyKind } from './roles.ts'
 import {
   changesBetween,
@@ -23,6 +25,8 @@ export interface MonitorOptions {
     readonly seeds: readonly { readonly host: string; readonly port: number }[]
     /** With kind `static`: the id of the writer; null: the first seed. */
     readonly writer: string | null
+    /** Where members are that lists know by name only, with `?` for the name; null: as the names of the seeds tell. */
+    readonly hostPattern: string | null
   }
   readonly weights: ReadonlyMap<string, number>
   readonly lagMsMax: number
@@ -44,6 +48,12 @@ const JITTER_SHARE = 0.1
 
 interface Member {
   readonly prober: Prober
+  /** Named by the settings; the others are known from lists of members. */
+  readonly isSeed: boolean
+  /** It serves. A seed that leads to members by other names is asked only when none of those can be heard. */
+  joined: boolean
+  /** The next probe asks for the list of members too. */
+  wantsList: boolean
   seen: Observation
   askedMs: number
   timer: NodeJS.Timeout | null
@@ -58,37 +68,37 @@ export class Monitor {
   readonly #options: MonitorOptions
   readonly #policy: TopologyPolicy
   readonly #members = new Map<string, Member>()
+  /** Of host names, for members that lists know by name only. */
+  readonly #pattern: string | null
   #writerLostMs: number | null = null
+  /** Who was asked last for the list of members, when it was somebody's turn. */
+  #lastTurn = ''
+  #turnTimer: NodeJS.Timeout | null = null
+  #listsAskedMs = Number.NEGATIVE_INFINITY
   #stopped = false
 
   constructor(options: MonitorOptions) {
-    const { topology, lagMsMax, probing, weights, prober } = options
-    const { kind, seeds } = topology
+    const { topology, lagMsMax, probing } = options
+    const { kind, seeds, hostPattern } = topology
     const { failuresToDown, successesToUp } = probing
-    for (const { host, port } of seeds) {
-      const id = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
-      this.#members.set(id, {
-        prober: prober(host, port),
-        seen: unobserved(id, host, port, weights.get(id) ?? 1),
-        askedMs: Number.NEGATIVE_INFINITY,
-        timer: null,
-        dueMs: 0,
-        probing: null,
-        doubtedMeanwhile: false,
-      })
-    }
-    const writer = topology.writer ?? [...this.#members.keys()][0] ?? null
     this.#options = options
+    this.#pattern = hostPattern ?? seeds.map(({ host }) => patternFrom(host)).find((found) => found !== null) ?? null
+    for (const { host, port } of seeds)
+      this.add(unobserved(idOf(host, port), host, port, this.weightOf(idOf(host, port))), true)
+    const writer = topology.writer ?? [...this.#members.keys()][0] ?? null
     this.#policy = { kind, writer, lagMsMax, failuresToDown, successesToUp }
   }
 
-  /** Resolves after the first round: every backend has answered, or has had its time. */
+  /** Resolves after the first round: every backend, and whom they know, has answered or has had its time. */
   async start(): Promise<void> {
     await Promise.all(Array.from(this.#members.values(), (member) => this.ask(member)))
+    const others = [...this.#members.values()].filter(({ joined, seen }) => joined && isUnasked(seen))
+    await Promise.all(others.map((member) => this.ask(member)))
   }
 
   stop(): void {
     this.#stopped = true
+    if (this.#turnTimer !== null) clearTimeout(this.#turnTimer)
     for (const { timer, prober } of this.#members.values()) {
       if (timer !== null) clearTimeout(timer)
       prober.close()
@@ -98,7 +108,7 @@ export class Monitor {
   /** The data path doubts a backend: nobody is sent there until a probe, sent at once, says otherwise. */
   suspect(id: string, why: string): void {
     const member = this.#members.get(id)
-    if (member === undefined || this.#stopped) return
+    if (member === undefined || !member.joined || this.#stopped) return
     const { trouble, blind } = member.seen
     const isNews = trouble === null || (blind && !member.seen.doubted)
     if (member.probing !== null) member.doubtedMeanwhile = true
@@ -109,6 +119,27 @@ export class Monitor {
     this.publish()
   }
 
+  private add(seen: Observation, isSeed: boolean): Member {
+    const member: Member = {
+      prober: this.#options.prober(seen.host, seen.port),
+      isSeed,
+      joined: true,
+      wantsList: true,
+      seen,
+      askedMs: Number.NEGATIVE_INFINITY,
+      timer: null,
+      dueMs: 0,
+      probing: null,
+      doubtedMeanwhile: false,
+    }
+    this.#members.set(seen.id, member)
+    return member
+  }
+
+  private weightOf(id: string): number {
+    return this.#options.weights.get(id) ?? 1
+  }
+
   private ask(member: Member): Promise<void> {
     if (member.timer !== null) clearTimeout(member.timer)
     member.timer = null
@@ -116,7 +147,9 @@ export class Monitor {
       member.probing = null
       const isInDoubt = member.doubtedMeanwhile
       member.doubtedMeanwhile = false
-      this.askIn(member, member.askedMs + (isInDoubt ? DOUBT_MS_MIN : this.pauseMs()) - this.#options.nowMs())
+      if (!this.isAwake(member)) return this.rest(member)
+      const pauseMs = isInDoubt || member.wantsList ? DOUBT_MS_MIN : this.pauseMs(member)
+      this.askIn(member, member.askedMs + pauseMs - this.#options.nowMs())
     })
     return member.probing
   }
@@ -133,18 +166,23 @@ export class Monitor {
     member.timer = setTimeout(() => void this.ask(member), ms).unref()
   }
 
-  private pauseMs(): number {
+  private pauseMs({ seen }: Member): number {
     const { probing, nowMs } = this.#options
-    const { intervalMs } = probing
+    const { intervalMs, failuresToDown } = probing
     const isUrgent = this.#writerLostMs !== null && nowMs() - this.#writerLostMs < URGENT_MS_MAX
-    return isUrgent ? Math.min(URGENT_MS, intervalMs) : intervalMs * (1 + JITTER_SHARE * (Math.random() - 0.5))
+    if (isUrgent) return Math.min(URGENT_MS, intervalMs)
+    // Whether a silent one is down is to be known soon: somebody's statement may hang there.
+    if (seen.failures > 0 && seen.failures < failuresToDown && !seen.gone && !seen.blind) return DOUBT_MS_MIN
+    return intervalMs * (1 + JITTER_SHARE * (Math.random() - 0.5))
   }
 
   private async probe(member: Member): Promise<void> {
     const { nowMs } = this.#options
     member.askedMs = nowMs()
+    const depth = member.wantsList || this.#writerLostMs !== null ? 'cluster' : 'self'
+    member.wantsList = false
     try {
-      const claim = await member.prober.probe()
+      const claim = await member.prober.probe(depth)
       const { trouble } = member.seen
       member.seen = answered(member.seen, claim, member.askedMs, nowMs())
       if (member.doubtedMeanwhile && trouble !== null) member.seen = doubted(member.seen, trouble)
@@ -152,20 +190,94 @@ export class Monitor {
       const failure = error instanceof ProbeFailed ? error : new ProbeFailed('network', (error as Error).message)
       member.seen = missed(member.seen, failure, member.askedMs)
     }
-    if (!this.#stopped) this.publish()
+    if (this.#stopped) return
+    this.followLists()
+    this.publish()
+  }
+
+  /** Members come and go as the servers' lists say; where they keep none, the seeds are the members. */
+  private followLists(): void {
+    const known = [...this.#members.values()]
+    if (known.some(({ isSeed, seen }) => isSeed && isUnasked(seen))) return
+    const { places, disputed } = membershipOf(known, this.#pattern)
+    if (disputed) this.askForLists()
+    this.wakeSeeds()
+    if (places.size === 0) return
+    for (const { id, host, port, name } of places.values()) {
+      const member = this.#members.get(id)
+      if (member?.joined) continue
+      if (member !== undefined) member.joined = true
+      const joining = member ?? this.add({ ...unobserved(id, host, port, this.weightOf(id)), name }, false)
+      if (joining.timer === null && joining.probing === null) void this.ask(joining)
+    }
+    for (const member of known) if (member.joined && !places.has(member.seen.id)) this.leave(member)
+    this.#turnTimer ??= setTimeout(() => this.takeTurn(), this.#options.probing.intervalMs).unref()
+  }
+
+  private leave(member: Member): void {
+    member.joined = false
+    if (!member.isSeed) this.#members.delete(member.seen.id)
+    this.rest(member)
+  }
+
+  private rest(member: Member): void {
+    if (member.timer !== null) clearTimeout(member.timer)
+    member.timer = null
+    member.prober.close()
+  }
+
+  /** A seed that is no member is asked again while no member can be heard. */
+  private isAwake(member: Member): boolean {
+    if (this.#stopped || this.#members.get(member.seen.id) !== member) return false
+    return member.joined || ![...this.#members.values()].some(({ joined, seen }) => joined && isHeard(seen))
+  }
+
+  private wakeSeeds(): void {
+    for (const member of this.#members.values()) {
+      if (member.joined || !this.isAwake(member) || member.timer !== null || member.probing !== null) continue
+      this.askIn(member, member.askedMs + this.pauseMs(member) - this.#options.nowMs())
+    }
+  }
+
+  /** Any one list describes the whole cluster, so the members take turns in giving theirs. */
+  private takeTurn(): void {
+    this.#turnTimer = setTimeout(() => this.takeTurn(), this.#options.probing.intervalMs).unref()
+    const able = [...this.#members.values()].filter(({ joined, seen }) => joined && isHeard(seen))
+    able.sort((one, other) => (one.seen.id < other.seen.id ? -1 : 1))
+    const next = able.find(({ seen }) => seen.id > this.#lastTurn) ?? able[0]
+    if (next === undefined) return
+    this.#lastTurn = next.seen.id
+    this.askForList(next)
+  }
+
+  /** In doubt all are asked for theirs at once; not more often than twice in an interval. */
+  private askForLists(): void {
+    const { nowMs, probing } = this.#options
+    if (nowMs() - this.#listsAskedMs < probing.intervalMs / 2) return
+    this.#listsAskedMs = nowMs()
+    for (const member of this.#members.values()) if (member.joined) this.askForList(member)
+  }
+
+  private askForList(member: Member): void {
+    member.wantsList = true
+    if (member.probing === null) this.askIn(member, member.askedMs + DOUBT_MS_MIN - this.#options.nowMs())
   }
 
   private publish(): void {
     const { store, nowMs } = this.#options
     const before = store.current
-    const seen = Array.from(this.#members.values(), (member) => member.seen)
-    // Who of several is the writer can be told only once all of them were asked.
-    if (seen.some(({ claim, failures }) => claim === null && failures === 0)) return
+    const members = Array.from(this.#members.values()).filter(({ joined }) => joined)
+    // Who of several is the writer can be told only once all of them were asked; who comes later is shown when it was.
+    if (before.backends.length === 0 && members.some(({ seen }) => isUnasked(seen))) return
+    const seen = members.map((member) => member.seen).filter((each) => !isUnasked(each))
     const after = nextTopology(before, seen, nowMs(), this.#policy)
     if (after === before) return
     this.tell(before, after)
-    if (writerOf(after) !== null) this.#writerLostMs = null
+    const [was, writer] = [writerOf(before), writerOf(after)]
+    if (writer !== null) this.#writerLostMs = null
     else if (this.#writerLostMs === null) this.hurry()
+    // The new writer knows the new picture first, and the others are heard on it at once.
+    if (writer !== null && was?.id !== writer.id && this.#turnTimer !== null) this.askForLists()
     store.publish(after)
   }
 
@@ -174,6 +286,7 @@ export class Monitor {
     const now = this.#options.nowMs()
     this.#writerLostMs = now
     const soonMs = Math.min(URGENT_MS, this.#options.probing.intervalMs)
+    this.wakeSeeds()
     for (const member of this.#members.values()) {
       if (member.timer !== null && member.dueMs > now + soonMs) this.askIn(member, soonMs)
     }
@@ -182,7 +295,10 @@ export class Monitor {
   private tell(before: Topology, after: Topology): void {
     const { log, cluster } = this.#options
     for (const { id, before: was, after: is } of changesBetween(before.backends, after.backends)) {
-      if (is === null) continue
+      if (is === null) {
+        log.info({ cluster, backend: id }, 'backend left the cluster')
+        continue
+      }
       const { role, health, lagMs, why } = is
       const fields = { cluster, backend: id, role, health, lagMs, why }
       if (was !== null && was.role !== role) log.info({ ...fields, was: was.role }, 'role of a backend changed')

@@ -1,6 +1,7 @@
 // What is known of one backend: its last answer, how its probes have gone, and what changed over time. Pure.
 
 import type { Claim, Position, ProbeFailed } from './claim.ts'
+import { type HeardRoster, heard } from './roster.ts'
 
 /** When a position was first seen. */
 export interface Mark {
@@ -13,6 +14,8 @@ export interface Observation {
   readonly host: string
   readonly port: number
   readonly weight: number
+  /** What the cluster's own list of members calls it; null while that is not known. */
+  readonly name: string | null
   /** The last good answer, null before the first. */
   readonly claim: Claim | null
   /** When that was asked for, and when it came. */
@@ -31,6 +34,8 @@ export interface Observation {
   readonly gone: boolean
   /** It runs, but the monitor is not let in. */
   readonly blind: boolean
+  /** It runs, and has as many connections as it may have. */
+  readonly full: boolean
   /** Since when it takes writes and waits for no source; null while it does not. */
   readonly claimedMs: number | null
   /** We saw it turn; otherwise it was like that when we first met. */
@@ -39,6 +44,8 @@ export interface Observation {
   readonly receivingMs: number | null
   /** Its positions over time, oldest first. */
   readonly marks: readonly Mark[]
+  /** The list of members that it gave last, null if it never did. */
+  readonly roster: HeardRoster | null
 }
 
 /** A busy writer leaves one mark with every probe. */
@@ -50,6 +57,7 @@ export function unobserved(id: string, host: string, port: number, weight: numbe
     host,
     port,
     weight,
+    name: null,
     claim: null,
     askedMs: 0,
     answeredMs: 0,
@@ -60,11 +68,23 @@ export function unobserved(id: string, host: string, port: number, weight: numbe
     doubted: false,
     gone: false,
     blind: false,
+    full: false,
     claimedMs: null,
     claimWitnessed: false,
     receivingMs: null,
     marks: [],
+    roster: null,
   }
+}
+
+/** It has not had the time to answer or to fail. */
+export function isUnasked({ claim, trouble }: Observation): boolean {
+  return claim === null && trouble === null
+}
+
+/** Its last answer holds. */
+export function isHeard({ claim, trouble }: Observation): boolean {
+  return claim !== null && trouble === null
 }
 
 export function answered(before: Observation, claim: Claim, askedMs: number, nowMs: number): Observation {
@@ -72,6 +92,7 @@ export function answered(before: Observation, claim: Claim, askedMs: number, now
   return {
     ...before,
     ...claimed(before, claim, nowMs),
+    name: claim.roster?.self ?? before.name,
     claim,
     askedMs,
     answeredMs: nowMs,
@@ -82,8 +103,10 @@ export function answered(before: Observation, claim: Claim, askedMs: number, now
     doubted: false,
     gone: false,
     blind: false,
+    full: false,
     receivingMs: isReceiving ? nowMs : before.receivingMs,
     marks: marked(before.marks, claim.position, nowMs),
+    roster: claim.roster === null ? before.roster : heard(before.roster, claim.roster, nowMs),
   }
 }
 
@@ -92,11 +115,13 @@ export function missed(before: Observation, { kind, message }: ProbeFailed, aske
     ...before,
     silentMs: before.silentMs ?? askedMs,
     successes: 0,
-    failures: before.failures + 1,
+    // Being full is no failure: what is connected goes on.
+    failures: before.failures + (kind === 'capacity' ? 0 : 1),
     trouble: message,
     // Two witnesses are enough, and so is a machine that says nobody listens.
     gone: kind === 'refused' || (before.doubted && kind !== 'login' && kind !== 'capacity'),
-    blind: kind === 'login' || kind === 'capacity',
+    blind: kind === 'login',
+    full: kind === 'capacity',
   }
 }
 

@@ -3,6 +3,7 @@
 
 import type { Claim } from './claim.ts'
 import { lacking, type Observation } from './observation.ts'
+import { newestRow, rosterLagMs } from './roster.ts'
 import { linksOf, upstreamOf } from './sources.ts'
 
 export interface Freshness {
@@ -30,9 +31,12 @@ export function freshnessOf(
 ): Freshness {
   const { claim } = reader
   if (claim === null) return { lagMs: null, tooStale: null }
+  const row = reader.name === null ? null : (newestRow(reader.name, members)?.row ?? null)
   const missingMs = writer === null || !isReplica(claim) ? null : lacking(reader, writer)
-  const knownMs = [claim.lagMs, missingMs].filter((ms) => ms !== null)
+  const toldMs = row === null ? null : rosterLagMs(row)
+  const knownMs = [claim.lagMs, missingMs, toldMs].filter((ms) => ms !== null)
   const lagMs = knownMs.length === 0 ? null : Math.round(Math.max(...knownMs))
+  if (row !== null && row.unfit !== null) return { lagMs, tooStale: row.unfit }
   const broken = brokenReplication(claim, writer)
   if (broken !== null) return { lagMs, tooStale: broken }
   if (writer !== null && missingMs === null) {
@@ -73,7 +77,9 @@ function cutOff(
   }
   const { receivingMs } = reader
   const claim = reader.claim!
-  if (isReplica(claim) && claim.sources.length === 0 && claim.note === null) {
+  // The members of a group hear one another without it.
+  const isGrouped = reader.roster?.roster.kind === 'group-replication'
+  if (isReplica(claim) && !isGrouped && claim.sources.length === 0 && claim.note === null) {
     return `it replicates from nobody, so it does not get what ${writer.id} writes`
   }
   const trying = claim.sources.find(({ receiving }) => receiving === 'trying')

@@ -1,7 +1,7 @@
 // Who is there: a numbered snapshot of a cluster's backends, and how one follows from the last. Pure but for the store.
 
 import type { Observation } from './observation.ts'
-import { type Found, ROLE_FINDERS, type TopologyKind } from './roles.ts'
+import { type Found, type FoundKind, kindOf, ROLE_FINDERS, type TopologyKind } from './roles.ts'
 import { freshnessOf } from './staleness.ts'
 
 export type Role = 'writer' | 'reader' | 'unknown'
@@ -13,6 +13,8 @@ export interface Backend {
   readonly id: string
   readonly host: string
   readonly port: number
+  /** What the cluster itself calls it (an Aurora instance's id, say), where it does and that is known. */
+  readonly name?: string
   readonly role: Role
   readonly health: Health
   /** Milliseconds behind the writer; 0 on the writer, null when it cannot be told. */
@@ -30,6 +32,10 @@ export interface Topology {
   readonly cluster: string
   /** Grows by one whenever a role, a member or its health changes. */
   readonly epoch: number
+  /** What kind of cluster it is, or null before anybody was asked. */
+  readonly kind: FoundKind | null
+  /** Grows whenever there is a writer anew: another one, or the same after it was gone. 0: there was none yet. */
+  readonly writerEpoch: number
   readonly backends: readonly Backend[]
 }
 
@@ -66,7 +72,8 @@ export function nextTopology(
   const healths = new Map(members.map((seen) => [seen.id, healthOf(seen, before.get(seen.id) ?? null, policy)]))
   const down = new Set(members.filter(({ id }) => healths.get(id)!.health === 'down').map(({ id }) => id))
   const previousWriter = previous.backends.find(({ role }) => role === 'writer')?.id ?? null
-  const found = ROLE_FINDERS[policy.kind]({ members, down, previousWriter, namedWriter: policy.writer })
+  const kind = kindOf(policy.kind, previous.kind, members)
+  const found = ROLE_FINDERS[kind]({ members, down, previousWriter, namedWriter: policy.writer })
   const writer = members.find(({ id }) => found.get(id)?.role === 'writer') ?? null
   const backends = members.map((seen) => {
     const old = before.get(seen.id) ?? null
@@ -80,6 +87,7 @@ export function nextTopology(
       id: seen.id,
       host: seen.host,
       port: seen.port,
+      ...(seen.name === null ? {} : { name: seen.name }),
       role,
       health,
       lagMs: role === 'writer' ? 0 : (freshness?.lagMs ?? null),
@@ -89,7 +97,7 @@ export function nextTopology(
       why: judged.why,
     }
   })
-  return follow(previous, backends)
+  return follow(previous, kind, backends)
 }
 
 /** A server that does not answer is what it was, until somebody else takes its place. */
@@ -105,10 +113,14 @@ interface Verdict {
 }
 
 function healthOf(seen: Observation, old: Backend | null, policy: TopologyPolicy): Verdict {
-  const { claim, trouble, failures, successes, blind } = seen
+  const { claim, trouble, failures, successes, blind, full } = seen
   const { failuresToDown, successesToUp } = policy
   // It runs, and was the writer: that the monitor is locked out shall not lock out everybody.
   if (blind && !seen.doubted && claim !== null && old?.role === 'writer' && old.health === 'up') {
+    return { health: 'up', why: trouble! }
+  }
+  // What is connected to a full server goes on there, and what comes waits or goes elsewhere.
+  if (full && !seen.doubted && claim !== null && (old?.health === 'up' || old?.health === 'behind')) {
     return { health: 'up', why: trouble! }
   }
   if (seen.gone || failures >= failuresToDown) return { health: 'down', why: trouble! }
@@ -123,14 +135,24 @@ function verdictOn(judged: Verdict, tooStale: string | null, roleWhy: string): V
   return { health: judged.health, why: judged.why === '' ? roleWhy : judged.why }
 }
 
-function follow(previous: Topology, backends: readonly Backend[]): Topology {
+function follow(previous: Topology, kind: FoundKind, backends: readonly Backend[]): Topology {
   const { cluster, epoch } = previous
-  if (changesBetween(previous.backends, backends).length > 0) return { cluster, epoch: epoch + 1, backends }
+  if (changesBetween(previous.backends, backends).length > 0) {
+    const next = { cluster, epoch: epoch + 1, kind, writerEpoch: previous.writerEpoch, backends }
+    const writer = writerOf(next)
+    const isAnew = writer !== null && writer.id !== writerOf(previous)?.id
+    return isAnew ? { ...next, writerEpoch: previous.writerEpoch + 1 } : next
+  }
   const isSame = backends.every((backend, at) => {
     const old = previous.backends[at]!
-    return backend.lagMs === old.lagMs && backend.why === old.why && backend.version === old.version
+    return (
+      backend.lagMs === old.lagMs &&
+      backend.why === old.why &&
+      backend.version === old.version &&
+      backend.name === old.name
+    )
   })
-  return isSame ? previous : { cluster, epoch, backends }
+  return isSame && kind === previous.kind ? previous : { ...previous, kind, backends }
 }
 
 /** What became of one backend: null on the side where it was not a member. */
@@ -155,7 +177,7 @@ export class TopologyStore {
   readonly #listeners: ((topology: Topology) => void)[] = []
 
   constructor(cluster: string) {
-    this.#current = { cluster, epoch: 0, backends: [] }
+    this.#current = { cluster, epoch: 0, kind: null, writerEpoch: 0, backends: [] }
   }
 
   get current(): Topology {

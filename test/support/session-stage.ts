@@ -75,7 +75,13 @@ export class Stage {
 
   constructor({ readers = 1, connectionsMax = 4, holdMsMax = 1_000 }: StageOptions = {}) {
     const roles = ['writer', ...Array.from({ length: readers }, () => 'reader')] as ('writer' | 'reader')[]
-    this.topology = { cluster: 'main', epoch: 1, backends: roles.map((role, at) => backend(`db${at + 1}`, role)) }
+    this.topology = {
+      cluster: 'main',
+      epoch: 1,
+      kind: null,
+      writerEpoch: 1,
+      backends: roles.map((role, at) => backend(`db${at + 1}`, role)),
+    }
     this.hold = new FailoverHold({ heldMax: 2, heldBytesMax: 1_000 }, this.metrics.holdSeconds)
     this.#holdMsMax = holdMsMax
     this.pools = new Pools({

@@ -26,6 +26,8 @@ export function probeTarget(server: RunningServer, change: Partial<ProbeTarget> 
     password: 'monitor_pw',
     tls: PREFERRED_TLS,
     timeoutMs: WATCH_TIMEOUT_MS,
+    kind: 'auto',
+    heartbeat: null,
     ...change,
   }
 }
@@ -43,7 +45,7 @@ export async function watch(servers: readonly RunningServer[], settings: WatchSe
   const { topology, target, lagMsMax = 1_000 } = settings
   const monitor = new Monitor({
     cluster: 'main',
-    topology: { kind: 'auto', seeds, writer: null, ...topology },
+    topology: { kind: 'auto', seeds, writer: null, hostPattern: null, ...topology },
     weights: new Map(),
     lagMsMax,
     probing: { intervalMs: 100, failuresToDown: 3, successesToUp: 1 },

@@ -3,11 +3,19 @@
 
 import { connect, type Socket } from 'node:net'
 import type { Connection, ConnectionOptions } from 'mysql2'
-import { type Claim, ProbeFailed, type ProbeFailure, type Prober } from '../../topology/claim.ts'
-import type { BackendTls, ProbeTarget } from '../protocol.ts'
+import {
+  type Claim,
+  type ProbeDepth,
+  ProbeFailed,
+  type ProbeFailure,
+  type Prober,
+  type RosterKind,
+} from '../../topology/claim.ts'
+import type { BackendTls, Heartbeat, ProbeTarget } from '../protocol.ts'
 import { serverVersion } from './login-messages.ts'
 import { mariadbPosition, mysqlPosition } from './positions.ts'
 import { type Row, replicationStatus } from './replication-status.ts'
+import { hasMajority, ROSTER_SQL, ROSTER_VARIABLES, rosterFrom } from './rosters.ts'
 
 /** After this many probes without a privilege it is tried again, on a new connection: grants take effect on new ones. */
 const DENIED_PROBES_MAX = 30
@@ -19,24 +27,24 @@ export function createProber(target: ProbeTarget): Prober {
     line?.destroy()
     line = null
   }
-  const ask = async (): Promise<Claim> => {
+  const ask = async (depth: ProbeDepth): Promise<Claim> => {
     const isReused = line !== null
     line ??= new ProbeLine(target)
     const asked = line
     try {
-      return await asked.ask()
+      return await asked.ask(depth)
     } catch (error) {
       // Somebody may have closed it since the last question; that says nothing of the server.
       if (!isReused || asked.destroyed || !isLoss(error)) throw error
       hangUp()
-      return ask()
+      return ask(depth)
     }
   }
 
   return {
-    async probe(): Promise<Claim> {
+    async probe(depth = 'cluster'): Promise<Claim> {
       try {
-        return await within(target.timeoutMs, ask(), () => new ProbeFailed('timeout', silence(target)))
+        return await within(target.timeoutMs, ask(depth), () => new ProbeFailed('timeout', silence(target)))
       } catch (error) {
         hangUp()
         throw error instanceof ProbeFailed ? error : failureOf(error, target)
@@ -48,7 +56,8 @@ export function createProber(target: ProbeTarget): Prober {
 
 function within<T>(ms: number, answer: Promise<T>, tooLate: () => Error): Promise<T> {
   return new Promise((resolve, reject) => {
-    const deadline = setTimeout(() => reject(tooLate()), ms)
+    // Where it was us who were late, the answer is here already and only has to be read.
+    const deadline = setTimeout(() => setImmediate(() => setImmediate(() => reject(tooLate()))), ms)
     answer.then(resolve, reject).finally(() => clearTimeout(deadline))
   })
 }
@@ -59,6 +68,8 @@ interface Questions {
   readonly variables: readonly string[]
   readonly status: string | null
   readonly applying: string | null
+  readonly roster: RosterKind | null
+  readonly heartbeat: string | null
   readonly note: string | null
 }
 
@@ -79,13 +90,13 @@ class ProbeLine {
     return this.#destroyed
   }
 
-  async ask(): Promise<Claim> {
+  async ask(depth: ProbeDepth): Promise<Claim> {
     if (this.#questions !== null && isDenied(this.#questions) && ++this.#deniedProbes > DENIED_PROBES_MAX) {
       this.hangUp()
     }
     this.#connection ??= await this.open()
     this.#questions ??= await this.findQuestions(this.#connection)
-    return this.claim(this.#connection, this.#questions)
+    return this.claim(this.#connection, this.#questions, depth)
   }
 
   destroy(): void {
@@ -141,60 +152,81 @@ class ProbeLine {
   }
 
   private async findQuestions(connection: Connection): Promise<Questions> {
-    const names = [...ROLE_VARIABLES, ...POSITION_VARIABLES, 'performance_schema'].map((name) => `'${name}'`).join(',')
+    const wanted = [...VALUE_VARIABLES, ...ROSTER_VARIABLES.map(([, name]) => name), 'performance_schema']
+    const names = wanted.map((name) => `'${name}'`).join(',')
     const rows = await query(connection, `SHOW GLOBAL VARIABLES WHERE Variable_name IN (${names})`)
     const found = new Map(rows[0]!.map((row) => [String(row.Variable_name).toLowerCase(), String(row.Value)]))
     const { engine, number } = serverVersion(found.get('version') ?? '')
-    const variables = [...ROLE_VARIABLES, ...POSITION_VARIABLES].filter((name) => found.has(name))
+    const roster = await this.findRoster(connection, found)
     const modern = engine === 'mysql' && number >= 80022
-    const status = engine === 'mariadb' ? 'SHOW ALL SLAVES STATUS' : `SHOW ${modern ? 'REPLICA' : 'SLAVE'} STATUS`
-    const mayRead = await isAllowed(connection, status)
-    const measures = engine === 'mysql' && number >= 80000 && isOn(found.get('performance_schema'))
+    const showStatus = engine === 'mariadb' ? 'SHOW ALL SLAVES STATUS' : `SHOW ${modern ? 'REPLICA' : 'SLAVE'} STATUS`
+    // Aurora's readers share the writer's storage, and know of no replication.
+    const status = roster === 'aurora' ? null : showStatus
+    const mayRead = status === null || (await isAllowed(connection, status))
+    const measures = status !== null && engine === 'mysql' && number >= 80000 && isOn(found.get('performance_schema'))
     const mayMeasure = measures && (await isAllowed(connection, APPLYING))
     const grant = engine === 'mysql' || number < 100509 ? 'REPLICATION CLIENT' : 'REPLICA MONITOR'
+    const { user, heartbeat } = this.#target
     return {
       engine,
-      variables,
+      variables: VALUE_VARIABLES.filter((name) => found.has(name)),
       status: mayRead ? status : null,
       applying: mayMeasure ? APPLYING : null,
+      roster,
+      heartbeat: heartbeat === null ? null : heartbeatSql(heartbeat),
       note: mayRead
         ? null
-        : `whom it follows, and how far behind, is not known: GRANT ${grant} ON *.* TO the monitor user ('${this.#target.user}')`,
+        : `whom it follows, and how far behind, is not known: GRANT ${grant} ON *.* TO the monitor user ('${user}')`,
     }
   }
 
-  private async claim(connection: Connection, questions: Questions): Promise<Claim> {
+  /** The first kind of list that it has: of the kind the settings name, or of any. */
+  private async findRoster(connection: Connection, found: ReadonlyMap<string, string>): Promise<RosterKind | null> {
+    const { kind } = this.#target
+    for (const [candidate, variable] of ROSTER_VARIABLES) {
+      if ((kind !== 'auto' && kind !== candidate) || (found.get(variable) ?? '') === '') continue
+      const rows = await rowsIfAny(connection, ROSTER_SQL[candidate])
+      if (rows !== null && rosterFrom(candidate, rows) !== null) return candidate
+    }
+    return null
+  }
+
+  private async claim(connection: Connection, questions: Questions, depth: ProbeDepth): Promise<Claim> {
     const { engine, variables, status, applying, note } = questions
+    const asksRoster = questions.roster !== null && depth === 'cluster'
     // What is executed is asked last: whatever was received by then and is missing in it was missing indeed.
     const values = `SELECT ${variables.map((name) => `@@global.${name} AS ${name}`).join(', ')}`
-    const asked = [status, applying, values].filter((text) => text !== null)
-    const answers = await query(connection, asked.join('; '))
-    const row = answers.at(-1)?.[0] ?? {}
+    const roster = asksRoster ? ROSTER_SQL[questions.roster!] : null
+    const asked = [status, applying, questions.heartbeat, roster, values]
+    const answers = (await query(connection, asked.filter((text) => text !== null).join('; '))).values()
+    const [statusRows, applyingRows, beatRows, rosterRows, valueRows] = asked.map((text) =>
+      text === null ? [] : (answers.next().value ?? []),
+    ) as [readonly Row[], readonly Row[], readonly Row[], readonly Row[], readonly Row[]]
+    const row = valueRows[0] ?? {}
     const text = (name: string) => String(row[name] ?? '')
     const version = text('version')
     const position =
       engine === 'mysql' ? mysqlPosition(text('gtid_executed')) : mariadbPosition(text('gtid_current_pos'))
-    const measured = applying === null ? null : answers[1]?.[0]?.ms
-    const { sources, lagMs } = replicationStatus(status === null ? [] : (answers[0] ?? []), {
-      engine,
-      executed: position,
-      applyingMs: measured === null || measured === undefined ? null : Number(measured),
-    })
+    const applyingMs = numberOf(applyingRows[0]?.ms)
+    const { sources, lagMs } = replicationStatus(statusRows, { engine, executed: position, applyingMs })
+    const isCutOff = questions.roster === 'group-replication' && asksRoster && !hasMajority(rosterRows)
     return {
       version,
-      readOnly: ['read_only', 'super_read_only', 'innodb_read_only'].some((name) => isOn(text(name))),
+      readOnly: isCutOff || ['read_only', 'super_read_only', 'innodb_read_only'].some((name) => isOn(text(name))),
       sharedStorage: isOn(text('innodb_read_only')),
       serverId: engine === 'mysql' ? text('server_uuid') : text('server_id'),
       sources,
       position,
-      lagMs,
-      note,
+      lagMs: questions.heartbeat === null ? lagMs : heartbeatLag(numberOf(beatRows[0]?.ms)),
+      roster: asksRoster ? rosterFrom(questions.roster!, rosterRows) : null,
+      note: isCutOff ? 'it cannot hear the majority of its group, so it can take no writes' : note,
     }
   }
 }
 
 const ROLE_VARIABLES = ['version', 'read_only', 'super_read_only', 'innodb_read_only', 'server_id', 'server_uuid']
 const POSITION_VARIABLES = ['gtid_executed', 'gtid_current_pos']
+const VALUE_VARIABLES = [...ROLE_VARIABLES, ...POSITION_VARIABLES]
 
 /**
  * The age of the oldest transaction that is being applied, by the clock of the server that committed it first. Null when
@@ -206,6 +238,24 @@ FROM performance_schema.replication_applier_status_by_worker WHERE APPLYING_TRAN
 UNION ALL SELECT PROCESSING_TRANSACTION_ORIGINAL_COMMIT_TIMESTAMP
 FROM performance_schema.replication_applier_status_by_coordinator WHERE PROCESSING_TRANSACTION <> ''
 ) AS pending WHERE YEAR(began) > 0`
+
+/** The newest beat's age by the server's own clock, whoever wrote it. */
+function heartbeatSql({ table, column, utc }: Heartbeat): string {
+  const quoted = table.split('.').map(quote).join('.')
+  const now = utc ? 'UTC_TIMESTAMP(6)' : 'NOW(6)'
+  return `SELECT TIMESTAMPDIFF(MICROSECOND, MAX(${quote(column)}), ${now}) / 1000 AS ms FROM ${quoted}`
+}
+
+const quote = (name: string) => `\`${name.replaceAll('`', '``')}\``
+
+function numberOf(value: unknown): number | null {
+  return value === null || value === undefined ? null : Number(value)
+}
+
+/** Clocks that differ must not make a lag below none. */
+function heartbeatLag(ms: number | null): number | null {
+  return ms === null ? null : Math.max(0, ms)
+}
 
 function isDenied({ note }: Questions): boolean {
   return note !== null
@@ -231,6 +281,18 @@ async function isAllowed(connection: Connection, sql: string): Promise<boolean> 
     return true
   } catch (error) {
     if (DENIED.has(codeOf(error))) return false
+    throw error
+  }
+}
+
+/** Null where there is no such table, or none for us. */
+async function rowsIfAny(connection: Connection, sql: string): Promise<readonly Row[] | null> {
+  try {
+    return (await query(connection, sql))[0] ?? []
+  } catch (error) {
+    const code = codeOf(error)
+    if (DENIED.has(code) || /^ER_(NO_SUCH_TABLE|BAD_DB_ERROR|UNKNOWN_TABLE|UNKNOWN_SYSTEM_VARIABLE)$/.test(code))
+      return null
     throw error
   }
 }

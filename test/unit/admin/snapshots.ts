@@ -27,6 +27,8 @@ export function backend(port: number, more: Partial<Backend> = {}): Backend {
 export const topology: Topology = {
   cluster: 'main',
   epoch: 7,
+  kind: 'replication',
+  writerEpoch: 1,
   backends: [
     backend(13306, { role: 'writer', lagMs: 0, why: 'read_only is off' }),
     backend(13307),

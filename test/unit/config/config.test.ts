@@ -92,7 +92,7 @@ describe('a good file', () => {
     )
     const { weights, endpoints } = load(text).clusters.main!
     expect(weights).toEqual({ 'db2:3306': 3 })
-    expect(endpoints.e!.members).toEqual(['db2:3306'])
+    expect(endpoints.e!.members).toEqual(['db2'])
   })
 
   test('an anchor can be used again', () => {

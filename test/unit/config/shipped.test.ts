@@ -13,7 +13,7 @@ const textOf = (file: string) => readFileSync(join(FOLDER, file), 'utf8')
 const full = textOf('sluice.yaml')
 /** With everything switched on that a comment shows; the empty value it stands for goes. */
 const everything = full
-  .replace(/^ *(endpoints|weights|rules|backend): (\{\}|\[\]|null).*\n/gm, '')
+  .replace(/^ *(endpoints|weights|rules|backend|hostPattern|heartbeat): (\{\}|\[\]|null).*\n/gm, '')
   .replace(/^( *)#~/gm, '$1')
 
 test('there is the full one, and one for each situation', () => {

@@ -76,7 +76,7 @@ interface Case {
 }
 
 function decide({ statement, session = {}, backends = all, policy = {} }: Case): string {
-  const topology: Topology = { cluster: 'main', epoch: 1, backends }
+  const topology: Topology = { cluster: 'main', epoch: 1, kind: null, writerEpoch: 1, backends }
   return told(route(statement, { ...free, ...session }, topology, { ...split, ...policy }, loads))
 }
 
@@ -199,14 +199,14 @@ describe('the strongest wish wins', () => {
 })
 
 test('every decision says why', () => {
-  const topology: Topology = { cluster: 'main', epoch: 1, backends: all }
+  const topology: Topology = { cluster: 'main', epoch: 1, kind: null, writerEpoch: 1, backends: all }
   for (const statement of [read, write, set, warnings, readOnlyBegin, hinted(read, 'writer')]) {
     expect(route(statement, free, topology, split, loads).because).not.toBe('')
   }
 })
 
 test('the reader with the least work per weight is taken, and equals take turns', () => {
-  const topology: Topology = { cluster: 'main', epoch: 1, backends: all }
+  const topology: Topology = { cluster: 'main', epoch: 1, kind: null, writerEpoch: 1, backends: all }
   const busy = (work: Record<string, number>, turn: number): Loads => ({
     ...loads,
     turn,

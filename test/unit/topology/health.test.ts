@@ -19,7 +19,10 @@ describe('a backend that does not answer', () => {
     ['stays down when the next probe fails in another way', ['refused', 'timeout'], 'down'],
     ['is up as soon as it answers', ['refused', following('db1')], 'up'],
     ['is in doubt while the monitor is locked out', ['login'], 'suspect'],
-    ['is down when the monitor stays locked out', ['login', 'login', 'capacity'], 'down'],
+    ['is down when the monitor stays locked out', ['login', 'login', 'login'], 'down'],
+    ['is up while it is full, however long that lasts', ['capacity', 'capacity', 'capacity', 'capacity'], 'up'],
+    ['is in doubt when it is full and the data path doubts it', ['doubt: connection lost', 'capacity'], 'suspect'],
+    ['is not brought back by being full', ['refused', 'capacity'], 'down'],
   ])('%s', (_promise, steps, health) => {
     const watched = new Watched().round({ db1: writing(), db2: following('db1') })
     for (const step of steps) watched.round({ db2: step })

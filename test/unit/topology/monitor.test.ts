@@ -64,6 +64,7 @@ function setUp() {
         { host: 'db3', port: 1 },
       ],
       writer: null,
+      hostPattern: null,
     },
     weights: new Map([['db2:1', 5]]),
     lagMsMax: 1_000,
@@ -130,7 +131,12 @@ describe('start', () => {
     const probers = [new FakeProber(writing()), new FakeProber(writing())]
     const monitor = new Monitor({
       cluster: 'main',
-      topology: { kind: 'static', seeds: [1, 2].map((port) => ({ host: '::1', port })), writer: null },
+      topology: {
+        kind: 'static',
+        seeds: [1, 2].map((port) => ({ host: '::1', port })),
+        writer: null,
+        hostPattern: null,
+      },
       weights: new Map(),
       lagMsMax: 1_000,
       probing: { intervalMs: INTERVAL_MS, failuresToDown: 3, successesToUp: 1 },

@@ -22,6 +22,7 @@ export function claim(change: Partial<Claim> = {}): Claim {
     sources: [],
     position: null,
     lagMs: null,
+    roster: null,
     note: null,
     ...change,
   }
@@ -44,7 +45,7 @@ export type Step = Claim | ProbeFailure | `doubt: ${string}`
 export type Round = Readonly<Record<string, Step>>
 
 export class Watched {
-  topology: Topology = { cluster: 'main', epoch: 0, backends: [] }
+  topology: Topology = { cluster: 'main', epoch: 0, kind: null, writerEpoch: 0, backends: [] }
   nowMs = 1_000
   readonly policy: TopologyPolicy
   readonly #seen = new Map<string, Observation>()
