@@ -66,6 +66,7 @@ export class Cluster {
           tls,
           connectMsMax,
           preparedMax: pool.preparedMax,
+          diagnosticsBytesMax: limits.diagnosticsBytesMax,
           killing,
         })
       },

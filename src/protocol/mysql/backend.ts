@@ -172,7 +172,7 @@ export class MysqlBackend implements BackendConnection {
     this.stained = false
     const [foundRows, insertId] = counters ? rowsIn(replies.at(-2)!, this.#form)[0]! : []
     return {
-      conditions: conditions ? conditionsIn(replies[0]!, this.#form) : null,
+      conditions: conditions ? conditionsIn(replies[0]!, this.#form, this.#options.diagnosticsBytesMax) : null,
       counters: counters ? { foundRows: Number(foundRows), insertId: BigInt(insertId ?? 0) } : null,
     }
   }

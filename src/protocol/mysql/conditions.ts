@@ -15,8 +15,10 @@ const COLUMNS = 3
 /** Shortest message with 0xfe that is an OK: an EOF has 5 bytes. */
 const OK_BYTES_MIN = 7
 
-export function conditionsIn(list: OwnReply, form: ReplyForm): Conditions {
-  const rows = rowsIn(list, form)
+/** The list as it is kept: of at most so many bytes, the first conditions first, with the true counts beside it. */
+export function conditionsIn(reply: OwnReply, form: ReplyForm, bytesMax: number): Conditions {
+  const rows = rowsIn(reply, form)
+  const list = shortened(reply, definitionsOf(form), bytesMax)
   const end = list.at(-1)!
   // What our own trackers report is nothing the client asked for.
   const isOk = form.deprecateEof && end.length >= OK_BYTES_MIN
@@ -32,12 +34,27 @@ export interface ListForm extends ReplyForm {
 
 /** The frames of the answer. */
 export function listFrames({ list }: Conditions, range: ConditionRange, form: ListForm): Buffer {
-  const definitions = 1 + COLUMNS + (form.deprecateEof ? 0 : 1)
+  const definitions = definitionsOf(form)
   const isWanted = (row: Buffer) => !range.errorsOnly || parseTextRow(row, COLUMNS)[0]?.toString() === 'Error'
   const rows = list.slice(definitions, -1).filter(isWanted)
   const chosen = rows.slice(range.offset, range.offset + range.limit)
   const payloads = [...list.slice(0, definitions), ...(form.binary ? chosen.map(asBinary) : chosen), list.at(-1)!]
   return Buffer.concat(payloads.map((payload, at) => frame(payload, (form.sequence + at) & 0xff)))
+}
+
+/** How many messages stand in front of the rows. */
+function definitionsOf({ deprecateEof }: ReplyForm): number {
+  return 1 + COLUMNS + (deprecateEof ? 0 : 1)
+}
+
+function shortened(reply: OwnReply, definitions: number, bytesMax: number): OwnReply {
+  let bytes = 0
+  const isKept = (payload: Buffer, at: number) => {
+    if (at < definitions || at === reply.length - 1) return true
+    bytes += payload.length
+    return bytes <= bytesMax
+  }
+  return reply.filter(isKept)
 }
 
 /** https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_binary_resultset.html */

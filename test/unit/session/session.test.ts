@@ -435,7 +435,7 @@ test('draining does not wait for a statement that may ask for warnings', async (
   const stage = new Stage()
   const { client } = await tell(stage, 'insert 0')
   stage.connectionTo('db1').replies.push({ warnings: 1 })
-  client.ask('insert 1')
+  client.ask('get diagnostics')
   await settle()
   expect(stage.sessions.list()).toMatchObject([{ pins: [{ reason: 'diagnostics' }] }])
   await stage.sessions.drain(10_000)

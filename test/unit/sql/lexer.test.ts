@@ -261,9 +261,11 @@ describe('time', () => {
         const sql = make(n)
         let best = Number.POSITIVE_INFINITY
         for (let round = 0; round < 4; round++) {
-          const startedMs = performance.now()
+          // Processor time: others may run on this machine as well.
+          const before = process.cpuUsage()
           classify(sql)
-          best = Math.min(best, performance.now() - startedMs)
+          const { user, system } = process.cpuUsage(before)
+          best = Math.min(best, (user + system) / 1000)
         }
         return best
       }
