@@ -40,8 +40,10 @@ export interface LoadedConfig {
   readonly config: Config
   /** Where it came from, for people: a path, or `the environment`. */
   readonly origin: string
-  /** The file to watch, or null when there is none. */
+  /** The file of the settings, or null when there is none. */
   readonly file: string | null
+  /** All that was read, `file` and the files that settings point to: a change of one is a change of the settings. */
+  readonly files: readonly string[]
   readonly warnings: readonly string[]
 }
 
@@ -81,13 +83,13 @@ function loadFile(file: string, env: Environment): LoadedConfig {
   } catch (error) {
     throw new ConfigError([`${file}: ${reasonOf(error)}; expected a file of settings`])
   }
-  const { config, warnings, literalSecret } = parse(text, file, env)
+  const { config, warnings, read, literalSecret } = parse(text, file, env)
   if (literalSecret !== null && isReadableByAll(file)) {
     const { line, column } = literalSecret
     const cure = `chmod 600 ${file}, or use \${NAME} or file:`
     warnings.push(`${file}:${line}:${column}: a password stands here and everybody can read the file; ${cure}`)
   }
-  return { config, warnings, origin: file, file: resolve(file) }
+  return { config, warnings, origin: file, file: resolve(file), files: [resolve(file), ...read] }
 }
 
 /** Settings from their text. `file` is for messages, and its folder is where relative paths start. */
@@ -99,7 +101,7 @@ export function parseConfig(text: string, file: string, env: Environment): Pick<
 function parse(text: string, file: string, env: Environment) {
   const folder = dirname(resolve(file))
   const source = readSource(text, env)
-  const { files, warnings } = filesIn(folder)
+  const { files, warnings, read } = filesIn(folder)
   const { parsed, findings } = source.value === undefined ? UNREADABLE : check(source.value, files)
   const problems = [...source.problems]
   const isKnown = (line: number, column: number) =>
@@ -114,12 +116,12 @@ function parse(text: string, file: string, env: Environment) {
     throw new ConfigError(problems.map(({ line, column, text }) => `${file}:${line}:${column}: ${text}`))
   }
   const config = complete(parsed, join(folder, '.sluice'))
-  return { config, warnings, literalSecret: source.literalSecret }
+  return { config, warnings, read: [...read], literalSecret: source.literalSecret }
 }
 
 function loadEnvironment(env: Environment): LoadedConfig {
   const source = environmentSource(env)
-  const { files, warnings } = filesIn(process.cwd())
+  const { files, warnings, read } = filesIn(process.cwd())
   const { parsed, findings } = check(source.value, files)
   if (parsed === null || findings.length > 0) {
     throw new ConfigError(findings.map(({ path, text }) => `environment: ${source.locate(path)}: ${text}`))
@@ -129,7 +131,8 @@ function loadEnvironment(env: Environment): LoadedConfig {
     warnings.push(`environment: ${name} is not known; ${suggestion(name, ENVIRONMENT_NAMES)}`)
   }
   const stateHome = env.XDG_STATE_HOME || join(homedir(), '.local', 'state')
-  return { config: complete(parsed, join(stateHome, 'sluice')), origin: 'the environment', file: null, warnings }
+  const config = complete(parsed, join(stateHome, 'sluice'))
+  return { config, origin: 'the environment', file: null, files: [...read], warnings }
 }
 
 interface Checked {
@@ -172,9 +175,12 @@ function byBackend(weights: Readonly<Record<string, number>>): Record<string, nu
   return Object.fromEntries(entries)
 }
 
-function filesIn(folder: string): { files: Files; warnings: string[] } {
+/** `read` grows with every file that is read through `files`. */
+function filesIn(folder: string): { files: Files; warnings: string[]; read: ReadonlySet<string> } {
   const warnings: string[] = []
+  const read = new Set<string>()
   const readText = (path: string): string => {
+    read.add(path)
     try {
       return readFileSync(path, 'utf8')
     } catch (error) {
@@ -188,7 +194,7 @@ function filesIn(folder: string): { files: Files; warnings: string[] } {
     }
     return text
   }
-  return { files: { folder, readText, readSecret }, warnings }
+  return { files: { folder, readText, readSecret }, warnings, read }
 }
 
 function isReadableByAll(path: string): boolean {

@@ -1,4 +1,5 @@
-// Takes over changed settings while the proxy runs: on SIGHUP, and when the text of the file changes.
+// Takes over changed settings while the proxy runs: on SIGHUP, and when the text of the file changes, or that of a file
+// that it points to (secrets, certificates).
 
 import { type FSWatcher, readFileSync, watch } from 'node:fs'
 import { basename, dirname } from 'node:path'
@@ -9,6 +10,7 @@ import type { Log } from '../log.ts'
 const SETTLE_MS = 250
 
 export interface Following {
+  /** As it was named at the start; null: looked for. */
   readonly file: string | null
   readonly env: Environment
   readonly loaded: LoadedConfig
@@ -18,15 +20,20 @@ export interface Following {
 
 /** Gives what ends it. */
 export function followSettings({ file, env, loaded, proxy, log }: Following): () => void {
-  let text = textOf(loaded.file)
+  let files = loaded.files
+  let texts = textsOf(files)
   let settling: NodeJS.Timeout | null = null
+  let watchers: readonly FSWatcher[] = []
 
   const reload = (why: string) => {
-    text = textOf(loaded.file)
+    texts = textsOf(files)
     try {
-      const { config, warnings } = loadConfig(file, env)
-      for (const warning of warnings) log.warn({ warning }, 'settings have a weak spot')
-      const needRestart = proxy.reload(config)
+      const next = loadConfig(file, env)
+      files = next.files
+      texts = textsOf(files)
+      watchAll()
+      for (const warning of next.warnings) log.warn({ warning }, 'settings have a weak spot')
+      const needRestart = proxy.reload(next.config)
       if (needRestart.length > 0) log.warn({ needRestart }, 'some settings take effect at the next start only')
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error
@@ -40,40 +47,48 @@ export function followSettings({ file, env, loaded, proxy, log }: Following): ()
     if (settling !== null) clearTimeout(settling)
     settling = setTimeout(() => {
       settling = null
-      const now = textOf(loaded.file)
+      const now = textsOf(files)
       // A file that is gone for a moment is being replaced.
-      if (now !== null && now !== text) reload('the file changed')
+      const changed = files.find((_, at) => now[at] !== null && now[at] !== texts[at])
+      if (changed !== undefined) reload(`${changed} changed`)
     }, SETTLE_MS)
   }
-  const watcher = loaded.file === null ? null : watchFile(loaded.file, onChange, log)
+  const watchAll = () => {
+    for (const watcher of watchers) watcher.close()
+    const folders = new Set(files.map((path) => dirname(path)))
+    watchers = [...folders].flatMap((folder) => watchFolder(folder, files, onChange, log))
+  }
+  watchAll()
 
   return () => {
     process.off('SIGHUP', onHangup)
-    watcher?.close()
+    for (const watcher of watchers) watcher.close()
     if (settling !== null) clearTimeout(settling)
   }
 }
 
-/** Watches the folder, because most writers replace the file (and Kubernetes the folder that it links to). */
-function watchFile(file: string, onChange: () => void, log: Log): FSWatcher | null {
-  const name = basename(file)
+/** The folder, because most writers replace a file (and Kubernetes the folder that it links to). */
+function watchFolder(folder: string, files: readonly string[], onChange: () => void, log: Log): readonly FSWatcher[] {
+  const names = new Set(files.filter((path) => dirname(path) === folder).map((path) => basename(path)))
   try {
-    const watcher = watch(dirname(file), (_, changed) => {
-      if (changed === null || changed === name || changed.startsWith('..')) onChange()
+    const watcher = watch(folder, (_, changed) => {
+      if (changed === null || names.has(changed) || changed.startsWith('..')) onChange()
     })
-    watcher.on('error', (error) => log.warn({ file, why: error.message }, 'cannot watch the settings any more'))
-    return watcher
+    watcher.on('error', (error) => log.warn({ folder, why: error.message }, 'cannot watch the settings any more'))
+    return [watcher]
   } catch (error) {
-    log.warn({ file, why: (error as Error).message }, 'cannot watch the settings; SIGHUP reloads them')
-    return null
+    log.warn({ folder, why: (error as Error).message }, 'cannot watch the settings; SIGHUP reloads them')
+    return []
   }
 }
 
-function textOf(file: string | null): string | null {
-  if (file === null) return null
-  try {
-    return readFileSync(file, 'utf8')
-  } catch {
-    return null
-  }
+/** Null for one that cannot be read. */
+function textsOf(files: readonly string[]): readonly (string | null)[] {
+  return files.map((file) => {
+    try {
+      return readFileSync(file, 'utf8')
+    } catch {
+      return null
+    }
+  })
 }

@@ -61,7 +61,22 @@ test('a broken file is reported, and the settings in force stay', async () => {
   expect(reloads).toEqual([])
 })
 
-test('SIGHUP reloads even what has not changed: a secret in a file may have', async () => {
+test('a secret in a file of its own is taken over too', async () => {
+  const secrets = mkdtempSync(join(tmpdir(), 'sluice-secrets-'))
+  const secret = join(secrets, 'pw')
+  try {
+    writeFileSync(secret, 'old_pw', { mode: 0o600 })
+    writeFileSync(file, GOOD.replace('app_pw', `file:${secret}`))
+    await vi.waitFor(() => expect(reloads.map(({ users }) => users[0]!.password)).toEqual(['old_pw']), 5_000)
+    writeFileSync(join(secrets, 'next'), 'new_pw', { mode: 0o600 })
+    renameSync(join(secrets, 'next'), secret)
+    await vi.waitFor(() => expect(reloads.map(({ users }) => users[0]!.password)).toEqual(['old_pw', 'new_pw']), 5_000)
+  } finally {
+    rmSync(secrets, { recursive: true })
+  }
+})
+
+test('SIGHUP reloads even what has not changed', async () => {
   process.emit('SIGHUP')
   await vi.waitFor(() => expect(reloads).toHaveLength(1), 5_000)
 })
