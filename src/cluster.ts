@@ -117,6 +117,12 @@ export class Cluster {
     return this.writer?.version ?? backends.find(({ version }) => version !== null)?.version ?? null
   }
 
+  /** What is assumed of a session that has not set its own. */
+  get serverModes(): string {
+    const { backends } = this.topology
+    return (this.writer ?? backends.find(({ modes }) => modes !== undefined))?.modes ?? ''
+  }
+
   get pools(): Pools {
     return this.#pools
   }
@@ -162,7 +168,7 @@ export class Cluster {
       },
       topology: () => this.topology,
       sqlContext: (settings: Settings, identity: Identity): SqlContext =>
-        protocol.sqlContext(settings, identity, this.serverVersion ?? ''),
+        protocol.sqlContext(settings, identity, { version: this.serverVersion ?? '', modes: this.serverModes }),
       classify: (sql: Buffer, context: SqlContext) => this.#classifier.classify(sql, context),
       withOwnId: (sql: Buffer, context: SqlContext, id: number) => this.#classifier.withOwnId(sql, context, id),
       learn: (classification: Classification) => this.learn(classification),

@@ -128,6 +128,7 @@ export function createProxy(config: Config, log: Log): RunningProxy {
         return {
           accounts,
           serverVersion,
+          serverModes: cluster.serverModes,
           tls,
           rsaKey: () => given ?? keptKey(),
           loginMsMax,

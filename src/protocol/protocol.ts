@@ -80,6 +80,8 @@ export interface AcceptOptions {
   readonly sessionId: number
   /** The writer's version string as last seen; what the client is greeted with. */
   readonly serverVersion: string
+  /** As `ServerWords.modes`. */
+  readonly serverModes: string
   readonly tls: ClientTls
   /** The private key for passwords that come without TLS. */
   readonly rsaKey: () => Promise<import('node:crypto').KeyObject>
@@ -351,6 +353,13 @@ export interface Heartbeat {
   readonly utc: boolean
 }
 
+/** What the writer says of itself. */
+export interface ServerWords {
+  readonly version: string
+  /** How it reads SQL where a session has not said otherwise. */
+  readonly modes: string
+}
+
 export interface ProbeTarget {
   readonly host: string
   readonly port: number
@@ -368,7 +377,7 @@ export interface ProbeTarget {
 export interface Protocol {
   readonly name: 'mysql' | 'postgres'
   /** The engine and modes the classifier must assume for a session with these settings. */
-  sqlContext(settings: Settings, identity: Identity, version: string): SqlContext
+  sqlContext(settings: Settings, identity: Identity, server: ServerWords): SqlContext
   /** Greets and authenticates. Throws ProxyError once the client was told, or the client just went away. */
   accept(stream: Duplex, options: AcceptOptions): Promise<ClientConnection>
   /** Tells a client that it cannot be served, before any login, and closes. */

@@ -56,6 +56,8 @@ export type ProbeDepth = 'self' | 'cluster'
 
 export interface Claim {
   readonly version: string
+  /** How it reads SQL where a session has not said otherwise, in its own words. */
+  readonly modes?: string
   readonly readOnly: boolean
   /** A reader that shares its writer's storage need not replicate to be up to date. */
   readonly sharedStorage: boolean

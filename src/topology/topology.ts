@@ -23,6 +23,8 @@ export interface Backend {
   readonly weight: number
   /** The server's own version string, null until it was asked once. */
   readonly version: string | null
+  /** As it claims (see `Claim.modes`); left out until it was asked once. */
+  readonly modes?: string
   /** When `role` or `health` last changed, and why. */
   readonly sinceMs: number
   readonly why: string
@@ -83,6 +85,7 @@ export function nextTopology(
     const freshness = isReader ? freshnessOf(seen, writer, members, bounds) : null
     const judged = verdictOn(healths.get(seen.id)!, freshness?.tooStale ?? null, why)
     const { health } = judged
+    const modes = seen.claim?.modes ?? old?.modes
     return {
       id: seen.id,
       host: seen.host,
@@ -93,6 +96,7 @@ export function nextTopology(
       lagMs: role === 'writer' ? 0 : (freshness?.lagMs ?? null),
       weight: seen.weight,
       version: seen.claim?.version ?? old?.version ?? null,
+      ...(modes === undefined ? {} : { modes }),
       sinceMs: old !== null && old.role === role && old.health === health ? old.sinceMs : nowMs,
       why: judged.why,
     }
@@ -149,6 +153,7 @@ function follow(previous: Topology, kind: FoundKind, backends: readonly Backend[
       backend.lagMs === old.lagMs &&
       backend.why === old.why &&
       backend.version === old.version &&
+      backend.modes === old.modes &&
       backend.name === old.name
     )
   })

@@ -113,7 +113,13 @@ afterEach(() => opened?.close())
 
 async function listen(serverVersion: string, mode: ClientTls['mode'], change: Partial<AcceptOptions> = {}) {
   const tls = { mode, secureContext: mode === 'off' ? null : clientContext(certificate) }
-  const limits = { loginMsMax: 5_000, loginBytesMax: 65_536, requestBytesMax: 1 << 24, preparedMax: 100 }
+  const limits = {
+    serverModes: '',
+    loginMsMax: 5_000,
+    loginBytesMax: 65_536,
+    requestBytesMax: 1 << 24,
+    preparedMax: 100,
+  }
   opened = await openLoginPort({ accounts, serverVersion, tls, compression: true, ...limits, ...change })
   return opened
 }

@@ -19,9 +19,9 @@ import {
   OldProtocol,
   parseChangeUser,
   parseHandshakeResponse,
-  STATUS,
   serverVersion,
 } from './messages.ts'
+import { freshStatus } from './modes.ts'
 import { defaultCollation, greetingVersion, type Offer, offerTo } from './offer.ts'
 import { buildWireError } from './wire-errors.ts'
 
@@ -119,7 +119,7 @@ function greetingOf(options: AcceptOptions, offer: Offer, scramble: Buffer): Buf
     capabilities: offer.capabilities,
     mariadbCapabilities: offer.extendedCapabilities,
     collation: defaultCollation(options.serverVersion),
-    status: STATUS.AUTOCOMMIT,
+    status: freshStatus(serverVersion(options.serverVersion), options.serverModes),
     scramble,
     authPlugin: offer.plugin,
   })

@@ -30,10 +30,10 @@ import {
   MalformedMessage,
   parseLongData,
   parseQuery,
-  STATUS,
   serverVersion,
   statementIdOf,
 } from './messages.ts'
+import { freshStatus } from './modes.ts'
 import { ClientStatement, type MysqlRequest, requestOf } from './request.ts'
 import { MULTI_STATEMENTS, quoteName } from './variables.ts'
 import { buildWireError } from './wire-errors.ts'
@@ -56,6 +56,8 @@ export interface ClientOptions extends Omit<ChangeUserOptions, 'capabilities' | 
   readonly sessionId: number
   readonly requestBytesMax: number
   readonly preparedMax: number
+  /** As `ServerWords.modes`. */
+  readonly serverModes: string
 }
 
 export class MysqlClient implements ClientConnection {
@@ -69,7 +71,7 @@ export class MysqlClient implements ClientConnection {
   /** Sequence number of the next frame to the client. */
   sequence: number
   /** The session's status flags as some backend reported them last; what a PING is answered with. */
-  status: number = STATUS.AUTOCOMMIT
+  status: number
   /** How many conditions the session's last statement left. */
   warnings = 0
   readonly capabilities: number
@@ -100,6 +102,7 @@ export class MysqlClient implements ClientConnection {
     this.#transport = login.transport
     this.#extendedCapabilities = login.extendedCapabilities
     this.account = login.account
+    this.status = this.freshStatus
     this.capabilities = login.capabilities
     this.sequence = login.sequence
     this.identity = identityOf(login.account, login.capabilities, login.extendedCapabilities)
@@ -208,6 +211,10 @@ export class MysqlClient implements ClientConnection {
 
   private get engine(): 'mysql' | 'mariadb' {
     return serverVersion(this.#options.serverVersion).engine
+  }
+
+  private get freshStatus(): number {
+    return freshStatus({ engine: this.engine }, this.#options.serverModes)
   }
 
   /** One message of ours, with the next sequence number. */
@@ -324,6 +331,7 @@ export class MysqlClient implements ClientConnection {
       case COMMAND.RESET_CONNECTION:
         this.#statements.clear()
         this.#lastPrepared = null
+        this.status = this.freshStatus
         return requestOf('reset', message, 'single', { sql: NOTHING })
       case COMMAND.BINLOG_DUMP:
       case COMMAND.BINLOG_DUMP_GTID:
@@ -452,7 +460,7 @@ export class MysqlClient implements ClientConnection {
     const request = requestOf('login', message, 'single', { sql: NOTHING })
     this.#statements.clear()
     this.#lastPrepared = null
-    this.status = STATUS.AUTOCOMMIT
+    this.status = this.freshStatus
     if (this.#failedLogins >= FAILED_LOGINS_MAX) {
       const frame = buildWireError(new ProxyError('UNKNOWN_REQUEST', 'Unknown command'))
       this.loginRefusal = { what: 'login', message: 'too many changes of user that failed', frame }

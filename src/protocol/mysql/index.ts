@@ -14,6 +14,7 @@ import {
   type Identity,
   type ProbeTarget,
   type Protocol,
+  type ServerWords,
   type Settings,
 } from '../protocol.ts'
 import { transportOf } from '../socket-transport.ts'
@@ -23,6 +24,7 @@ import { refusedCharset } from './charsets.ts'
 import { MysqlClient } from './client.ts'
 import type { MysqlIdentity } from './identity.ts'
 import { CAPABILITY, serverVersion } from './messages.ts'
+import { modesOf } from './modes.ts'
 import { ProvenPasswords } from './password-hash.ts'
 import { createProber } from './probe.ts'
 
@@ -39,8 +41,8 @@ export function createMysqlProtocol(nowMs: () => number): Protocol {
   return {
     name: 'mysql',
 
-    sqlContext(settings: Settings, identity: Identity, version: string): SqlContext {
-      const sqlMode = settings.variables.get('sql_mode') ?? ''
+    sqlContext(settings: Settings, identity: Identity, { version, modes }: ServerWords): SqlContext {
+      const sqlMode = settings.variables.get('sql_mode') ?? modes
       const charset = settings.variables.get('character_set_client') ?? ''
       const ignoreSpace = ((identity as MysqlIdentity).capabilities & CAPABILITY.IGNORE_SPACE) !== 0
       const systemSchema = SYSTEM_SCHEMAS.has(settings.schema?.toLowerCase() ?? '')
@@ -85,12 +87,5 @@ export function createMysqlProtocol(nowMs: () => number): Protocol {
 
 function contextOf(version: string, sqlMode: string) {
   const { engine, number } = serverVersion(version)
-  const modes = new Set(sqlMode.toUpperCase().split(','))
-  return {
-    dialect: dialects[engine],
-    version: number,
-    ansiQuotes: modes.has('ANSI_QUOTES') || modes.has('ANSI') || (engine === 'mariadb' && modes.has('ORACLE')),
-    noBackslashEscapes: modes.has('NO_BACKSLASH_ESCAPES'),
-    ignoreSpace: modes.has('IGNORE_SPACE') || modes.has('ANSI'),
-  }
+  return { dialect: dialects[engine], version: number, ...modesOf(sqlMode) }
 }

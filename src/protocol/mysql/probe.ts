@@ -212,6 +212,7 @@ class ProbeLine {
     const isCutOff = questions.roster === 'group-replication' && asksRoster && !hasMajority(rosterRows)
     return {
       version,
+      modes: text('sql_mode'),
       readOnly: isCutOff || ['read_only', 'super_read_only', 'innodb_read_only'].some((name) => isOn(text(name))),
       sharedStorage: isOn(text('innodb_read_only')),
       serverId: engine === 'mysql' ? text('server_uuid') : text('server_id'),
@@ -224,7 +225,15 @@ class ProbeLine {
   }
 }
 
-const ROLE_VARIABLES = ['version', 'read_only', 'super_read_only', 'innodb_read_only', 'server_id', 'server_uuid']
+const ROLE_VARIABLES = [
+  'version',
+  'sql_mode',
+  'read_only',
+  'super_read_only',
+  'innodb_read_only',
+  'server_id',
+  'server_uuid',
+]
 const POSITION_VARIABLES = ['gtid_executed', 'gtid_current_pos']
 const VALUE_VARIABLES = [...ROLE_VARIABLES, ...POSITION_VARIABLES]
 

@@ -50,6 +50,7 @@ const OPTIONS = {
   proven: new ProvenPasswords(),
   sessionId: 4711,
   serverVersion: '9.7.0',
+  serverModes: '',
   tls: { mode: 'off', secureContext: null },
   loginMsMax: 1_000,
   loginBytesMax: 64 * 1024,
