@@ -116,13 +116,15 @@ export interface ClientConnection {
    * null: they close the connection.
    */
   keepUser(before: Settings): Settings | null
+  /** What the login of another user makes of the session's settings. */
+  settingsAfterLogin(before: Settings): Settings
   /** What a reset of the session leaves. */
   settingsAfterReset(before: Settings): Settings
   /** True once the client has gone; `next` then gives null. */
   readonly gone: boolean
   /** Called at once when the client goes away in the middle of something. */
   onGone: () => void
-  /** Completes the login. */
+  /** Completes the login, or the change to another user. */
   welcome(): void
   /** The next request, or null when the client has gone. Not asking is the backpressure. */
   next(): Promise<ClientRequest | null>

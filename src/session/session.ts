@@ -422,9 +422,9 @@ export class Session {
   }
 
   private async becomeUser(before: Settings): Promise<void> {
-    this.#state.startOver(this.#client.loginSettings)
+    this.#state.startOver(this.#client.settingsAfterLogin(before))
     const refusal = this.#client.loginRefusal ?? (await this.schemaRefusal())
-    if (refusal === null) return this.#client.ok()
+    if (refusal === null) return this.#client.welcome()
     this.#shared.log.info({ session: this.id, why: refusal.message }, 'change of user refused')
     const settings = this.#client.keepUser(before)
     if (settings !== null) this.#state.startOver(settings)

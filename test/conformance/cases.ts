@@ -1,6 +1,7 @@
 // What every client must see through Sluice exactly as on the writer. To add a case is to add a line.
 
 import {
+  changeUser,
   closeStatement,
   execute,
   fetchRows,
@@ -32,6 +33,17 @@ export const opening: readonly Step[] = [
   q(`DROP DATABASE IF EXISTS ${SCHEMA}`),
   q(`CREATE DATABASE ${SCHEMA}`),
   useSchema(SCHEMA),
+]
+const NAMES_AND_MODES: readonly Step[] = [
+  q('SELECT @@character_set_client, @@character_set_connection, @@character_set_results, @@collation_connection'),
+  q("SELECT COLLATION('x'), CHARSET(CONCAT(1))"),
+]
+const LATIN1_GENERAL_CI = 48
+const UTF8MB4_BIN = 46
+/** What a session begins anew with; the last change of user leaves the schema as well. */
+const OVERS: readonly (readonly [string, ...Step[]])[] = [
+  ['a reset', resetConnection],
+  ['a change of user', changeUser(SCHEMA, LATIN1_GENERAL_CI), ping, changeUser(null, UTF8MB4_BIN)],
 ]
 const table = q('CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, v VARCHAR(100), n INT)')
 const rows = q("INSERT INTO t (v, n) VALUES ('a', 1), ('b', 2), ('c', NULL)")
@@ -203,6 +215,110 @@ export const CASES: readonly ConformanceCase[] = [
       q('SELECT @@character_set_client, @@collation_connection'),
     ],
   },
+  ...OVERS.flatMap(([what, ...over]): ConformanceCase[] => [
+    {
+      promise: `${what} gives variables, character sets and modes back`,
+      steps: [
+        ...NAMES_AND_MODES,
+        q("SET time_zone = '+01:00', sql_mode = 'ANSI_QUOTES', sql_select_limit = 1, @@session.lock_wait_timeout = 7"),
+        q('SET NAMES latin1 COLLATE latin1_bin'),
+        q('SET autocommit = 0, foreign_key_checks = 0, timestamp = 1700000000, character_set_results = NULL'),
+        q("SET @a = 1, @b = 'text', @@session.transaction_isolation = 'SERIALIZABLE'"),
+        ...over,
+        ping,
+        ...NAMES_AND_MODES,
+        q('SELECT @a, @b, @@time_zone, @@sql_select_limit, @@lock_wait_timeout, @@foreign_key_checks'),
+        q('SELECT @@autocommit, @@transaction_isolation, @@sql_mode, @@timestamp > 1700000000'),
+        q('SELECT 1 UNION SELECT 2'),
+        q("SELECT 'é'"),
+      ],
+    },
+    {
+      promise: `${what} forgets ids, counts and conditions`,
+      steps: [
+        table,
+        rows,
+        q('SELECT SQL_CALC_FOUND_ROWS id FROM t LIMIT 1'),
+        q("SELECT CAST('abc' AS SIGNED), LAST_INSERT_ID() FROM t"),
+        ...over,
+        q('SHOW WARNINGS'),
+        q('SELECT LAST_INSERT_ID(), @@identity'),
+        q(`USE ${SCHEMA}`),
+        q('SELECT * FROM nosuch'),
+        ...over,
+        ping,
+        q('SELECT @@error_count, @@warning_count'),
+        q('SELECT ROW_COUNT()'),
+        q('SELECT FOUND_ROWS()'),
+      ],
+    },
+    {
+      promise: `${what} rolls back, and lets go of tables and locks`,
+      steps: [
+        table,
+        q('BEGIN'),
+        rows,
+        q("SELECT GET_LOCK('sluice reset', 1)"),
+        ...over,
+        ping,
+        q("SELECT IS_FREE_LOCK('sluice reset')"),
+        q(`SELECT COUNT(*) FROM ${SCHEMA}.t`),
+        q(`USE ${SCHEMA}`),
+        q('CREATE TEMPORARY TABLE t (tmp INT)'),
+        q('HANDLER t OPEN AS h'),
+        q('LOCK TABLES t READ'),
+        ...over,
+        q(`SELECT COUNT(*), MAX(v) FROM ${SCHEMA}.t`),
+        q(`INSERT INTO ${SCHEMA}.t (v) VALUES ('free')`),
+        q('HANDLER h READ FIRST'),
+        q('SET TRANSACTION READ ONLY'),
+        ...over,
+        q('BEGIN'),
+        q(`INSERT INTO ${SCHEMA}.t (v) VALUES ('not read-only')`),
+        q('COMMIT'),
+        q('XA START "sluice"'),
+        q(`INSERT INTO ${SCHEMA}.t (v) VALUES ('in doubt')`),
+        ...over,
+        ping,
+        q(`SELECT v FROM ${SCHEMA}.t`),
+      ],
+    },
+    {
+      promise: `${what} forgets prepared statements`,
+      steps: [
+        table,
+        rows,
+        prepare('SELECT v FROM t WHERE id = ?'),
+        execute(0, [1]),
+        q("PREPARE s FROM 'SELECT 1'"),
+        prepare('SELECT id FROM t'),
+        execute(1, [], { cursor: true }),
+        fetchRows(1, 1),
+        ...over,
+        execute(0, [1]),
+        fetchRows(1, 1),
+        q('EXECUTE s'),
+        q(`USE ${SCHEMA}`),
+        prepare('SELECT v FROM t WHERE id = ?'),
+        execute(2, [2]),
+      ],
+    },
+    {
+      promise: `${what} keeps or leaves the schema, and keeps the number`,
+      steps: [
+        q('SET @before = CONNECTION_ID()'),
+        q('USE mysql'),
+        ...over,
+        q('SELECT DATABASE(), SCHEMA()'),
+        q('SELECT @before IS NULL, CONNECTION_ID() > 0, CURRENT_USER()'),
+        q('SELECT 1; SELECT 2'),
+        q('SELECT 1'),
+        multiStatements(true),
+        ...over,
+        q('SELECT 1; SELECT 2'),
+      ],
+    },
+  ]),
   {
     promise: 'temporary tables',
     steps: [

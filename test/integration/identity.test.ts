@@ -148,6 +148,25 @@ describeEngines((engine) => {
     })
   })
 
+  test('who may not send several statements in one text cannot, whoever had the connection before', async () => {
+    const narrow = await startSluice({ seeds: cluster.seeds, cluster: '    pool: { connectionsMax: 1 }' })
+    try {
+      const address = { host: '127.0.0.1', port: narrow.port, user: 'app', password: 'app_pw' }
+      const many = await createConnection({ ...address, database: 'identity', multipleStatements: true })
+      clients.push(many)
+      await many.query('INSERT INTO t VALUES (3, 3); DELETE FROM t WHERE id = 3')
+      const one = await createConnection(address)
+      clients.push(one)
+      // Without a schema: the connection leaves the one before by logging in again.
+      await one.query('DO 1')
+      await expect(one.query('DO 1; DO 2')).rejects.toMatchObject({ errno: 1064 })
+      await one.query('DO 3')
+      await many.query('DO 1; DO 2')
+    } finally {
+      await narrow.stop()
+    }
+  })
+
   describe("a session's number", () => {
     test.each([
       'SELECT CONNECTION_ID() AS n',

@@ -30,6 +30,8 @@ export interface Step {
   readonly payload: (progress: Progress) => Buffer
   /** The answer's first frame carries a statement's id, which is ours and not the server's. */
   readonly prepares?: boolean
+  /** What is done instead of sending `payload`; gives what is compared. */
+  readonly act?: (client: WireClient) => Promise<string>
   /** Which bytes of the answer's frames differ rightly: replaced before they are compared. */
   readonly mask?: (frame: WireFrame, at: number) => WireFrame
 }
@@ -52,6 +54,19 @@ export const multiStatements = (on: boolean) =>
 export const fieldList = (table: string) =>
   plain(`COM_FIELD_LIST ${table}`, COMMAND.FIELD_LIST, 'field-list', `${table}\0`)
 export const unknownCommand = (command: number) => plain(`command ${command}`, command, 'single')
+
+/** COM_CHANGE_USER to the same user; `collation` by number. */
+export function changeUser(schema: string | null, collation: number): Step {
+  return {
+    text: `COM_CHANGE_USER ${schema} ${collation}`,
+    kind: 'single',
+    payload: () => Buffer.alloc(0),
+    act: async (client) => {
+      const ok = await client.changeUser(schema, collation)
+      return `OK status=${ok.status} warnings=${ok.warnings}`
+    },
+  }
+}
 
 export function prepare(sql: string): Step {
   return {
@@ -175,6 +190,11 @@ async function run(steps: readonly Step[], options: DifferentialOptions, place: 
     for (const step of options.opening) await client.ask(step.payload(progress), step.kind!)
     await settle()
     for (const step of steps) {
+      if (step.act !== undefined) {
+        told.push(`${step.text} => ${await step.act(client).catch((error: Error) => error.message)}`)
+        await settle()
+        continue
+      }
       const payload = step.payload(progress)
       if (step.kind === null) {
         client.tell(payload)

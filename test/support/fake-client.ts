@@ -56,6 +56,10 @@ export class FakeClient implements ClientConnection {
     return null
   }
 
+  settingsAfterLogin(): Settings {
+    return this.loginSettings
+  }
+
   settingsAfterReset({ schema }: Settings): Settings {
     return settingsOf(schema, new Map())
   }

@@ -1,8 +1,8 @@
 // A client that shows every byte: sends commands frame by frame and gives back the frames of the answer, unread.
 
-import { type BackendLogin, type BackendTarget, logIn } from '../../src/protocol/mysql/connect.ts'
+import { type BackendLogin, type BackendTarget, changeUser, logIn } from '../../src/protocol/mysql/connect.ts'
 import { frame, MessageReader } from '../../src/protocol/mysql/frames.ts'
-import { CAPABILITY } from '../../src/protocol/mysql/messages.ts'
+import { CAPABILITY, type Ok } from '../../src/protocol/mysql/messages.ts'
 import { type ReplyKind, ReplyTracker } from '../../src/protocol/mysql/reply-tracker.ts'
 import { connectSocket } from '../../src/protocol/socket-transport.ts'
 
@@ -32,6 +32,11 @@ export class WireClient {
 
   private constructor(login: BackendLogin) {
     this.login = login
+    this.attach()
+  }
+
+  private attach(): void {
+    const { login } = this
     login.transport.onClosed = (error) => {
       this.#closed = error ?? new Error('the other side closed the connection')
     }
@@ -91,6 +96,13 @@ export class WireClient {
       }
       transport.write(frame(payload, 0))
     })
+  }
+
+  /** COM_CHANGE_USER, with what the server wants to know on the way. Rejects where the change is refused. */
+  async changeUser(schema: string | null, collation: number, user = 'app', password = 'app_pw'): Promise<Ok> {
+    const ok = await changeUser({ ...this.login, collation }, { user, password }, schema, ANSWER_MS_MAX)
+    this.attach()
+    return ok
   }
 
   /** Sends a command that nobody answers. */

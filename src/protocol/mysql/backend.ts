@@ -233,9 +233,7 @@ export class MysqlBackend implements BackendConnection {
     this.#prepared.clear()
     this.#armed = true
     this.dirty = false
-    const multi = this.#settings.variables.get(MULTI_STATEMENTS)
-    const variables = multi === undefined ? BASE_VARIABLES : new Map([...BASE_VARIABLES, [MULTI_STATEMENTS, multi]])
-    this.#settings = settingsOf(this.#settings.schema, variables)
+    this.#settings = this.settingsLeft(this.#settings.schema)
     return true
   }
 
@@ -338,7 +336,16 @@ export class MysqlBackend implements BackendConnection {
     const error = errorIn(reply!)
     if (error !== null) throw new BackendLost('unsent', false, `${this.backend.id}: ${error.message}`)
     this.#armed = true
-    this.#settings = settingsOf(null, BASE_VARIABLES)
+    this.#settings = this.settingsLeft(null)
+  }
+
+  /** What a reset or a login leaves: neither touches the option to run several statements in one text. */
+  private settingsLeft(schema: string | null): Settings {
+    const multi = this.#settings.variables.get(MULTI_STATEMENTS)
+    return settingsOf(
+      schema,
+      multi === undefined ? BASE_VARIABLES : new Map([...BASE_VARIABLES, [MULTI_STATEMENTS, multi]]),
+    )
   }
 
   private attach(): void {

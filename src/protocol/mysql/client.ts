@@ -30,6 +30,7 @@ import {
   MalformedMessage,
   parseLongData,
   parseQuery,
+  schemaChange,
   serverVersion,
   statementIdOf,
 } from './messages.ts'
@@ -123,7 +124,9 @@ export class MysqlClient implements ClientConnection {
   }
 
   welcome(): void {
-    this.reply(buildOk({ status: this.status, text: this.#login?.text ?? NOTHING }, this.capabilities))
+    const { schema } = this.loginSettings
+    const changes = schema === null ? null : schemaChange(schema)
+    this.reply(buildOk({ status: this.status, text: this.#login?.text ?? NOTHING, changes }, this.capabilities))
     const compression = this.#login?.compression ?? 'none'
     this.#login = null
     this.#reader.bytesMax = this.#options.requestBytesMax
@@ -255,10 +258,12 @@ export class MysqlClient implements ClientConnection {
 
   /** MySQL goes back to its own character set, MariaDB to the one of the login. */
   settingsAfterReset({ schema, variables }: Settings): Settings {
-    const kept = new Map(this.engine === 'mysql' ? [] : this.#loginCharset)
-    const multi = variables.get(MULTI_STATEMENTS)
-    if (multi !== undefined) kept.set(MULTI_STATEMENTS, multi)
-    return settingsOf(schema, kept)
+    const kept = this.engine === 'mysql' ? [] : this.#loginCharset
+    return settingsOf(schema, new Map([...kept, ...multiStatementsOf(variables)]))
+  }
+
+  settingsAfterLogin({ variables }: Settings): Settings {
+    return settingsOf(this.loginSettings.schema, new Map([...this.#loginCharset, ...multiStatementsOf(variables)]))
   }
 
   private attach(transport: Transport): void {
@@ -332,6 +337,7 @@ export class MysqlClient implements ClientConnection {
         this.#statements.clear()
         this.#lastPrepared = null
         this.status = this.freshStatus
+        this.warnings = 0
         return requestOf('reset', message, 'single', { sql: NOTHING })
       case COMMAND.BINLOG_DUMP:
       case COMMAND.BINLOG_DUMP_GTID:
@@ -461,6 +467,7 @@ export class MysqlClient implements ClientConnection {
     this.#statements.clear()
     this.#lastPrepared = null
     this.status = this.freshStatus
+    this.warnings = 0
     if (this.#failedLogins >= FAILED_LOGINS_MAX) {
       const frame = buildWireError(new ProxyError('UNKNOWN_REQUEST', 'Unknown command'))
       this.loginRefusal = { what: 'login', message: 'too many changes of user that failed', frame }
@@ -489,14 +496,14 @@ export class MysqlClient implements ClientConnection {
     return request
   }
 
-  keepUser({ schema }: Settings): Settings | null {
+  keepUser({ schema, variables }: Settings): Settings | null {
     this.#failedLogins += 1
     if (this.engine === 'mysql' || this.#isDistrusted || this.#before === null) return null
     const { account, identity, loginCharset } = this.#before
     this.account = account
     this.identity = identity
     this.#loginCharset = loginCharset
-    return settingsOf(schema, this.multiStatements)
+    return settingsOf(schema, multiStatementsOf(variables))
   }
 
   private settingsAfter(schema: string | null, collation: number | null): Settings {
@@ -540,4 +547,10 @@ export class MysqlClient implements ClientConnection {
     this.lost()
     return true
   }
+}
+
+/** What COM_SET_OPTION has set stays, whatever else is forgotten. */
+function multiStatementsOf(variables: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
+  const multi = variables.get(MULTI_STATEMENTS)
+  return new Map(multi === undefined ? [] : [[MULTI_STATEMENTS, multi]])
 }

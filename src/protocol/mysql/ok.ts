@@ -94,6 +94,11 @@ export function parseChanges(changes: Buffer): TrackedChange[] {
   return entries
 }
 
+/** Tells of the schema that a session is in now. */
+export function schemaChange(schema: string): Buffer {
+  return new FieldWriter().u8(TRACK.SCHEMA).string(new FieldWriter().string(schema).bytes()).bytes()
+}
+
 /**
  * What is left out is 0, or nothing; the status is autocommit. `changes` go only to a client with SESSION_TRACK, and
  * with the flag that announces them.
