@@ -2,9 +2,19 @@
 // rudely as a test wants, and keeps what it is sent.
 
 import net from 'node:net'
+import { firstProof } from '../../src/protocol/mysql/auth.ts'
+import { startCompression } from '../../src/protocol/mysql/compressed-transport.ts'
 import { type BackendLogin, logIn } from '../../src/protocol/mysql/connect.ts'
-import { frame, MessageReader } from '../../src/protocol/mysql/frames.ts'
-import { buildCommand, buildQuery, CAPABILITY, COMMAND, parseError } from '../../src/protocol/mysql/messages.ts'
+import { frame, HEADER_BYTES, MessageReader, payloadLength } from '../../src/protocol/mysql/frames.ts'
+import {
+  buildCommand,
+  buildHandshakeResponse,
+  buildQuery,
+  CAPABILITY,
+  COMMAND,
+  parseError,
+  parseGreeting,
+} from '../../src/protocol/mysql/messages.ts'
 import { StreamTransport } from '../../src/protocol/stream-transport.ts'
 import type { Transport } from '../../src/protocol/transport.ts'
 
@@ -25,18 +35,29 @@ export interface RawFrame {
 
 const ANSWER_MS_MAX = 20_000
 const LOGIN_MS_MAX = 30_000
+const SKIMMED_BYTES = 600
 
 export class RawClient {
   readonly socket: net.Socket
   /** Everything that has come since the login, or since the connection where there was none. */
   readonly frames: RawFrame[] = []
   receivedBytes = 0
+  /** Called when something has come. */
+  onBytes: () => void = () => {}
+  /** Of frames from here on only the first bytes are kept; set it between two answers. */
+  skims = false
+  /** Called when everything that was sent has been taken, after `send` gave false. */
+  onDrain: () => void = () => {}
   /** How the other side ended it; null while it has not. */
   closed: 'fin' | 'rst' | null = null
   readonly #reader = new MessageReader(1 << 30)
   #transport: Transport | null = null
   #login: BackendLogin | null = null
   #changed: () => void = () => {}
+  #attributes = false
+  /** While skimming: what is kept of the frame that is coming, its header included, and how much of it is still to come. */
+  #head = Buffer.alloc(0)
+  #left = 0
 
   private constructor(socket: net.Socket) {
     this.socket = socket
@@ -66,7 +87,38 @@ export class RawClient {
     const wanted = { capabilities, extendedCapabilities: 0, sessionTrack: false }
     const login = await logIn(new StreamTransport(client.socket), target, { user, password }, wanted)
     client.#login = login
+    client.#attributes = (login.capabilities & CAPABILITY.QUERY_ATTRIBUTES) !== 0
     client.attach(login.transport)
+    return client
+  }
+
+  /** The same inside the compressed protocol. */
+  static async logInCompressed({ port, capabilities = 0 }: RawClientOptions): Promise<RawClient> {
+    const client = await RawClient.open(port)
+    const [first] = await client.awaitFrames(1)
+    const { authPlugin, scramble } = parseGreeting(first!.payload)
+    const basic = CAPABILITY.PROTOCOL_41 | CAPABILITY.SECURE_CONNECTION | CAPABILITY.PLUGIN_AUTH
+    const response = buildHandshakeResponse({
+      capabilities: basic | CAPABILITY.COMPRESS | capabilities,
+      mariadbCapabilities: 0,
+      packetBytesMax: 1 << 30,
+      collation: 45,
+      user: Buffer.from('app'),
+      authResponse: firstProof(authPlugin, 'app_pw', scramble, false)!,
+      schema: null,
+      authPlugin,
+      attributes: new Map(),
+      zstdLevel: 0,
+    })
+    client.send(frame(response, 1))
+    const isIn = () => client.frames.slice(1).some(({ payload }) => payload[0] === 0)
+    await client.wait(
+      () => isIn() || client.closed !== null,
+      () => 'a login',
+    )
+    if (!isIn()) throw new Error(`not let in: ${client.frames.map((each) => told(each)).join('; ')}`)
+    client.frames.length = 0
+    client.attach(startCompression(client.#transport!, 'zlib'))
     return client
   }
 
@@ -86,9 +138,11 @@ export class RawClient {
     return this.#login
   }
 
-  /** Bytes as they are. */
-  send(...bytes: readonly Buffer[]): void {
-    for (const each of bytes) this.#transport!.write(each)
+  /** Bytes as they are. False: they have not all been taken yet. */
+  send(...bytes: readonly Buffer[]): boolean {
+    let isTaken = true
+    for (const each of bytes) isTaken = this.#transport!.write(each) && isTaken
+    return isTaken
   }
 
   command(command: number, argument: string | Buffer = '', sequence = 0): void {
@@ -96,15 +150,15 @@ export class RawClient {
   }
 
   query(sql: string): void {
-    const attributes = (this.login.capabilities & CAPABILITY.QUERY_ATTRIBUTES) !== 0
-    this.send(frame(buildQuery(sql, attributes), 0))
+    this.send(frame(buildQuery(sql, this.#attributes), 0))
   }
 
   /** Waits until so many frames have come since the login, or the connection is closed. */
-  async awaitFrames(count: number): Promise<readonly RawFrame[]> {
+  async awaitFrames(count: number, msMax = ANSWER_MS_MAX): Promise<readonly RawFrame[]> {
     await this.wait(
       () => this.frames.length >= count || this.closed !== null,
       () => `${count} frames`,
+      msMax,
     )
     return this.frames
   }
@@ -163,12 +217,12 @@ export class RawClient {
     this.#transport = transport
     transport.onBytes = (bytes) => {
       this.receivedBytes += bytes.length
-      this.#reader.push(bytes)
-      for (let message = this.#reader.shift(); message !== null; message = this.#reader.shift()) {
-        this.frames.push({ sequence: message.sequence, payload: message.payload })
-      }
+      if (this.skims) this.skim(bytes)
+      else this.keep(bytes)
       this.#changed()
+      this.onBytes()
     }
+    transport.onDrain = () => this.onDrain()
     transport.onClosed = (error) => {
       this.closed = error === null ? 'fin' : 'rst'
       this.#changed()
@@ -176,13 +230,41 @@ export class RawClient {
     transport.resume()
   }
 
-  private wait(isThere: () => boolean, what: () => string): Promise<void> {
+  private keep(bytes: Buffer): void {
+    this.#reader.push(bytes)
+    for (let message = this.#reader.shift(); message !== null; message = this.#reader.shift()) {
+      this.frames.push({ sequence: message.sequence, payload: message.payload })
+    }
+  }
+
+  private skim(bytes: Buffer): void {
+    for (let at = 0; at < bytes.length; ) {
+      if (this.#head.length < HEADER_BYTES) {
+        const end = Math.min(bytes.length, at + HEADER_BYTES - this.#head.length)
+        this.#head = Buffer.concat([this.#head, bytes.subarray(at, end)])
+        at = end
+        if (this.#head.length < HEADER_BYTES) return
+        this.#left = payloadLength(this.#head, 0)
+      } else {
+        const end = Math.min(bytes.length, at + this.#left)
+        const room = SKIMMED_BYTES - this.#head.length
+        if (room > 0) this.#head = Buffer.concat([this.#head, bytes.subarray(at, Math.min(end, at + room))])
+        this.#left -= end - at
+        at = end
+      }
+      if (this.#left > 0) continue
+      this.frames.push({ sequence: this.#head[3]!, payload: this.#head.subarray(HEADER_BYTES) })
+      this.#head = Buffer.alloc(0)
+    }
+  }
+
+  private wait(isThere: () => boolean, what: () => string, msMax = ANSWER_MS_MAX): Promise<void> {
     if (isThere()) return Promise.resolve()
     return new Promise((resolve, reject) => {
       const deadline = setTimeout(() => {
         this.#changed = () => {}
         reject(new Error(`waited for ${what()} in vain; ${this.frames.length} frames came`))
-      }, ANSWER_MS_MAX)
+      }, msMax)
       this.#changed = () => {
         if (!isThere()) return
         clearTimeout(deadline)
