@@ -240,6 +240,8 @@ export class Session {
     if (kill?.id != null && classification.statements === 1 && request.kind !== 'prepare') {
       if (await this.killSession(kill.id, kill.what)) return
     }
+    const isUserKill = kill?.user != null && classification.statements === 1 && request.kind !== 'prepare'
+    const userKilled = isUserKill ? await this.killUser(kill.user!, kill.what) : null
     this.#statements += 1
     this.#state.expect(classification)
     if (!this.#state.pinned) this.#leases.giveBack()
@@ -252,6 +254,8 @@ export class Session {
     const reply = await this.#dispatch.send(classification, asked, this.#sinceMs, edit)
     if (this.#ended) throw new ClientLost('the session has ended')
     if (reply.unknownSession !== null && kill !== null) return this.killWhomItMeans(classification, kill, reply)
+    if (userKilled === this.user && kill?.what === 'connection' && reply.outcome === 'ok') this.end('client killed')
+    if (this.#ended) return
     this.observe(classification, request.kind, reply)
     if (!this.#state.pinned && this.#leases.current?.connection.unreported === true) await this.collect()
     if (!this.#state.pinned) this.#leases.giveBack()
@@ -370,6 +374,17 @@ export class Session {
     await target.kill(what)
     this.#client.ok()
     return true
+  }
+
+  /** Ends all other sessions of a user, or what they are at; what of that user's is not ours the writer kills then. */
+  private async killUser(name: string, what: KillRequest['what']): Promise<string | null> {
+    const user = name === '' ? this.user : name
+    const { sessions, cluster } = this.#shared
+    const others = sessions.ofUser(user, cluster).filter((session) => session !== this)
+    // Who may not is told nothing: servers pass over what they may not kill.
+    if (user !== this.user && !(await this.rights()).kill) return null
+    await Promise.all(others.map((session) => session.kill(what)))
+    return user
   }
 
   /** What this session's account may do with others' sessions: the server is asked each time, for grants come and go. */

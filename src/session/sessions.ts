@@ -83,6 +83,11 @@ export class Sessions {
     return processes
   }
 
+  /** The sessions of one user of a cluster. */
+  ofUser(user: string, cluster: string): LivingSession[] {
+    return [...this.#living.values()].filter((session) => session.user === user && session.cluster === cluster)
+  }
+
   /** The session of this number among those of a cluster. */
   find(id: number, cluster: string): LivingSession | null {
     const session = this.#living.get(id)

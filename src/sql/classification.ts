@@ -71,8 +71,10 @@ export interface RouteHint {
 
 export interface KillRequest {
   readonly what: 'connection' | 'query'
-  /** The id as written, or null when it is an expression. */
+  /** The id as written, or null when it is an expression, or not by an id. */
   readonly id: number | null
+  /** All of a user's, as MariaDB has it: the user's name, empty for the user who asks; or null. */
+  readonly user: string | null
 }
 
 export interface Classification {

@@ -21,6 +21,7 @@ import {
 import { show } from './show.ts'
 import { type Survey, survey } from './survey.ts'
 import { tablesIn } from './tables.ts'
+import type { Text } from './text.ts'
 import { DOT, EQUALS, NUMBER, OPEN, PARAM, STRING, USER_VARIABLE } from './tokens.ts'
 
 /** Looks into a text that a statement carries as a literal. */
@@ -360,14 +361,23 @@ function call(statement: Statement): Effect {
 }
 
 function kill(statement: Statement): Effect {
-  const { text, from, to } = statement
+  const { text, from, to, context } = statement
   let at = from + 1
   if (['hard', 'soft'].includes(text.lower(at))) at++
   const what = text.lower(at) === 'query' ? 'query' : 'connection'
   if (['connection', 'query'].includes(text.lower(at))) at++
   const plain = text.kind(at) === NUMBER && at + 1 === to && /^\d+$/.test(text.raw(at))
   const id = plain ? Number(text.raw(at)) : null
-  return effect('write', 'kills', { ...leftBehind(statement), kill: { what, id }, literal: true })
+  const isUser = text.lower(at) === 'user' && context.dialect.engine === 'mariadb'
+  const user = isUser && at + 1 < to ? userAt(text, at + 1) : null
+  return effect('write', 'kills', { ...leftBehind(statement), kill: { what, id, user }, literal: true })
+}
+
+/** A user's name; empty for the one who asks, null where it is not plain or means those of one host. */
+function userAt(text: Text, at: number): string | null {
+  if (text.kind(at + 1) === USER_VARIABLE && text.variable(at + 1) !== '%') return null
+  if (text.lower(at) === 'current_user') return ''
+  return text.isName(at) ? text.name(at) : text.literal(at)
 }
 
 function load(statement: Statement): Effect {

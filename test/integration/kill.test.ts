@@ -244,6 +244,57 @@ describeEngines((engine) => {
       expect(await ended).toBe('error PROTOCOL_CONNECTION_LOST')
     })
 
+    // MySQL has no words for these, and takes no parameters in a KILL.
+    describe.runIf(engine === 'mariadb')('in the words of MariaDB', () => {
+      test('prepared, with the number as a parameter', async () => {
+        const [victim, killer] = [await join(), await join()]
+        const stopped = outcomeOf(victim.query(HEAVY))
+        await untilRunningSomewhere('COLLATIONS')
+        await killer.execute('KILL QUERY ?', [idOf(victim)])
+        expect(await stopped).toBe('error 1317')
+        await expect(killer.execute('KILL QUERY ?', [1_999_999_999])).rejects.toMatchObject({ errno: 1094 })
+      })
+
+      test("QUERY ID: by the server's number of the statement", async () => {
+        const [victim, killer] = [await join(), await join()]
+        const stopped = outcomeOf(victim.query(`/* sluice:writer */ SELECT SLEEP(${ENDLESS})`))
+        await untilRunning(cluster.writer, 'SLEEP')
+        const id = await cluster.writer.ask(
+          "SELECT query_id FROM information_schema.processlist WHERE user = 'app' AND info LIKE '%SELECT SLEEP%'",
+        )
+        await killer.query(`KILL QUERY ID ${id}`)
+        expect(await stopped).toBe('error 1317')
+      })
+
+      test.each([
+        ['KILL USER app', 'app'],
+        ["KILL HARD CONNECTION USER 'app'@'%'", 'root'],
+      ] as const)('%s ends all sessions of the user, asked by %s', async (words, by) => {
+        const [idle, reading, killer, root] = [await join(), await join(), await join(by), await join('root')]
+        const ended = outcomeOf(reading.query(`SELECT SLEEP(${ENDLESS}) FROM killing.t`))
+        await untilRunningSomewhere('SLEEP')
+        await killer.query(words)
+        expect(await ended).toBe('error PROTOCOL_CONNECTION_LOST')
+        for (const client of [idle, by === 'app' ? killer : idle]) {
+          expect(await outcomeOf(client.query('SELECT 1'))).toMatch('error')
+        }
+        expect(await outcomeOf(root.query('SELECT 1 AS n'))).toBe('[{"n":1}]')
+      })
+
+      test('KILL QUERY USER stops what the user is at; of another user it does nothing without the right to', async () => {
+        const [victim, killer, root] = [await join(), await join(), await join('root')]
+        const rooted = outcomeOf(root.query(`SELECT SLEEP(${ENDLESS}) FROM killing.t`))
+        const stopped = outcomeOf(victim.query(`SELECT SLEEP(${ENDLESS}) FROM killing.t`))
+        await untilRunningSomewhere('SLEEP')
+        await killer.query('KILL QUERY USER root')
+        await killer.query('KILL QUERY USER CURRENT_USER')
+        expect(await stopped).toBe('error 1317')
+        expect(await outcomeOf(victim.query('SELECT 1 AS n'))).toBe('[{"n":1}]')
+        vanish(root)
+        expect(await rooted).toMatch('error')
+      })
+    })
+
     test('as a command', async () => {
       const [victim, killer] = [await join(), await WireClient.connect({ port: sluice.port, capabilities: 0 })]
       const id = Buffer.alloc(4)

@@ -47,7 +47,12 @@ export function classifyForStage(sql: string): Classification {
   if (kill !== null) {
     const what = kill[1]?.toLowerCase() === 'query' ? 'query' : 'connection'
     const id = /^\d+$/.test(kill[2]!) ? Number(kill[2]) : null
-    return classification({ access: 'write', digestText: sql, digest: sql.slice(0, 16), kill: { what, id } })
+    return classification({
+      access: 'write',
+      digestText: sql,
+      digest: sql.slice(0, 16),
+      kill: { what, id, user: null },
+    })
   }
   return classification(Object.assign({ access: 'write', digestText: sql, digest: sql.slice(0, 16) }, ...changes))
 }
