@@ -313,22 +313,28 @@ test.each([
 })
 
 test.each([
-  ['KILL 5', { what: 'connection', id: 5 }],
-  ['KILL CONNECTION 5;', { what: 'connection', id: 5 }],
-  ['KILL QUERY 17', { what: 'query', id: 17 }],
-  ['KILL @a', { what: 'connection', id: null }],
-  ['KILL CONNECTION_ID()', { what: 'connection', id: null }],
-  ['KILL 5 + 1', { what: 'connection', id: null }],
-  ['KILL QUERY (SELECT 1)', { what: 'query', id: null }],
+  ['KILL 5', { what: 'connection', id: 5, user: null }],
+  ['KILL CONNECTION 5;', { what: 'connection', id: 5, user: null }],
+  ['KILL QUERY 17', { what: 'query', id: 17, user: null }],
+  ['KILL @a', { what: 'connection', id: null, user: null }],
+  ['KILL CONNECTION_ID()', { what: 'connection', id: null, user: null }],
+  ['KILL 5 + 1', { what: 'connection', id: null, user: null }],
+  ['KILL QUERY (SELECT 1)', { what: 'query', id: null, user: null }],
+  ['KILL USER root', { what: 'connection', id: null, user: null }],
   ['SELECT 1', null],
 ])('%s: kill %j', (sql, kill) => {
   expect(classifyMysql(sql).kill).toEqual(kill)
 })
 
 test.each([
-  ['KILL HARD QUERY 5', { what: 'query', id: 5 }],
-  ['KILL SOFT CONNECTION 5', { what: 'connection', id: 5 }],
-  ['KILL USER root', { what: 'connection', id: null }],
+  ['KILL HARD QUERY 5', { what: 'query', id: 5, user: null }],
+  ['KILL SOFT CONNECTION 5', { what: 'connection', id: 5, user: null }],
+  ['KILL USER root', { what: 'connection', id: null, user: 'root' }],
+  ["KILL HARD CONNECTION USER 'root'@'%'", { what: 'connection', id: null, user: 'root' }],
+  ['KILL QUERY USER `a``b`', { what: 'query', id: null, user: 'a`b' }],
+  ['KILL USER CURRENT_USER()', { what: 'connection', id: null, user: '' }],
+  ["KILL USER root@'10.0.0.1'", { what: 'connection', id: null, user: null }],
+  ['KILL QUERY ID 5', { what: 'query', id: null, user: null }],
 ])('MariaDB: %s: kill %j', (sql, kill) => {
   expect(classifyMariadb(sql).kill).toEqual(kill)
 })
