@@ -1,5 +1,13 @@
 // Real database servers on this machine, for the demo, the drill, tests and benchmarks. What others may use.
 
+export {
+  AURORA_SCRIPT,
+  AuroraCluster,
+  type AuroraScript,
+  type AuroraSettings,
+  type FailoverStep,
+  startAurora,
+} from './aurora.ts'
 export { type EngineName, LAB_USERS, type LabUser } from './engine.ts'
 export { type ClusterSettings, LabCluster, startCluster } from './lab-cluster.ts'
 export { LabServer } from './lab-server.ts'
