@@ -150,25 +150,39 @@ interface Phase {
 
 /** Cuts a stream into packets, and hands on what `change` makes of each. */
 abstract class Packets extends Transform {
-  #pending: Buffer = Buffer.alloc(0)
+  #pending: Buffer[] = []
+  #pendingBytes = 0
+  /** So much must be there before it is worth looking again. */
+  #wantedBytes = HEADER
   /** The last packet was as long as can be: this one goes on with it. */
   #isContinued = false
 
   protected abstract change(packet: Buffer): Buffer
 
   override _transform(chunk: Buffer, _encoding: string, done: TransformCallback): void {
-    let rest = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk])
+    this.#pending.push(chunk)
+    this.#pendingBytes += chunk.length
+    if (this.#pendingBytes >= this.#wantedBytes) this.cut(Buffer.concat(this.#pending))
+    done()
+  }
+
+  private cut(bytes: Buffer): void {
+    let rest = bytes
+    this.#wantedBytes = HEADER
     while (rest.length >= HEADER) {
       const length = rest.readUIntLE(0, 3)
-      if (rest.length < HEADER + length) break
+      if (rest.length < HEADER + length) {
+        this.#wantedBytes = HEADER + length
+        break
+      }
       const packet = rest.subarray(0, HEADER + length)
       const isWhole = !this.#isContinued && length < PAYLOAD_MAX
       this.#isContinued = length === PAYLOAD_MAX
       this.push(isWhole && length > 0 ? this.change(packet) : packet)
       rest = rest.subarray(HEADER + length)
     }
-    this.#pending = rest
-    done()
+    this.#pending = rest.length === 0 ? [] : [rest]
+    this.#pendingBytes = rest.length
   }
 }
 
