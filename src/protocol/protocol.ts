@@ -109,6 +109,8 @@ export interface ClientConnection {
   readonly account: Account
   readonly identity: Identity
   readonly loginSettings: Settings
+  /** What is given for a parameter of an execution (counted from 0), if it is a text; null: it is not, or not known. */
+  parameter(request: ClientRequest, index: number): string | null
   /** With a `login` request: why it is not granted; the session still has to start over, as on the server. */
   readonly loginRefusal: Refusal | null
   /**

@@ -2,7 +2,8 @@
 
 import type { Reply, Settings, SettingsChange } from '../protocol/protocol.ts'
 import { withChange } from '../protocol/settings.ts'
-import type { Assignment, Classification, PinReason, RouteHint } from '../sql/classification.ts'
+import type { Assignment, Classification, PinChange, PinReason, RouteHint } from '../sql/classification.ts'
+import { pinsInSchema } from '../sql/held.ts'
 import { asksForConditions, Diagnostics } from './diagnostics.ts'
 
 /** One reason to stay on a connection. `names` counts what holds it (tables, locks …); empty where there is nothing to count. */
@@ -36,6 +37,10 @@ export const PIN_ENDS: Readonly<Record<PinReason, string>> = {
 }
 
 const GETS_DIAGNOSTICS = /^get\b/i
+
+/** Pins that are counted by name. What has none that is known ends only with all of them. */
+const NAMED: ReadonlySet<PinReason> = new Set(['temporary-table', 'advisory-lock', 'handler', 'sql-prepared'])
+const UNKNOWN = '(unknown)'
 
 const NONE: readonly PinReason[] = []
 const NOTHING: ReadonlyMap<string, string> = new Map()
@@ -118,12 +123,13 @@ export class SessionState {
   /** Takes in one statement's outcome; gives the pins that began. The backend's own word beats what we read in the SQL. */
   observe(classification: Classification, reply: Reply, nowMs: number): readonly PinReason[] {
     const before = this.#pins === null ? NONE : [...this.#pins.keys()]
+    const { schema } = this.#settings
     if (reply.changed !== null) this.#settings = withChange(this.#settings, reply.changed)
     this.#autocommit = reply.autocommit
     this.observeTransaction(classification, reply, nowMs)
     const failed = reply.outcome !== 'ok'
     // In a text of several statements, those before the one that failed took effect.
-    if (!failed || classification.statements > 1) this.observePins(classification, failed, nowMs)
+    if (!failed || classification.statements > 1) this.observePins(classification, { failed, schema }, nowMs)
     if (!failed) this.observeAssignments(classification)
     const isUnknown = reply.stateChanged && !explains(classification, reply)
     if (isUnknown || reply.unmovable) this.pin('unknown-state', null, classification, nowMs)
@@ -168,7 +174,8 @@ export class SessionState {
     this.#pins ??= new Map()
     const known = this.#pins.get(reason)
     const names = new Map(known?.names)
-    if (name !== null) names.set(name, (names.get(name) ?? 0) + 1)
+    const counted = name ?? (NAMED.has(reason) ? UNKNOWN : null)
+    if (counted !== null) names.set(counted, (names.get(counted) ?? 0) + 1)
     const { sinceMs, because } = known ?? { sinceMs: nowMs, because: classification.digestText }
     this.#pins.set(reason, { reason, sinceMs, because, names })
   }
@@ -178,17 +185,29 @@ export class SessionState {
     const known = this.#pins?.get(reason)
     if (known === undefined) return
     if (name !== null) {
-      const count = known.names.get(name)
-      if (count === undefined) return
+      if (!known.names.has(name)) return
       const names = new Map(known.names)
-      if (count > 1 && reason === 'advisory-lock') names.set(name, count - 1)
-      else names.delete(name)
+      names.delete(name)
       if (names.size > 0) {
         this.#pins!.set(reason, { ...known, names })
         return
       }
     }
     this.#pins!.delete(reason)
+  }
+
+  /** Names of locks that the session may hold, as far as they are known. */
+  get locks(): readonly string[] {
+    return [...(this.#pins?.get('advisory-lock')?.names.keys() ?? [])].filter((name) => name !== UNKNOWN)
+  }
+
+  /** Of those that are known it holds these and no others: the server's word. */
+  holdsLocks(held: ReadonlySet<string>): void {
+    const known = this.#pins?.get('advisory-lock')
+    if (known === undefined) return
+    const names = new Map([...known.names].filter(([name]) => name === UNKNOWN || held.has(name)))
+    if (names.size > 0) this.#pins!.set('advisory-lock', { ...known, names })
+    else this.#pins!.delete('advisory-lock')
   }
 
   /** Does a pin hold on when this statement arrives? Diagnostics wait for nothing but questions. */
@@ -211,15 +230,21 @@ export class SessionState {
     } else this.unpin('transaction')
   }
 
-  private observePins(classification: Classification, failed: boolean, nowMs: number): void {
-    for (const { change, reason, name, renamed } of classification.pins) {
+  /** `schema`: in which the statement found the session. */
+  private observePins(
+    classification: Classification,
+    { failed, schema }: { readonly failed: boolean; readonly schema: string | null },
+    nowMs: number,
+  ): void {
+    for (const pin of pinsInSchema(classification.pins, schema)) {
+      const { change, reason, name, renamed } = pin
       if (change === 'start') {
         if (reason === 'user-variable' && name === ROUTE_VARIABLE) continue
         // FOUND_ROWS() is read out when the connection goes to somebody else.
         if (reason === 'found-rows') continue
         if (renamed !== undefined && !this.#pins?.get(reason)?.names.has(renamed)) continue
         this.pin(reason, name, classification, nowMs)
-      } else if (!failed) this.unpin(reason, name)
+      } else if (!failed && !isServersToSay(pin)) this.unpin(reason, name)
     }
   }
 
@@ -228,6 +253,11 @@ export class SessionState {
       if (assignment.scope === 'user' && assignment.name === ROUTE_VARIABLE) this.#override = routeOf(assignment)
     }
   }
+}
+
+/** A lock may be held several times over, and whether it was released is in the answer only: see `holdsLocks`. */
+function isServersToSay({ reason, name, perhaps }: PinChange): boolean {
+  return perhaps === true || (reason === 'advisory-lock' && name !== null)
 }
 
 /** Do the text or the other reports say what it was that changed? A procedure may have done anything. */

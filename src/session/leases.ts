@@ -178,6 +178,11 @@ export class Leases implements Keeper {
     this.#asked = what
   }
 
+  /** What the session may ask about its last statement is known here, and nowhere else any more. */
+  get isReadOut(): boolean {
+    return this.#asked === 'all' && this.#current !== null && !this.leaves(this.#current)
+  }
+
   /** Facts that live on a connection are given to the current one if the statement asks for them. Throws BackendLost. */
   async restore(facts: readonly SessionFact[]): Promise<void> {
     const lease = this.#current

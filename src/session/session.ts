@@ -23,6 +23,7 @@ import type { Backend } from '../topology/topology.ts'
 import { answerCommand } from './commands.ts'
 import { Dispatch } from './dispatch.ts'
 import { Leases } from './leases.ts'
+import { heldLocks, touchesLocks, withLockNames } from './locks.ts'
 import { type Process, processRows } from './processes.ts'
 import { NO_RIGHTS, type Rights, rightsIn } from './rights.ts'
 import type { SessionSnapshot } from './sessions.ts'
@@ -247,16 +248,18 @@ export class Session {
     if (!this.#state.pinned) this.#leases.giveBack()
     const edit = facts.includes('sessions') ? await this.processEdit(classification) : null
     let asked: ClientRequest | null = facts.includes('connection-id') ? this.withOwnId(request) : request
-    if (facts.length > 0 && this.#leases.current === null) {
+    if (facts.length > 0 && (this.#leases.current === null || this.#leases.isReadOut)) {
       asked = await this.answerAboutLast(classification, asked)
       if (asked === null) return
     }
+    const named = withLockNames(classification, request, this.#client)
     const reply = await this.#dispatch.send(classification, asked, this.#sinceMs, edit)
     if (this.#ended) throw new ClientLost('the session has ended')
     if (reply.unknownSession !== null && kill !== null) return this.killWhomItMeans(classification, kill, reply)
     if (userKilled === this.user && kill?.what === 'connection' && reply.outcome === 'ok') this.end('client killed')
     if (this.#ended) return
-    this.observe(classification, request.kind, reply)
+    this.observe(named, request.kind, reply)
+    if (request.kind !== 'prepare' && touchesLocks(classification)) await this.settleLocks()
     if (!this.#state.pinned && this.#leases.current?.connection.unreported === true) await this.collect()
     if (!this.#state.pinned) this.#leases.giveBack()
   }
@@ -321,7 +324,8 @@ export class Session {
     const { diagnostics } = this.#state
     const replaced =
       kind === 'prepare' ? diagnostics.prepared(classification, reply) : diagnostics.observe(classification, reply)
-    const begun = this.#state.observe(classification, reply, this.#shared.nowMs())
+    const done = kind === 'prepare' ? inert(classification) : classification
+    const begun = this.#state.observe(done, reply, this.#shared.nowMs())
     for (const reason of begun) metrics.pins.labels(reason).value += 1
     this.#leases.ran(reply.insertId !== 0n || diagnostics.insertId === null, replaced)
     if (reply.disturbed) this.#leases.disturbed('all')
@@ -421,6 +425,23 @@ export class Session {
     if (changed !== null) this.#state.adopt(changed)
   }
 
+  /** Pins of named locks end when the server says so, and not before. */
+  private async settleLocks(): Promise<void> {
+    const lease = this.#leases.current
+    const { locks } = this.#state
+    if (lease === null || locks.length === 0) return
+    try {
+      // What the session may ask about its last statement must not become what it is told about ours.
+      if (this.#leases.leaves(lease)) await this.#leases.readOut(lease)
+      const held = await heldLocks(lease.connection, locks)
+      this.#leases.disturbed('all')
+      if (held !== null) this.#state.holdsLocks(held)
+    } catch (error) {
+      // The statement was answered; the next one learns that the connection is lost, and the locks with it.
+      if (!(error instanceof BackendLost)) throw error
+    }
+  }
+
   /** COM_RESET_CONNECTION and COM_CHANGE_USER: as if just logged in. */
   private async startOver(kind: 'reset' | 'login'): Promise<void> {
     const current = this.#leases.current
@@ -455,4 +476,11 @@ export class Session {
     this.#client.fail(error)
     return error.traits.ends === 'session'
   }
+}
+
+/** What preparing a statement does to the session: nothing of what executing it will. */
+function inert(classification: Classification): Classification {
+  const { pins, assigns, transaction } = classification
+  if (pins.length === 0 && assigns.length === 0 && transaction === 'none') return classification
+  return { ...classification, pins: [], assigns: [], transaction: 'none' }
 }

@@ -29,6 +29,10 @@ export interface PinChange {
   readonly name: string | null
   /** A start that only counts if the session holds this name already: the table was renamed. */
   readonly renamed?: string
+  /** The name is what is given for this parameter of a prepared statement, counted from 0. */
+  readonly parameter?: number
+  /** An end that may be one or not, of whatever name: only the server knows. */
+  readonly perhaps?: true
 }
 
 /** What a statement means for the transaction, as far as its text tells. The backend's word afterwards beats it. */

@@ -7,6 +7,7 @@ import type { SqlContext } from './dialects.ts'
 import { digest } from './digest.ts'
 import { digestText } from './digest-text.ts'
 import { type Effect, effect, type Statement } from './effect.ts'
+import { pinsInSchema } from './held.ts'
 import { hintMix, routeHint } from './hints.ts'
 import { scan } from './lexer.ts'
 import { Memory } from './memory.ts'
@@ -222,8 +223,11 @@ function combine(effects: readonly Effect[]): Effect {
   if (effects.length === 1) return first
   const pins: PinChange[] = []
   const facts = new Set<SessionFact>()
+  // As far as the text itself says which one is current.
+  let schema: string | null = null
   for (const one of effects) {
-    pins.push(...one.pins)
+    pins.push(...pinsInSchema(one.pins, schema))
+    schema = one.assigns.find(({ scope }) => scope === 'schema')?.value ?? schema
     for (const fact of one.facts) facts.add(fact)
   }
   const tables = new Set<string>()

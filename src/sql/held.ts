@@ -11,8 +11,28 @@ export function qualifiedName(text: Text, at: number): { readonly name: string; 
   if (!text.isName(at)) return null
   const qualified = text.op(at + 1, DOT) && text.isName(at + 2)
   return qualified
-    ? { name: `${text.name(at)}.${text.name(at + 2)}`, next: at + 3 }
-    : { name: text.name(at), next: at + 1 }
+    ? { name: `${undotted(text.name(at))}.${undotted(text.name(at + 2))}`, next: at + 3 }
+    : { name: undotted(text.name(at)), next: at + 1 }
+}
+
+/** A dot between schema and table is the only one in a name of ours. */
+function undotted(name: string): string {
+  return name.replaceAll('.', '\u2024')
+}
+
+/** `db.t` for a `t` in schema `db`; as it is where the schema is there already, or is not known. */
+export function inSchema(name: string, schema: string | null): string {
+  return schema === null || name.includes('.') ? name : `${undotted(schema)}.${name}`
+}
+
+/** The same for all temporary tables of which `pins` tell. */
+export function pinsInSchema(pins: readonly PinChange[], schema: string | null): readonly PinChange[] {
+  if (schema === null || pins.length === 0) return pins
+  return pins.map((pin) => {
+    if (pin.reason !== 'temporary-table' || pin.name === null) return pin
+    const renamed = pin.renamed === undefined ? {} : { renamed: inSchema(pin.renamed, schema) }
+    return { ...pin, name: inSchema(pin.name, schema), ...renamed }
+  })
 }
 
 /** CREATE [OR REPLACE] TEMPORARY TABLE [IF NOT EXISTS] t …; null if it is another CREATE. */

@@ -227,16 +227,33 @@ function schema(text: Text, at: number, found: Survey): void {
 function lockCall(text: Text, at: number, from: number, to: number, found: Survey): void {
   const name = text.name(at).toLowerCase()
   const argument = text.kind(at + 2) === STRING && (text.op(at + 3, COMMA) || text.op(at + 3, CLOSE))
-  const lock = argument ? (text.literal(at + 2)?.toLowerCase() ?? null) : null
+  const lock = argument ? lockName(text.literal(at + 2)) : null
   found.writes ??= `calls ${name}()`
   found.literal = true
-  if (name === 'get_lock') found.pins.push({ change: 'start', reason: 'advisory-lock', name: lock })
-  // What is only certain to be called if nothing stands around it must not end a pin by being there.
-  else if (name === 'release_all_locks' && isWhole(text, at, from, to)) {
-    found.pins.push({ change: 'end', reason: 'advisory-lock', name: null })
+  const reason = 'advisory-lock'
+  if (name === 'get_lock') {
+    const isParameter = text.kind(at + 2) === PARAM && text.op(at + 3, COMMA)
+    const parameter = isParameter ? { parameter: parametersBefore(text, at + 2) } : {}
+    found.pins.push({ change: 'start', reason, name: lock, ...parameter })
+    // What is only certain to be called if nothing stands around it must not end a pin by being there.
+  } else if (name === 'release_all_locks' && isWhole(text, at, from, to)) {
+    found.pins.push({ change: 'end', reason, name: null })
   } else if (name === 'release_lock' && lock !== null && isWhole(text, at, from, to)) {
-    found.pins.push({ change: 'end', reason: 'advisory-lock', name: lock })
+    found.pins.push({ change: 'end', reason, name: lock })
+  } else if (name.startsWith('release_') && !found.pins.some(({ perhaps }) => perhaps === true)) {
+    found.pins.push({ change: 'end', reason, name: null, perhaps: true })
   }
+}
+
+/** As it is written: MySQL takes capitals for small letters, MariaDB does not. Null where it hangs on the character set. */
+export function lockName(name: string | null): string | null {
+  return name === null || /[^ -~]/.test(name) ? null : name
+}
+
+function parametersBefore(text: Text, end: number): number {
+  let count = 0
+  for (let at = 0; at < end; at++) if (text.kind(at) === PARAM) count++
+  return count
 }
 
 /** SELECT f(…) or DO f(…), perhaps with an alias or FROM DUAL, and nothing else. */

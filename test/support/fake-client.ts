@@ -52,6 +52,10 @@ export class FakeClient implements ClientConnection {
     this.#wake?.()
   }
 
+  parameter(): string | null {
+    return null
+  }
+
   keepUser(): Settings | null {
     return null
   }

@@ -33,6 +33,7 @@ import {
   schemaChange,
   serverVersion,
   statementIdOf,
+  textParameter,
 } from './messages.ts'
 import { freshStatus } from './modes.ts'
 import { ClientStatement, type MysqlRequest, requestOf } from './request.ts'
@@ -459,6 +460,21 @@ export class MysqlClient implements ClientConnection {
     const place = this.engine === 'mysql' ? 'mysql_stmt_precheck' : where
     this.fail(new ProxyError('UNKNOWN_STATEMENT', `Unknown prepared statement handler (${id}) given to ${place}`))
     return null
+  }
+
+  parameter(request: ClientRequest, index: number): string | null {
+    const { message, prepared } = request as MysqlRequest
+    if (message.payload[0] !== COMMAND.STMT_EXECUTE || prepared === null || prepared.longData.length > 0) return null
+    const attributes = (this.capabilities & CAPABILITY.QUERY_ATTRIBUTES) !== 0
+    const layout = layoutOf(message.payload, prepared.parameterCount, attributes)
+    if (layout === null) return null
+    const types = layout.typesBound ? message.payload.subarray(layout.typesAt, layout.valuesAt) : prepared.types
+    try {
+      return types === null ? null : textParameter(message.payload, layout, types, index)
+    } catch (error) {
+      if (error instanceof MalformedMessage) return null
+      throw error
+    }
   }
 
   private async changeUser(message: Message): Promise<MysqlRequest | null> {

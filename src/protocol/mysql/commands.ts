@@ -174,6 +174,20 @@ export function layoutOf(payload: Buffer, parameterCount: number, attributes: bo
   }
 }
 
+/** A parameter's value when it is a text. `types`: as they were bound, now or before. */
+export function textParameter(payload: Buffer, layout: ExecuteLayout, types: Buffer, wanted: number): string | null {
+  const typeReader = new FieldReader(types)
+  const values = new FieldReader(payload, layout.valuesAt)
+  const nulls = payload.subarray(layout.nullsAt, layout.boundAt)
+  for (let index = 0; index < layout.parameterCount; index++) {
+    const type = typeReader.u16() & 0xff
+    if (layout.named) typeReader.string()
+    const value = isNull(nulls, index) ? null : readValue(values, type)
+    if (index === wanted) return value?.toString() ?? null
+  }
+  return null
+}
+
 const NO_TYPES: readonly NamedType[] = []
 
 function neverLong(): boolean {

@@ -7,8 +7,11 @@ import { classifyIn, classifyMariadb, classifyMysql, MARIADB, MYSQL } from './su
 
 /** `+reason name` for a start, `-reason name` for an end; `*` for all names or none. */
 function shown(pins: readonly PinChange[]): string {
-  const one = ({ change, reason, name, renamed }: PinChange) =>
-    `${change === 'start' ? '+' : '-'}${reason} ${name ?? '*'}${renamed === undefined ? '' : ` if ${renamed}`}`
+  const one = ({ change, reason, name, renamed, parameter, perhaps }: PinChange) => {
+    const named = name ?? (parameter === undefined ? '*' : `?${parameter}`)
+    const sign = change === 'start' ? '+' : perhaps === true ? '-?' : '-'
+    return `${sign}${reason} ${named}${renamed === undefined ? '' : ` if ${renamed}`}`
+  }
   return pins.map(one).join(', ')
 }
 
@@ -18,6 +21,14 @@ describe('pins', () => {
     ['CREATE TEMPORARY TABLE t (a INT)', '+temporary-table t'],
     ['CREATE TEMPORARY TABLE IF NOT EXISTS `d b`.`t``x` SELECT 1', '+temporary-table d b.t`x'],
     ['/*!50000 CREATE TEMPORARY */ TABLE t (a INT)', '+temporary-table t'],
+    ['CREATE TEMPORARY TABLE `d.b`.`t.x` SELECT 1', '+temporary-table d\u2024b.t\u2024x'],
+    ['USE d; CREATE TEMPORARY TABLE t (a INT)', '+temporary-table d.t'],
+    [
+      'CREATE TEMPORARY TABLE t (a INT); USE `d.b`; DROP TABLE t, c.t',
+      '+temporary-table t, -temporary-table d\u2024b.t, -temporary-table c.t',
+    ],
+    ['USE d; ALTER TABLE t RENAME u', '+temporary-table d.u if d.t, -temporary-table d.t'],
+    ['USE d; USE e; SELECT 1; DROP TABLE t', '-temporary-table e.t'],
     ['CREATE TABLE t (a INT)', ''],
     ['DROP TABLE t', '-temporary-table t'],
     ['DROP TEMPORARY TABLE IF EXISTS a, d.b, `c`', '-temporary-table a, -temporary-table d.b, -temporary-table c'],
@@ -41,22 +52,26 @@ describe('pins', () => {
     ['LOCK INSTANCE FOR BACKUP', '+table-lock instance'],
     ['UNLOCK INSTANCE', '-table-lock instance'],
     ['BEGIN', '-table-lock tables'],
-    ["SELECT GET_LOCK('Job', 10)", '+advisory-lock job'],
+    ["SELECT GET_LOCK('Job', 10)", '+advisory-lock Job'],
     ["SELECT GET_LOCK(CONCAT('a', 'b'), 10)", '+advisory-lock *'],
-    ['SELECT GET_LOCK(?, 10)', '+advisory-lock *'],
+    ['SELECT GET_LOCK(?, 10)', '+advisory-lock ?0'],
+    ['SELECT ?, GET_LOCK(?, ?), GET_LOCK(?, 1)', '+advisory-lock ?1, +advisory-lock ?3'],
+    ['SELECT GET_LOCK(CONCAT(?), 10)', '+advisory-lock *'],
+    ["SELECT GET_LOCK('é', 10)", '+advisory-lock *'],
     ["SELECT GET_LOCK('it''s', 1), GET_LOCK('b', 1)", "+advisory-lock it's, +advisory-lock b"],
     ["DO GET_LOCK('a', 1)", '+advisory-lock a'],
     ["INSERT INTO t SELECT GET_LOCK('a', 1)", '+advisory-lock a'],
-    ["SELECT RELEASE_LOCK('Job')", '-advisory-lock job'],
+    ["SELECT RELEASE_LOCK('Job')", '-advisory-lock Job'],
     ["SELECT RELEASE_LOCK('a') AS released FROM dual", '-advisory-lock a'],
     ["DO RELEASE_LOCK('a')", '-advisory-lock a'],
     // Perhaps never called, so nothing that is certain.
-    ["SELECT IF(0, RELEASE_LOCK('a'), 1)", ''],
-    ["SELECT RELEASE_LOCK('a') FROM t WHERE 0", ''],
-    ['SELECT RELEASE_LOCK(@a)', ''],
-    ["SELECT RELEASE_LOCK('a') LIMIT 0", ''],
+    ["SELECT IF(0, RELEASE_LOCK('a'), 1)", '-?advisory-lock *'],
+    ["SELECT RELEASE_LOCK('a') FROM t WHERE 0", '-?advisory-lock *'],
+    ['SELECT RELEASE_LOCK(@a)', '-?advisory-lock *'],
+    ["SELECT RELEASE_LOCK(@a), RELEASE_LOCK('b')", '-?advisory-lock *'],
+    ["SELECT RELEASE_LOCK('a') LIMIT 0", '-?advisory-lock *'],
     ['SELECT RELEASE_ALL_LOCKS()', '-advisory-lock *'],
-    ['SELECT 1 WHERE RELEASE_ALL_LOCKS()', ''],
+    ['SELECT 1 WHERE RELEASE_ALL_LOCKS()', '-?advisory-lock *'],
     ['HANDLER t OPEN', '+handler t'],
     ['HANDLER db.t OPEN', '+handler t'],
     ['HANDLER t OPEN AS h', '+handler h'],
