@@ -29,6 +29,9 @@ export interface ClusterParts {
   readonly nowMs: () => number
 }
 
+/** How often the time to reach a server is granted at a stop for ending what runs there. */
+const KILLING_TRIES = 2
+
 export class Cluster {
   readonly name: string
   readonly #parts: ClusterParts
@@ -136,8 +139,10 @@ export class Cluster {
     return this.#monitor.start()
   }
 
-  stop(): void {
+  /** Leaves no statement running that nobody waits for, as far as the servers can be told in time. */
+  async stop(): Promise<void> {
     this.#monitor.stop()
+    await this.#pools.settle(KILLING_TRIES * this.#parts.config.connectMsMax)
     const error = new ProxyError('SHUTTING_DOWN', 'the proxy is shutting down')
     this.#hold.close(error)
     this.#pools.close(error)

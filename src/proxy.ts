@@ -162,7 +162,7 @@ export function createProxy(config: Config, log: Log): RunningProxy {
       stopping = true
       for (const listener of listeners) listener.close()
       await sessions.drain(limits.drainMsMax)
-      for (const cluster of clusters.values()) cluster.stop()
+      await Promise.all(Array.from(clusters.values(), (cluster) => cluster.stop()))
       await admin?.close()
       log.info('stopped')
     },

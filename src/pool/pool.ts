@@ -77,6 +77,7 @@ export class Pool {
   /** Oldest first, so that the ends of it are the fairest to take from and the warmest to reuse. */
   readonly #idle: Lease[] = []
   readonly #waiters = new Set<Waiter>()
+  readonly #abandoned = new Set<Promise<void>>()
   #opening = 0
   #cleaning = 0
   #retired = false
@@ -149,13 +150,20 @@ export class Pool {
     const { connection } = lease
     lease.keeper = null
     this.move(lease, 'cleaning')
-    void connection.finish(msMax).then(async (how) => {
+    const over = connection.finish(msMax).then(async (how) => {
       if (how === 'running') await connection.kill()
+      this.#abandoned.delete(over)
       if (lease.place !== 'cleaning') return
       if (how !== 'ended') return this.discard(lease, reason)
       connection.dirty = true
       this.release(lease)
     })
+    this.#abandoned.add(over)
+  }
+
+  /** The statements that nobody waits for; each ends with the statement. */
+  get abandoned(): readonly Promise<void>[] {
+    return [...this.#abandoned]
   }
 
   /** Whoever waits with this keeper gives up. */

@@ -88,6 +88,21 @@ export class Pools {
     return rows
   }
 
+  /** Resolves when no statement runs that nobody waits for, and after `msMax` in any case. */
+  async settle(msMax: number): Promise<void> {
+    const abandoned = [...this.#backends.values()].flatMap(({ pools }) =>
+      [...pools.values()].flatMap((pool) => pool.abandoned),
+    )
+    if (abandoned.length === 0) return
+    await new Promise<void>((resolve) => {
+      const deadline = setTimeout(resolve, msMax)
+      void Promise.all(abandoned).then(() => {
+        clearTimeout(deadline)
+        resolve()
+      })
+    })
+  }
+
   close(error: ProxyError): void {
     clearInterval(this.#sweeper)
     for (const { pools } of this.#backends.values()) for (const pool of pools.values()) pool.close(error)

@@ -29,6 +29,9 @@ import { NO_RIGHTS, type Rights, rightsIn } from './rights.ts'
 import type { SessionSnapshot } from './sessions.ts'
 import type { Shared } from './shared.ts'
 
+/** After these nothing is left to a statement in flight. */
+const AT_ONCE: ReadonlySet<CloseReason> = new Set(['client killed', 'proxy draining'])
+
 /** Longer statements are shown cut, however whole they were asked for. */
 const TEXT_BYTES_MAX = 1024 * 1024
 
@@ -160,7 +163,7 @@ export class Session {
     this.#dispatch.stop()
     // What a session leaves behind is wiped out; what it leaves running is ended soon, or at once if that was asked for.
     if (this.#isIdle) this.#leases.giveBackDirty()
-    else this.#leases.abandon(reason, reason === 'client killed' ? 0 : undefined)
+    else this.#leases.abandon(reason, AT_ONCE.has(reason) ? 0 : undefined)
     this.#leases.forget()
     this.#client.end(reason)
     this.#shared.metrics.clientCloses.labels(reason).value += 1
@@ -396,12 +399,12 @@ export class Session {
     const { writer } = this
     const isLent = this.#leases.current !== null
     if (!isLent && writer === null) return NO_RIGHTS
-    const { connection } = this.#leases.current ?? (await this.#leases.acquire(writer!))
     try {
+      const { connection } = this.#leases.current ?? (await this.#leases.acquire(writer!))
       const grants = await connection.query('SHOW GRANTS')
       return 'frame' in grants ? NO_RIGHTS : rightsIn(grants)
     } catch (error) {
-      if (error instanceof BackendLost) return NO_RIGHTS
+      if (error instanceof BackendLost || error instanceof ConnectFailed) return NO_RIGHTS
       throw error
     } finally {
       if (!isLent) this.#leases.giveBack()

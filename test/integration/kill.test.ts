@@ -147,6 +147,17 @@ describeEngines((engine) => {
     })
   })
 
+  test('a stop of the proxy leaves nothing running', async () => {
+    const other = await startSluice({ seeds: cluster.seeds, more: 'limits: { drainMsMax: 100 }' })
+    const client = await join('app', other.port)
+    // Servers look after a client while they sleep, but not in the middle of work.
+    const ended = outcomeOf(client.query(`/* sluice:writer */ ${HEAVY}`))
+    await untilRunning(cluster.writer, 'COLLATIONS')
+    await other.stop()
+    await untilRunning(cluster.writer, 'COLLATIONS', 0)
+    expect(await ended).toMatch('error')
+  })
+
   describe('KILL', () => {
     /** The number as each form says it; `killed` is what the victim's statement comes to. */
     const FORMS: readonly (readonly [string, (id: number) => string])[] = [
