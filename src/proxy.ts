@@ -8,7 +8,7 @@ import type { AdminSnapshots } from './admin/snapshots.ts'
 import { accountsOf, Cluster, policyOf } from './cluster.ts'
 import type { Config, ListenerConfig } from './config.ts'
 import { ProxyError } from './errors.ts'
-import type { Log } from './log.ts'
+import { createLog, type Log } from './log.ts'
 import { createMetrics } from './metrics.ts'
 import { createMysqlProtocol } from './protocol/mysql/index.ts'
 import type { Accounts, ClientTls } from './protocol/protocol.ts'
@@ -18,6 +18,7 @@ import { clientContext, keptCertificate } from './protocol/tls.ts'
 import type { RoutingPolicy } from './routing/policy.ts'
 import { Listener } from './session/listener.ts'
 import { Sessions } from './session/sessions.ts'
+import type { Topology } from './topology/topology.ts'
 
 export interface RunningProxy {
   /** Resolves once the listeners accept. Rejects when an address cannot be listened on. */
@@ -181,6 +182,29 @@ export function createProxy(config: Config, log: Log): RunningProxy {
 
     addresses: () => new Map(config.listeners.map(({ name }, at) => [name, listeners[at]?.address ?? NOWHERE])),
   }
+}
+
+/** What every cluster of the settings is just now, asked as a proxy would ask and no further. */
+export async function survey(config: Config): Promise<readonly Topology[]> {
+  const parts = {
+    limits: config.limits,
+    protocol: createMysqlProtocol(nowMs),
+    metrics: createMetrics(),
+    sessions: new Sessions(),
+    log: createLog('silent'),
+    nowMs,
+  }
+  return Promise.all(
+    Object.entries(config.clusters).map(async ([name, cluster]) => {
+      const asked = new Cluster({ ...parts, name, config: cluster })
+      try {
+        await asked.start()
+        return asked.topology
+      } finally {
+        asked.stop()
+      }
+    }),
+  )
 }
 
 const NOWHERE = { host: '', port: 0 }

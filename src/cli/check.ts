@@ -1,13 +1,24 @@
-// sluice check: are the settings right? Problems go to stderr as file:line:column, and nothing is started.
+// sluice check: are the settings right, and what do they lead to? Problems go to stderr as file:line:column. The servers
+// are asked as the proxy would ask them, and nothing is started.
 
 import { ConfigError, type LoadedConfig, loadConfig } from '../config.ts'
+import type { Backend, Topology } from '../topology/topology.ts'
 import type { ExitCode, Output } from './output.ts'
 
-export function check(file: string | null, output: Output): ExitCode {
+export interface CheckOptions {
+  readonly file: string | null
+  /** The settings alone. */
+  readonly offline: boolean
+}
+
+export async function check({ file, offline }: CheckOptions, output: Output): Promise<ExitCode> {
   try {
     const loaded = loadConfig(file, output.env)
     for (const warning of loaded.warnings) output.error(`warning: ${warning}`)
     output.print(summary(loaded))
+    if (offline) return 0
+    const { survey } = await import('../proxy.ts')
+    for (const topology of await survey(loaded.config)) tell(topology, output)
     return 0
   } catch (error) {
     return reportProblems(error, output)
@@ -29,4 +40,37 @@ function summary({ config, origin }: LoadedConfig): string {
 
 function count(things: readonly unknown[], noun: string): string {
   return `${things.length} ${noun}${things.length === 1 ? '' : 's'}`
+}
+
+const KINDS: Readonly<Record<NonNullable<Topology['kind']>, string>> = {
+  aurora: 'an Aurora cluster',
+  'rds-multi-az': 'an RDS Multi-AZ DB cluster',
+  'group-replication': 'a replication group',
+  replication: 'a writer and whoever replicates from it',
+  static: 'what the settings say',
+}
+
+/** What was found, in plain words; what an operator has to mend goes to the error stream. */
+function tell({ cluster, kind, backends }: Topology, output: Output): void {
+  if (backends.every(({ version }) => version === null)) {
+    output.error(`warning: ${cluster}: no server could be asked: ${backends.map(({ why }) => why).join('; ')}`)
+    return
+  }
+  output.print(`${cluster} is ${KINDS[kind ?? 'replication']} (${kind}): ${count(backends, 'member')}`)
+  const width = Math.max(...backends.map((backend) => nameOf(backend).length))
+  for (const backend of backends) output.print(`  ${nameOf(backend).padEnd(width)}  ${stateOf(backend)}`)
+  if (backends.some(({ role, health }) => role === 'writer' && health === 'up')) return
+  output.error(`warning: ${cluster} has no writer, so that writes would wait for one`)
+}
+
+function nameOf({ id, name }: Backend): string {
+  return name === undefined || id.startsWith(`${name}.`) ? id : `${id} (${name})`
+}
+
+function stateOf({ role, health, lagMs, version, why }: Backend): string {
+  const words = [role === 'unknown' ? 'of unknown role' : role]
+  if (health !== 'up') words.push(health)
+  if (role === 'reader') words.push(lagMs === null ? 'lag not known' : `${lagMs} ms behind`)
+  if (version !== null) words.push(version)
+  return `${words.join(', ')}: ${why}`
 }

@@ -7,6 +7,10 @@ interface ConfigOption {
   readonly config?: string
 }
 
+interface CheckFlags extends ConfigOption {
+  readonly offline?: true
+}
+
 interface ExplainFlags extends ConfigOption {
   readonly json?: true
   readonly listener?: string
@@ -50,10 +54,12 @@ export async function run(args: readonly string[], version: string, output: Outp
       exitCode = await start(config ?? null, output)
     },
   )
-  configured('check', 'validate the settings').action(async ({ config }: ConfigOption) => {
-    const { check } = await import('./check.ts')
-    exitCode = check(config ?? null, output)
-  })
+  configured('check', 'validate the settings, and tell what servers they lead to')
+    .option('--offline', 'the settings only; ask no server')
+    .action(async ({ config, offline }: CheckFlags) => {
+      const { check } = await import('./check.ts')
+      exitCode = await check({ file: config ?? null, offline: offline === true }, output)
+    })
   configured('explain', 'what a statement does, where it would go, and why')
     .argument('<sql>', 'the statement; - reads it from standard input')
     .option('--json', 'for machines')

@@ -3,10 +3,12 @@
 
 import { type Connection, createConnection, type RowDataPacket } from 'mysql2/promise'
 import { afterEach, describe, expect, test } from 'vitest'
+import { check } from '../../src/cli/check.ts'
 import { type AuroraCluster, type AuroraSettings, startAurora, until } from '../../src/lab/index.ts'
 import type { Topology } from '../../src/topology/topology.ts'
 import { describeEngines } from '../support/lab.ts'
 import { type RunningSluice, type SluiceOptions, startSluice } from '../support/sluice.ts'
+import { recorded } from '../unit/cli/output.ts'
 
 const INTERVAL_MS = 200
 /** What the machine may be late by when others use it too. */
@@ -58,6 +60,18 @@ describeEngines((engine) => {
     return connection
   }
 
+  /** What an operator is told of the same cluster before anything is started. */
+  async function saysCheck(aurora: AuroraCluster): Promise<void> {
+    const env = { SLUICE_CLUSTER: aurora.seeds[0]!, SLUICE_USER: 'app', SLUICE_PASSWORD: 'app_pw' }
+    const output = recorded(env)
+    const { printed, errors } = output
+    expect(await check({ file: null, offline: false }, output)).toBe(0)
+    expect(errors).toEqual([])
+    expect(printed[1]).toBe('main is an Aurora cluster (aurora): 3 members')
+    expect(printed[2]).toMatch(new RegExp(`^  ${aurora.idOf('db-1')}  writer, .*: it says that it is the writer$`))
+    expect(printed[3]).toMatch(/^ {2}db-2\..* reader, \d+ ms behind, .*: it is read-only$/)
+  }
+
   const soon = (is: () => boolean, because: () => string, msMax = 2 * INTERVAL_MS + SLACK_MS) =>
     until(() => (is() ? true : null), msMax, because)
 
@@ -91,6 +105,7 @@ describeEngines((engine) => {
       expect(await answering('endpoint=reports')).toEqual(['db-3'])
       expect(await answering('endpoint=any')).toEqual(['db-1'])
       expect(await answering('endpoint=others')).toEqual(['db-2'])
+      await saysCheck(aurora)
     })
 
     test('may lose two readers and get another while clients read and write: no error, and two intervals', async () => {

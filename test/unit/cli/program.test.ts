@@ -64,7 +64,7 @@ describe('sluice', () => {
 describe('sluice check', () => {
   test('says in a line that all is right', async () => {
     const output = recorded()
-    expect(await run(['check', '--config', good], '', output)).toBe(0)
+    expect(await run(['check', '--offline', '--config', good], '', output)).toBe(0)
     expect(output.printed).toEqual([`${good} is right: 2 listeners, 1 cluster (main with 2 seeds), 2 users`])
     expect(output.errors).toEqual([])
   })
@@ -72,7 +72,7 @@ describe('sluice check', () => {
   test('names file, line and column of everything that is wrong, and exits with 1', async () => {
     const bad = file('bad.yaml', GOOD.replace('route: analytics', 'route: analytic').replace('app_pw', '1'))
     const output = recorded()
-    expect(await run(['check', '--config', bad], '', output)).toBe(1)
+    expect(await run(['check', '--offline', '--config', bad], '', output)).toBe(1)
     expect(output.errors).toEqual([
       `${bad}:3:50: listeners[1].route is 'analytic', which is no endpoint of cluster main; did you mean 'analytics'?`,
       `${bad}:11:28: users[0].password is a number; expected a text (in quotes, if it is meant to be one)`,
@@ -82,13 +82,13 @@ describe('sluice check', () => {
 
   test('takes the environment where there is no file', async () => {
     const output = recorded({ SLUICE_CLUSTER: 'db1', SLUICE_USER: 'u', SLUICE_PASSWORD: 'p' })
-    expect(await run(['check'], '', output)).toBe(0)
+    expect(await run(['check', '--offline'], '', output)).toBe(0)
     expect(output.printed).toEqual(['the environment is right: 1 listener, 1 cluster (main with 1 seed), 1 user'])
   })
 
   test('a weak spot is a warning', async () => {
     const output = recorded({ SLUICE_CLUSTER: 'db1', SLUICE_USER: 'u', SLUICE_PASSWORD: 'p', SLUICE_LOGLEVEL: 'x' })
-    expect(await run(['check'], '', output)).toBe(0)
+    expect(await run(['check', '--offline'], '', output)).toBe(0)
     expect(output.errors).toEqual([
       "warning: environment: SLUICE_LOGLEVEL is not known; did you mean 'SLUICE_LOG_LEVEL'?",
     ])
