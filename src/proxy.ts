@@ -11,7 +11,7 @@ import { ProxyError } from './errors.ts'
 import { createLog, type Log } from './log.ts'
 import { createMetrics } from './metrics.ts'
 import { createMysqlProtocol } from './protocol/mysql/index.ts'
-import type { Accounts, ClientTls } from './protocol/protocol.ts'
+import type { AcceptOptions, Accounts, ClientTls } from './protocol/protocol.ts'
 import { lazyRsaKey, parseRsaKey } from './protocol/rsa-key.ts'
 import { proveAdoption } from './protocol/socket-transport.ts'
 import { clientContext, keptCertificate } from './protocol/tls.ts'
@@ -115,6 +115,8 @@ export function createProxy(config: Config, log: Log): RunningProxy {
     // A session asks again when its client changes its user, maybe after a reload.
     const accounts: Accounts = { find: (user) => live.accounts.get(clusterName)!.find(user) }
     const { clientsMax, loginMsMax, loginBytesMax, requestBytesMax, preparedPerSessionMax } = limits
+    const rsaKey = () => given ?? keptKey()
+    let last: AcceptOptions | null = null
     return new Listener({
       name,
       ...bind,
@@ -126,18 +128,21 @@ export function createProxy(config: Config, log: Log): RunningProxy {
         if (serverVersion === null) {
           throw new ProxyError('NO_WRITER', `no backend of cluster ${clusterName} has been reached yet`)
         }
-        return {
+        const { serverModes } = cluster
+        if (last?.serverVersion === serverVersion && last.serverModes === serverModes) return last
+        last = {
           accounts,
           serverVersion,
-          serverModes: cluster.serverModes,
+          serverModes,
           tls,
-          rsaKey: () => given ?? keptKey(),
+          rsaKey,
           loginMsMax,
           loginBytesMax,
           requestBytesMax,
           preparedMax: preparedPerSessionMax,
           compression,
         }
+        return last
       },
     })
   }

@@ -74,10 +74,9 @@ export interface ClientRequest {
   readonly frames: readonly Buffer[]
 }
 
+/** What all clients of a listener have in common: one object for all of them, as long as it is true. */
 export interface AcceptOptions {
   readonly accounts: Accounts
-  /** The number the client will know this connection by. */
-  readonly sessionId: number
   /** The writer's version string as last seen; what the client is greeted with. */
   readonly serverVersion: string
   /** As `ServerWords.modes`. */
@@ -90,6 +89,12 @@ export interface AcceptOptions {
   readonly requestBytesMax: number
   readonly preparedMax: number
   readonly compression: boolean
+}
+
+/** What is one client's own. */
+export interface Arrival {
+  /** The number the client will know this connection by. */
+  readonly sessionId: number
   /** Aborts, with a ProxyError as its reason, when the login is not to be waited for any longer. */
   readonly signal?: AbortSignal
 }
@@ -383,7 +388,7 @@ export interface Protocol {
   /** The engine and modes the classifier must assume for a session with these settings. */
   sqlContext(settings: Settings, identity: Identity, server: ServerWords): SqlContext
   /** Greets and authenticates. Throws ProxyError once the client was told, or the client just went away. */
-  accept(stream: Duplex, options: AcceptOptions): Promise<ClientConnection>
+  accept(stream: Duplex, options: AcceptOptions, arrival: Arrival): Promise<ClientConnection>
   /** Tells a client that it cannot be served, before any login, and closes. */
   turnAway(stream: Duplex, error: ProxyError): void
   /** Throws ConnectFailed. */

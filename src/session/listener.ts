@@ -14,7 +14,7 @@ export interface ListenerOptions {
   readonly protocol: Protocol
   readonly shared: Shared
   /** What the accepting side needs besides what is the arrival's own; asked at every arrival. */
-  readonly accept: () => Omit<AcceptOptions, 'sessionId' | 'signal'>
+  readonly accept: () => AcceptOptions
 }
 
 export class Listener {
@@ -68,10 +68,15 @@ export class Listener {
     this.#arriving.add(arrival)
     void this.logIn(socket, arrival.signal).then((session) => {
       this.#arriving.delete(arrival)
-      if (session === null) return
-      sessions.add(session)
-      void session.run().then(() => sessions.remove(session))
+      if (session !== null) this.serve(session)
     })
+  }
+
+  /** Knows nothing of the login, so that nothing of the login lives on. */
+  private serve(session: Session): void {
+    const { sessions } = this.#options.shared
+    sessions.add(session)
+    void session.run().then(() => sessions.remove(session))
   }
 
   /** Null: the client was turned away, or has gone. */
@@ -81,7 +86,7 @@ export class Listener {
     let options: ReturnType<typeof accept> | null = null
     try {
       options = accept()
-      const client = await protocol.accept(socket, { ...options, signal, sessionId: sessions.issueId() })
+      const client = await protocol.accept(socket, options, { signal, sessionId: sessions.issueId() })
       metrics.logins.labels('ok').value += 1
       return new Session(client, shared)
     } catch (error) {

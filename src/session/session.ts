@@ -131,14 +131,17 @@ export class Session {
   }
 
   /** Serves the client until it goes. Never throws. */
-  async run(): Promise<void> {
-    try {
-      this.end((await this.open()) ? await this.serveAll() : 'backend refused')
-    } catch (error) {
-      this.#shared.log.error({ err: error, session: this.id }, 'session ended by a bug')
-      this.#client.fail(new ProxyError('INTERNAL', 'the proxy met a bug of its own; its log has the details'))
-      this.end('proxy error')
-    }
+  run(): Promise<void> {
+    return this.live().then(
+      (reason) => this.end(reason),
+      (error) => this.failed(error),
+    )
+  }
+
+  private failed(error: unknown): void {
+    this.#shared.log.error({ err: error, session: this.id }, 'session ended by a bug')
+    this.#client.fail(new ProxyError('INTERNAL', 'the proxy met a bug of its own; its log has the details'))
+    this.end('proxy error')
   }
 
   /** Ends now if nothing is in flight, else after the statement or transaction in flight. */
@@ -213,7 +216,8 @@ export class Session {
     return false
   }
 
-  private async serveAll(): Promise<CloseReason> {
+  private async live(): Promise<CloseReason> {
+    if (!(await this.open())) return 'backend refused'
     while (!this.#ended) {
       if (this.#draining && this.isFree) return 'proxy draining'
       const request = await this.#client.next()

@@ -24,9 +24,9 @@ export interface LoginPort {
 const SOME_KEY = generateKeyPairSync('rsa', { modulusLength: 2048 })
 
 /** Without a key of its own, a port has some key. */
-export type LoginPortOptions = Omit<AcceptOptions, 'sessionId' | 'rsaKey'> & Partial<Pick<AcceptOptions, 'rsaKey'>>
+export type LoginPortOptions = Omit<AcceptOptions, 'rsaKey'> & Partial<Pick<AcceptOptions, 'rsaKey'>>
 
-type LoginOptions = Omit<AcceptOptions, 'sessionId'> & { readonly proven: ProvenPasswords }
+type LoginOptions = AcceptOptions & { readonly proven: ProvenPasswords }
 
 export async function openLoginPort(settings: LoginPortOptions): Promise<LoginPort> {
   const options = { rsaKey: async () => SOME_KEY.privateKey, ...settings, proven: new ProvenPasswords() }

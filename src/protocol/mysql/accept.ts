@@ -2,7 +2,7 @@
 // still have to refuse.
 
 import { ProxyError } from '../../errors.ts'
-import { type AcceptOptions, type Account, ClientLost, type Refusal } from '../protocol.ts'
+import { type AcceptOptions, type Account, type Arrival, ClientLost, type Refusal } from '../protocol.ts'
 import { startServerTls } from '../tls.ts'
 import type { Transport } from '../transport.ts'
 import { certificateProof, createScramble } from './auth.ts'
@@ -61,7 +61,10 @@ export type Compression = 'none' | 'zlib' | 'zstd'
  * Greets and authenticates. Throws ProxyError once the client was told and its transport ended, ClientLost when it went
  * away. The transport's own callbacks are replaced.
  */
-export async function acceptLogin(transport: Transport, options: AcceptOptions & Proving): Promise<ClientLogin> {
+export async function acceptLogin(
+  transport: Transport,
+  options: AcceptOptions & Arrival & Proving,
+): Promise<ClientLogin> {
   const { loginMsMax, loginBytesMax, signal } = options
   const limits = { msMax: loginMsMax, bytesMax: loginBytesMax, sequence: 0, strict: true, signal }
   const channel = new Channel(transport, new MessageReader(loginBytesMax), limits)
@@ -112,7 +115,7 @@ function welcomeText(version: string, account: Account, scramble: Buffer, tls: T
 
 const TLS_TEXT = 'Connections using insecure transport are prohibited while the listener has tls.mode: required.'
 
-function greetingOf(options: AcceptOptions, offer: Offer, scramble: Buffer): Buffer {
+function greetingOf(options: AcceptOptions & Arrival, offer: Offer, scramble: Buffer): Buffer {
   return buildGreeting({
     version: greetingVersion(options.serverVersion),
     connectionId: options.sessionId,

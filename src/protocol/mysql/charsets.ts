@@ -87,8 +87,18 @@ const NO_VARIABLES: ReadonlyMap<string, string> = new Map()
  * The session variables that a login with this collation sets. Empty, which leaves the server's defaults, for a number
  * the server does not know, as the servers do.
  */
+/** By collation and version: thousands of clients ask for the same. */
+const loginVariablesKnown = new Map<string, ReadonlyMap<string, string>>()
+
 export function loginVariables(collationId: number | null, versionText: string): ReadonlyMap<string, string> {
   if (collationId === null) return NO_VARIABLES
+  const key = `${collationId} ${versionText}`
+  const known = loginVariablesKnown.get(key) ?? variablesOf(collationId, versionText)
+  loginVariablesKnown.set(key, known)
+  return known
+}
+
+function variablesOf(collationId: number, versionText: string): ReadonlyMap<string, string> {
   const server = serverVersion(versionText)
   const collation = collationOf(collationId, server)
   if (collation === null || isRefusedForClients(collation.charset)) return NO_VARIABLES

@@ -49,13 +49,14 @@ const FETCH_BYTES = 9
 /** Messages that arrive while a request is served wait here, up to about this much; then the client is not read. */
 const AHEAD_BYTES_MAX = 64 * 1024
 const NOTHING = Buffer.alloc(0)
+const NO_VARIABLES: ReadonlyMap<string, string> = new Map()
+const nothing = (): void => {}
 const UTF8MB4_GENERAL_CI = 45
 
 /** As many changes of user may fail, where that is not the end; any further one does. */
 const FAILED_LOGINS_MAX = 3
 
 export interface ClientOptions extends Omit<ChangeUserOptions, 'capabilities' | 'scramble'> {
-  readonly sessionId: number
   readonly requestBytesMax: number
   readonly preparedMax: number
   /** As `ServerWords.modes`. */
@@ -63,13 +64,14 @@ export interface ClientOptions extends Omit<ChangeUserOptions, 'capabilities' | 
 }
 
 export class MysqlClient implements ClientConnection {
+  readonly sessionId: number
   account: Account
   identity: MysqlIdentity
   loginSettings: Settings
   gone = false
-  onGone: () => void = () => {}
+  onGone: () => void = nothing
   /** Called when everything written has gone out, after `send` gave false. */
-  onDrained: () => void = () => {}
+  onDrained: () => void = nothing
   /** Sequence number of the next frame to the client. */
   sequence: number
   /** The session's status flags as some backend reported them last; what a PING is answered with. */
@@ -80,11 +82,13 @@ export class MysqlClient implements ClientConnection {
   readonly #options: ClientOptions
   readonly #extendedCapabilities: number
   readonly #reader: MessageReader
-  readonly #statements = new Map<number, ClientStatement>()
+  /** Null until there is one. */
+  #statements: Map<number, ClientStatement> | null = null
   #login: ClientLogin | null
   #transport: Transport
-  readonly #scramble: Buffer
-  #loginCharset: ReadonlyMap<string, string> = new Map()
+  /** Of the greeting, in Latin-1. */
+  readonly #scramble: string
+  #loginCharset: ReadonlyMap<string, string> = NO_VARIABLES
   loginRefusal: Refusal | null = null
   /** Who the client was when it last wished to be another. */
   #before: { account: Account; identity: MysqlIdentity; loginCharset: ReadonlyMap<string, string> } | null = null
@@ -93,14 +97,16 @@ export class MysqlClient implements ClientConnection {
   #nextStatementId = 1
   #lastPrepared: ClientStatement | null = null
   #compressed = false
-  #wake: (() => void) | null = null
+  /** Takes the next request, when it has come. */
+  #wake: ((request: MysqlRequest | null | Promise<MysqlRequest | null>) => void) | null = null
   #takeBytes: ((bytes: Buffer) => void) | null = null
 
-  constructor(login: ClientLogin, options: ClientOptions) {
+  constructor(login: ClientLogin, sessionId: number, options: ClientOptions) {
+    this.sessionId = sessionId
     this.#options = options
     this.#login = login
     this.#reader = login.reader
-    this.#scramble = login.scramble
+    this.#scramble = login.scramble.toString('latin1')
     this.#transport = login.transport
     this.#extendedCapabilities = login.extendedCapabilities
     this.account = login.account
@@ -110,10 +116,6 @@ export class MysqlClient implements ClientConnection {
     this.identity = identityOf(login.account, login.capabilities, login.extendedCapabilities)
     this.loginSettings = this.settingsAfter(login.schema, login.collation)
     this.attach(login.transport)
-  }
-
-  get sessionId(): number {
-    return this.#options.sessionId
   }
 
   get peerAddress(): string {
@@ -138,23 +140,13 @@ export class MysqlClient implements ClientConnection {
     this.#transport.resume()
   }
 
-  async next(): Promise<MysqlRequest | null> {
-    while (!this.gone) {
-      try {
-        const message = this.#reader.shift()
-        if (message === null) {
-          await this.moreBytes()
-          continue
-        }
-        this.sequence = (message.lastSequence + 1) & 0xff
-        this.checkSequence(message)
-        const request = message.payload[0] === COMMAND.CHANGE_USER ? await this.changeUser(message) : this.read(message)
-        if (request !== null) return request
-      } catch (error) {
-        if (!this.answerBadBytes(error)) throw error
-      }
-    }
-    return null
+  next(): Promise<MysqlRequest | null> {
+    const request = this.take()
+    if (request !== undefined) return Promise.resolve(request)
+    return new Promise((resolve) => {
+      this.#wake = resolve
+      this.#transport.resume()
+    })
   }
 
   reword(request: ClientRequest, sql: Buffer): MysqlRequest {
@@ -208,9 +200,9 @@ export class MysqlClient implements ClientConnection {
 
   end(): void {
     this.gone = true
-    this.onGone = () => {}
+    this.onGone = nothing
     this.#transport.end()
-    this.#wake?.()
+    this.awake()
   }
 
   private get engine(): 'mysql' | 'mariadb' {
@@ -253,7 +245,7 @@ export class MysqlClient implements ClientConnection {
 
   /** A statement that no backend could prepare does not exist. */
   forget(statement: ClientStatement): void {
-    this.#statements.delete(statement.id)
+    this.#statements?.delete(statement.id)
     if (this.#lastPrepared === statement) this.#lastPrepared = null
   }
 
@@ -278,23 +270,45 @@ export class MysqlClient implements ClientConnection {
     if (this.#takeBytes !== null) return this.#takeBytes(bytes)
     this.#reader.push(bytes)
     // Whoever sends ahead of the answers waits until they are given; who is not read cannot be seen to go.
-    if (this.#wake !== null) this.#wake()
+    if (this.#wake !== null) this.awake()
     else if (this.#reader.bufferedBytes > AHEAD_BYTES_MAX) this.#transport.pause()
   }
 
-  private moreBytes(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#wake = () => {
-        this.#wake = null
-        resolve()
+  /** The next request of what has come; null: the client has gone; undefined: there is none yet. */
+  private take(): MysqlRequest | null | undefined | Promise<MysqlRequest | null> {
+    while (!this.gone) {
+      try {
+        const message = this.#reader.shift()
+        if (message === null) return undefined
+        this.sequence = (message.lastSequence + 1) & 0xff
+        this.checkSequence(message)
+        if (message.payload[0] === COMMAND.CHANGE_USER) return this.changeUser(message)
+        const request = this.read(message)
+        if (request !== null) return request
+      } catch (error) {
+        if (!this.answerBadBytes(error)) throw error
       }
-      this.#transport.resume()
-    })
+    }
+    return null
+  }
+
+  /** Something came for whoever waits for a request, or nothing will any more. */
+  private awake(): void {
+    const wake = this.#wake
+    if (wake === null) return
+    this.#wake = null
+    try {
+      const request = this.take()
+      if (request === undefined) this.#wake = wake
+      else wake(request)
+    } catch (error) {
+      wake(Promise.reject(error))
+    }
   }
 
   private lost(): void {
     this.gone = true
-    this.#wake?.()
+    this.awake()
     this.onGone()
   }
 
@@ -335,7 +349,7 @@ export class MysqlClient implements ClientConnection {
         if (!this.isIgnored(payload, CLOSE_BYTES)) this.closeStatement(statementIdOf(payload))
         return null
       case COMMAND.RESET_CONNECTION:
-        this.#statements.clear()
+        this.#statements = null
         this.#lastPrepared = null
         this.status = this.freshStatus
         this.warnings = 0
@@ -381,6 +395,7 @@ export class MysqlClient implements ClientConnection {
   }
 
   private prepare(message: Message): MysqlRequest | null {
+    this.#statements ??= new Map()
     if (this.#statements.size >= this.#options.preparedMax) {
       const text = `Can't create more than max_prepared_stmt_count statements (current value: ${this.#options.preparedMax}; limits.preparedPerSessionMax)`
       this.fail(new ProxyError('PREPARED_MAX', text))
@@ -430,7 +445,7 @@ export class MysqlClient implements ClientConnection {
   }
 
   private closeStatement(id: number): void {
-    const statement = this.#statements.get(id)
+    const statement = this.#statements?.get(id)
     if (statement === undefined) return
     statement.cursorHome?.closeCursor(statement)
     this.forget(statement)
@@ -438,7 +453,7 @@ export class MysqlClient implements ClientConnection {
 
   private keepLongData(message: Message): void {
     const { statementId, parameter } = parseLongData(message.payload)
-    const statement = this.#statements.get(statementId)
+    const statement = this.#statements?.get(statementId)
     // There is no answer to long data: the server, too, says what is wrong when the statement is executed.
     if (statement === undefined) return
     statement.longDataBytes += message.bytes.length
@@ -454,7 +469,7 @@ export class MysqlClient implements ClientConnection {
   private statementFor(payload: Buffer, where: string): ClientStatement | null {
     const id = statementIdOf(payload)
     const isLast = id === LAST_PREPARED && this.engine === 'mariadb'
-    const statement = isLast ? this.#lastPrepared : this.#statements.get(id)
+    const statement = isLast ? this.#lastPrepared : this.#statements?.get(id)
     if (statement != null) return statement
     // MySQL looks statements up in one place, MariaDB in each command.
     const place = this.engine === 'mysql' ? 'mysql_stmt_precheck' : where
@@ -478,9 +493,19 @@ export class MysqlClient implements ClientConnection {
   }
 
   private async changeUser(message: Message): Promise<MysqlRequest | null> {
+    try {
+      const request = await this.acceptOther(message)
+      if (request !== null) return request
+    } catch (error) {
+      if (!this.answerBadBytes(error)) throw error
+    }
+    return this.next()
+  }
+
+  private async acceptOther(message: Message): Promise<MysqlRequest | null> {
     this.#before = { account: this.account, identity: this.identity, loginCharset: this.#loginCharset }
     const request = requestOf('login', message, 'single', { sql: NOTHING })
-    this.#statements.clear()
+    this.#statements = null
     this.#lastPrepared = null
     this.status = this.freshStatus
     this.warnings = 0
@@ -490,7 +515,8 @@ export class MysqlClient implements ClientConnection {
       return request
     }
     const link = { transport: this.#transport, reader: this.#reader }
-    const options = { ...this.#options, capabilities: this.capabilities, scramble: this.#scramble }
+    const scramble = Buffer.from(this.#scramble, 'latin1')
+    const options = { ...this.#options, capabilities: this.capabilities, scramble }
     const outcome = await acceptChangeUser(link, message.payload, this.sequence, options).catch((error: unknown) => {
       if (!(error instanceof ClientLost)) throw error
       return null

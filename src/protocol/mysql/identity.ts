@@ -26,11 +26,21 @@ export interface MysqlIdentity extends Identity {
   readonly extendedCapabilities: number
 }
 
+/** Thousands of clients have one identity: it is one object. */
+const known = new WeakMap<Account, Map<string, MysqlIdentity>>()
+
 export function identityOf(account: Account, capabilities: number, extendedCapabilities: number): MysqlIdentity {
   const meaning = capabilities & BYTE_MEANING
-  const login = `${account.user}\0${fingerprint(account)}`
-  const key = `${login}\0${meaning.toString(16)}\0${extendedCapabilities.toString(16)}`
-  return { key, user: account.user, capabilities: meaning, extendedCapabilities }
+  const options = `${meaning.toString(16)}\0${extendedCapabilities.toString(16)}`
+  const ofAccount = known.get(account) ?? new Map<string, MysqlIdentity>()
+  known.set(account, ofAccount)
+  let identity = ofAccount.get(options)
+  if (identity === undefined) {
+    const key = `${account.user}\0${fingerprint(account)}\0${options}`
+    identity = { key, user: account.user, capabilities: meaning, extendedCapabilities }
+    ofAccount.set(options, identity)
+  }
+  return identity
 }
 
 /** A new login towards the backends is another identity: connections opened with the old one are left to themselves. */

@@ -7,6 +7,7 @@ import { dialects } from '../../sql/dialects.ts'
 import type { Prober } from '../../topology/monitor.ts'
 import {
   type AcceptOptions,
+  type Arrival,
   BackendLost,
   type ClientConnection,
   ConnectFailed,
@@ -21,7 +22,7 @@ import { transportOf } from '../socket-transport.ts'
 import { acceptLogin, turnAway } from './accept.ts'
 import { MysqlBackend } from './backend.ts'
 import { refusedCharset } from './charsets.ts'
-import { MysqlClient } from './client.ts'
+import { type ClientOptions, MysqlClient } from './client.ts'
 import type { MysqlIdentity } from './identity.ts'
 import { CAPABILITY, serverVersion } from './messages.ts'
 import { modesOf } from './modes.ts'
@@ -37,6 +38,14 @@ const CONTEXTS_MAX = 256
 export function createMysqlProtocol(nowMs: () => number): Protocol {
   const contexts = new Map<string, SqlContext>()
   const proven = new ProvenPasswords()
+  const clientOptions = new WeakMap<AcceptOptions, ClientOptions>()
+
+  /** Thousands of clients share one object. */
+  function optionsFor(options: AcceptOptions): ClientOptions {
+    const known = clientOptions.get(options) ?? { ...options, proven }
+    clientOptions.set(options, known)
+    return known
+  }
 
   return {
     name: 'mysql',
@@ -56,9 +65,9 @@ export function createMysqlProtocol(nowMs: () => number): Protocol {
       return context
     },
 
-    async accept(stream: Duplex, options: AcceptOptions): Promise<ClientConnection> {
-      const login = await acceptLogin(transportOf(stream), { ...options, proven })
-      const client = new MysqlClient(login, { ...options, proven })
+    async accept(stream: Duplex, options: AcceptOptions, arrival: Arrival): Promise<ClientConnection> {
+      const login = await acceptLogin(transportOf(stream), { ...options, ...arrival, proven })
+      const client = new MysqlClient(login, arrival.sessionId, optionsFor(options))
       const refused = refusedCharset(login.collation, options.serverVersion)
       if (refused === null) return client
       const text = `Variable 'character_set_client' can't be set to the value of '${refused}'`

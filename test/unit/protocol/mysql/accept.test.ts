@@ -25,7 +25,7 @@ import {
   parseGreeting,
 } from '../../../../src/protocol/mysql/messages.ts'
 import { ProvenPasswords } from '../../../../src/protocol/mysql/password-hash.ts'
-import { type AcceptOptions, type Account, ClientLost } from '../../../../src/protocol/protocol.ts'
+import { type AcceptOptions, type Account, type Arrival, ClientLost } from '../../../../src/protocol/protocol.ts'
 import { StreamTransport } from '../../../../src/protocol/stream-transport.ts'
 import { Peer } from './peer.ts'
 
@@ -57,7 +57,7 @@ const OPTIONS = {
   requestBytesMax: 1 << 24,
   preparedMax: 100,
   compression: true,
-} satisfies AcceptOptions & Proving as AcceptOptions & Proving
+} satisfies AcceptOptions & Arrival & Proving as AcceptOptions & Arrival & Proving
 
 const FAST_DONE = Buffer.from([1, 3])
 const FULL_WANTED = Buffer.from([1, 4])
@@ -82,7 +82,7 @@ function response(change: Partial<HandshakeResponse>): Buffer {
   })
 }
 
-async function arrive(change: Partial<AcceptOptions & Proving> = {}) {
+async function arrive(change: Partial<AcceptOptions & Arrival & Proving> = {}) {
   const [ours, theirs] = duplexPair()
   const peer = new Peer(theirs)
   const outcome: Promise<ClientLogin | Error> = acceptLogin(new StreamTransport(ours), { ...OPTIONS, ...change }).catch(
@@ -92,7 +92,7 @@ async function arrive(change: Partial<AcceptOptions & Proving> = {}) {
   return { peer, outcome, greeting }
 }
 
-async function login(change: Partial<HandshakeResponse>, options: Partial<AcceptOptions & Proving> = {}) {
+async function login(change: Partial<HandshakeResponse>, options: Partial<AcceptOptions & Arrival & Proving> = {}) {
   const arrived = await arrive(options)
   arrived.peer.say(response(change), 1)
   return arrived
@@ -319,7 +319,10 @@ describe('a client that does not get in', () => {
 describe('a client whose password we know by its hash only', () => {
   const SHA2_HASH = '$A$005$abcdefghijklmnopqrstgH7oGkHYIZNe0sqzUMmxogeMiHQhgAq2Hooe0CUJPwD'
   const NATIVE_HASH = '*D821809F681A40A6E379B50D0463EFAE20BDD122'
-  const hashed = (passwordHash: string, backendPassword: string | null = null): Partial<AcceptOptions & Proving> => ({
+  const hashed = (
+    passwordHash: string,
+    backendPassword: string | null = null,
+  ): Partial<AcceptOptions & Arrival & Proving> => ({
     accounts: { find: () => ({ ...account('app', ''), password: null, passwordHash, backendPassword }) },
     proven: new ProvenPasswords(),
   })
