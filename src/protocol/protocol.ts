@@ -248,7 +248,7 @@ export interface Conditions {
   readonly count: number
   readonly errors: number
   /** The list in the protocol's own shape; opaque to the core. */
-  readonly list: readonly Buffer[]
+  readonly list: Buffer
 }
 
 /** Which of them are asked for. */

@@ -36,7 +36,7 @@ import {
   textParameter,
 } from './messages.ts'
 import { freshStatus } from './modes.ts'
-import { ClientStatement, type MysqlRequest, requestOf } from './request.ts'
+import { ClientStatement, keptText, type MysqlRequest, requestOf } from './request.ts'
 import { MULTI_STATEMENTS, quoteName } from './variables.ts'
 import { buildWireError } from './wire-errors.ts'
 
@@ -161,7 +161,7 @@ export class MysqlClient implements ClientConnection {
     // The text is the end of the message, whatever stands in front of it.
     const head = payload.subarray(0, payload.length - before.sql.length)
     const message = new Message(frame(Buffer.concat([head, sql]), sequence), sequence, sequence)
-    if (before.prepared !== null) before.prepared.sql = sql
+    if (before.prepared !== null) before.prepared.sql = keptText(sql)
     return { ...before, message, frames: [message.bytes], sql }
   }
 

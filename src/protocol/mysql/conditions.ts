@@ -6,7 +6,7 @@ import { FieldWriter } from './fields.ts'
 import { frame } from './frames.ts'
 import { LEAD } from './numbers.ts'
 import { withoutChanges } from './ok.ts'
-import { type OwnReply, rowsIn } from './own-replies.ts'
+import { type OwnReply, payloadsOf, rowsIn } from './own-replies.ts'
 import type { ReplyForm } from './reply-tracker.ts'
 import { parseTextRow } from './results.ts'
 
@@ -23,7 +23,9 @@ export function conditionsIn(reply: OwnReply, form: ReplyForm, bytesMax: number)
   // What our own trackers report is nothing the client asked for.
   const isOk = form.deprecateEof && end.length >= OK_BYTES_MIN
   const kept = [...list.slice(0, -1), isOk ? withoutChanges(end) : end]
-  return { count: rows.length, errors: rows.filter(([level]) => level === 'Error').length, list: kept }
+  const errors = rows.filter(([level]) => level === 'Error').length
+  // One block of bytes, since thousands of sessions may have one.
+  return { count: rows.length, errors, list: Buffer.concat(kept.map((payload) => frame(payload, 0))) }
 }
 
 export interface ListForm extends ReplyForm {
@@ -34,12 +36,13 @@ export interface ListForm extends ReplyForm {
 
 /** The frames of the answer. */
 export function listFrames({ list }: Conditions, range: ConditionRange, form: ListForm): Buffer {
+  const payloads = payloadsOf(list)
   const definitions = definitionsOf(form)
   const isWanted = (row: Buffer) => !range.errorsOnly || parseTextRow(row, COLUMNS)[0]?.toString() === 'Error'
-  const rows = list.slice(definitions, -1).filter(isWanted)
+  const rows = payloads.slice(definitions, -1).filter(isWanted)
   const chosen = rows.slice(range.offset, range.offset + range.limit)
-  const payloads = [...list.slice(0, definitions), ...(form.binary ? chosen.map(asBinary) : chosen), list.at(-1)!]
-  return Buffer.concat(payloads.map((payload, at) => frame(payload, (form.sequence + at) & 0xff)))
+  const given = [...payloads.slice(0, definitions), ...(form.binary ? chosen.map(asBinary) : chosen), payloads.at(-1)!]
+  return Buffer.concat(given.map((payload, at) => frame(payload, (form.sequence + at) & 0xff)))
 }
 
 /** How many messages stand in front of the rows. */

@@ -8,6 +8,37 @@ import type { ReplyKind } from './reply-tracker.ts'
 /** Variables that decide what the text of a statement means. */
 const SCOPE_VARIABLES = ['sql_mode', 'character_set_client', 'collation_connection']
 
+/** Texts and keys of prepared statements that are remembered; all sessions of an application prepare the same. */
+const SHARED_MAX = 4096
+/** Longer texts are each client's own. */
+const SHARED_BYTES_MAX = 4096
+
+class Shared<T> {
+  readonly #known = new Map<string, T>()
+
+  get(key: string, make: () => T): T {
+    let value = this.#known.get(key)
+    if (value !== undefined) return value
+    value = make()
+    if (this.#known.size >= SHARED_MAX) this.#known.delete(this.#known.keys().next().value!)
+    this.#known.set(key, value)
+    return value
+  }
+}
+
+const sharedTexts = new Shared<Buffer>()
+const sharedKeys = new Shared<string>()
+
+/** A text that outlives the message it came in, and does not keep alive what else was in there. */
+export function keptText(sql: Buffer): Buffer {
+  const copy = (): Buffer => {
+    const kept = Buffer.allocUnsafeSlow(sql.length)
+    sql.copy(kept)
+    return kept
+  }
+  return sql.length > SHARED_BYTES_MAX ? copy() : sharedTexts.get(sql.toString('latin1'), copy)
+}
+
 /** A statement the client prepared. It lives here; backend connections prepare it when they first need it. */
 export class ClientStatement implements PreparedStatement {
   /** Ours; what the client calls it. */
@@ -30,13 +61,14 @@ export class ClientStatement implements PreparedStatement {
 
   constructor(id: number, sql: Buffer) {
     this.id = id
-    this.sql = sql
+    this.sql = keptText(sql)
   }
 
   /** It is being prepared in a session with these settings. */
   prepareUnder({ schema, variables }: Settings): void {
     const modes = SCOPE_VARIABLES.map((name) => variables.get(name) ?? '')
-    this.key = [schema ?? '', ...modes, this.sql.toString('latin1')].join('\0')
+    const key = [schema ?? '', ...modes, this.sql.toString('latin1')].join('\0')
+    this.key = key.length > SHARED_BYTES_MAX ? key : sharedKeys.get(key, () => key)
     this.#preparedKey = this.key
   }
 

@@ -69,7 +69,7 @@ describe('a session', () => {
     const ann = await tell(stage, 'insert 0')
     const connection = stage.connectionTo('db1')
     connection.replies.push({ warnings: 2, affectedRows: 3 })
-    connection.remains = { conditions: { count: 2, errors: 1, list: [] }, counters: null }
+    connection.remains = { conditions: { count: 2, errors: 1, list: Buffer.alloc(0) }, counters: null }
     ann.client.ask('insert 1')
     await settle()
     expect(ann.session.snapshot.pins).toEqual([])
