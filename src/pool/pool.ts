@@ -37,6 +37,8 @@ export interface Lease {
   keeper: Keeper | null
   /** Grows whenever it goes to another keeper, or what the last one left there is wiped out. */
   hands: number
+  /** What LAST_INSERT_ID() answers there, whoever may have set it; null: not known. */
+  insertId: bigint | null
   place: Place
   sinceMs: number
   /** It must not be lent again: too old, or its backend has changed its role. */
@@ -217,12 +219,12 @@ export class Pool {
 
   /** Saves and wipes out what the keeper left, in the background; then whoever waits gets the connection. */
   private clear(lease: Lease, reason: CloseReason = 'proxy retired'): void {
-    const { keeper, connection } = lease
+    const { keeper } = lease
     const saving = keeper?.leaves(lease) === true ? keeper.readOut(lease) : null
     lease.keeper = null
     lease.hands += 1
     this.move(lease, 'cleaning')
-    void this.cleared(connection, saving)
+    void this.cleared(lease, saving)
       .catch(() => false)
       .then((isClean) => {
         if (lease.place !== 'cleaning') return
@@ -232,11 +234,13 @@ export class Pool {
       })
   }
 
-  private async cleared(connection: BackendConnection, saving: Promise<void> | null): Promise<boolean> {
+  private async cleared(lease: Lease, saving: Promise<void> | null): Promise<boolean> {
     if (saving !== null) await saving
-    if (!connection.dirty) return true
+    if (!lease.connection.dirty) return true
     this.#options.onReset()
-    return connection.reset()
+    if (!(await lease.connection.reset())) return false
+    lease.insertId = 0n
+    return true
   }
 
   private choose(keeper: Keeper): Lease | null {
@@ -306,6 +310,7 @@ export class Pool {
       connection,
       keeper: null,
       hands: 0,
+      insertId: 0n,
       place: 'lent',
       sinceMs: nowMs(),
       retired,

@@ -13,8 +13,10 @@ export class Diagnostics {
   #rowCount = 0
   /** Null: only the connection knows. */
   #foundRows: number | null = 0
-  /** The same. */
-  #insertId: bigint | null = 0n
+  /** As it was known last. What an OK calls the insert id is not it: that may be a value the client gave. */
+  #insertId = 0n
+  /** Statements since then may have set it: only the connection knows. */
+  #mayHaveInsertId = false
   /** How many conditions there are; those of a failed statement are not counted before they are read out. */
   #count = 0
   #conditions: Conditions | null = null
@@ -32,8 +34,13 @@ export class Diagnostics {
     return this.#foundRows
   }
 
-  /** What LAST_INSERT_ID() answers. */
+  /** What LAST_INSERT_ID() answers; null: only the connection knows. */
   get insertId(): bigint | null {
+    return this.#mayHaveInsertId ? null : this.#insertId
+  }
+
+  /** The same, unless statements since it was known have set it. */
+  get insertIdBefore(): bigint {
     return this.#insertId
   }
 
@@ -61,7 +68,7 @@ export class Diagnostics {
     const { facts } = classification
     this.#rowCount = failed ? -1 : reply.affectedRows
     this.observeFoundRows(classification, reply, failed)
-    this.observeInsertId(classification, reply)
+    if (maySetInsertId(classification, reply)) this.#mayHaveInsertId = true
     if (!failed && facts.includes('diagnostics')) return false
     if (!failed && reply.warnings === 0 && this.#keeps && classification.tables?.length === 0) return false
     this.#count = failed ? 1 : reply.warnings
@@ -71,11 +78,12 @@ export class Diagnostics {
 
   /** A statement was prepared: nothing of the last one changes but its conditions. */
   prepared(classification: Classification, reply: Reply): boolean {
-    const { rowCount, foundRows, insertId } = this
+    const { rowCount, foundRows } = this
+    const mayHaveInsertId = this.#mayHaveInsertId
     const replaced = this.observe(classification, reply)
     this.#rowCount = rowCount
     this.#foundRows = foundRows
-    this.#insertId = insertId
+    this.#mayHaveInsertId = mayHaveInsertId
     return replaced
   }
 
@@ -94,8 +102,9 @@ export class Diagnostics {
     this.#foundRows = rows
   }
 
-  saveInsertId(id: bigint): void {
+  saveInsertId(id: bigint, isLast = true): void {
     this.#insertId = id
+    if (isLast) this.#mayHaveInsertId = false
   }
 
   /** As at the beginning of a session. */
@@ -103,17 +112,9 @@ export class Diagnostics {
     this.#rowCount = 0
     // MariaDB begins a session as if it had answered with one row.
     this.#foundRows = this.#keeps ? 1 : 0
-    this.#insertId = 0n
+    this.saveInsertId(0n)
     this.#count = 0
     this.#conditions = null
-  }
-
-  private observeInsertId(classification: Classification, { insertId, rows, outcome }: Reply): void {
-    if (insertId !== 0n) this.#insertId = insertId
-    else if (outcome === 'ok' && (rows < 0 ? hidesRows(classification) : classification.access === 'write')) {
-      // LAST_INSERT_ID(…) of a value, and routines, set it without a word.
-      this.#insertId = null
-    }
   }
 
   private observeFoundRows(classification: Classification, { rows }: Reply, failed: boolean): void {
@@ -121,6 +122,20 @@ export class Diagnostics {
     if (failed || (rows < 0 ? hidesRows(classification) : countsOtherwise(classification))) this.#foundRows = null
     else if (rows >= 0) this.#foundRows = rows
   }
+}
+
+/** May LAST_INSERT_ID() be another after this statement? A failed one may have inserted rows before the one that failed. */
+export function maySetInsertId(classification: Classification, { insertId, rows, outcome }: Reply): boolean {
+  if (insertId !== 0n) return true
+  const { access, facts } = classification
+  if (outcome !== 'ok' || rows >= 0 || facts.includes('last-insert-id')) return access === 'write'
+  // LAST_INSERT_ID(…) of a value, and routines, set it without a word.
+  return hidesRows(classification)
+}
+
+/** The same, for statements that do not tell. */
+export function maySetInsertIdSilently(classification: Classification): boolean {
+  return classification.access === 'write' && hidesRows(classification)
 }
 
 const OF_LAST: readonly SessionFact[] = ['diagnostics', 'condition-count', 'row-count', 'found-rows']

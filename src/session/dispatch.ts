@@ -13,6 +13,7 @@ import {
   type Reply,
   type RowEdit,
 } from '../protocol/protocol.ts'
+import { maySetInsertIdSilently } from '../routing/diagnostics.ts'
 import { type Route, route } from '../routing/router.ts'
 import type { SessionState } from '../routing/session-state.ts'
 import type { Classification } from '../sql/classification.ts'
@@ -171,6 +172,7 @@ export class Dispatch {
       this.#state.loseSchema()
       return null
     }
+    if (maySetInsertIdSilently(classification)) await this.#leases.prepareInsertId()
     if (classification.facts.length > 0 || connection.stained) await this.#leases.restore(classification.facts)
     this.checkInterruption()
     return this.exchangeNow(classification, request, mayWait)

@@ -4,7 +4,7 @@
 import type { CloseReason } from '../errors.ts'
 import type { Keeper, Lease, Pool } from '../pool/pool.ts'
 import type { ClientConnection, Settings } from '../protocol/protocol.ts'
-import { asksForConditions } from '../routing/diagnostics.ts'
+import { asksAboutLast, asksForConditions } from '../routing/diagnostics.ts'
 import type { SessionState } from '../routing/session-state.ts'
 import type { SessionFact } from '../sql/classification.ts'
 import type { Backend } from '../topology/topology.ts'
@@ -15,6 +15,19 @@ interface Trace {
   readonly lease: Lease
   readonly hands: number
 }
+
+/** Where LAST_INSERT_ID() has been set, or may have been. */
+interface InsertIdHome extends Trace {
+  /** What the server answers there is the session's own, and nobody's before it. */
+  certain: boolean
+  /** What it answered before; null: not known. */
+  readonly before: bigint | null
+  /** What statements said they had inserted since: generated, or given by the client. */
+  readonly told: Set<bigint>
+}
+
+/** More ids than these need not be told from what another session has left. */
+const TOLD_MAX = 1000
 
 /** Leaves no warnings; MariaDB keeps them over a statement that has no table. */
 const CLEAR = 'DO (SELECT 0 FROM (SELECT 0) AS t)'
@@ -35,7 +48,7 @@ export class Leases implements Keeper {
   /** What is being read out of a connection that somebody else needs. */
   #readingOut: Promise<void> | null = null
   /** Where the server itself knows the session's LAST_INSERT_ID. */
-  #insertIdHome: Trace | null = null
+  #insertIdHome: InsertIdHome | null = null
 
   constructor(client: ClientConnection, state: SessionState, shared: Shared) {
     this.#client = client
@@ -127,10 +140,11 @@ export class Leases implements Keeper {
   readOut(lease: Lease): Promise<void> {
     const { conditions, foundRows, insertId } = this.unknownAt(lease)
     const { diagnostics } = this.#state
+    const home = this.#insertIdHome
     const reading = lease.connection.readOut({ conditions, counters: foundRows || insertId }).then((found) => {
       if (conditions) diagnostics.saveConditions(found.conditions)
       if (foundRows) diagnostics.saveFoundRows(found.counters!.foundRows)
-      if (insertId) diagnostics.saveInsertId(found.counters!.insertId)
+      if (insertId) this.saveInsertId(found.counters!.insertId, home!)
     })
     const before = this.#readingOut
     const over = async () => {
@@ -152,24 +166,35 @@ export class Leases implements Keeper {
     const last = this.#last
     if (isFresh(last)) {
       const isKnown = this.#asked === 'nothing' || (this.#asked === 'row-count' && !facts.includes('row-count'))
-      const asksElsewhere = asksForConditions(facts) && diagnostics.some && !isAt(this.#conditionsHome, last.lease)
+      const asksElsewhere =
+        (asksForConditions(facts) && diagnostics.some && !isAt(this.#conditionsHome, last.lease)) ||
+        (facts.includes('last-insert-id') && diagnostics.insertId === null && !this.hasInsertId(last.lease, facts))
       if (isKnown && !asksElsewhere) return true
     }
     // They may still lie on a connection of ours, and not on the one used last.
     for (const home of [this.#conditionsHome, last, this.#insertIdHome]) {
-      if (isFresh(home) && this.leaves(home.lease)) home.lease.pool.vacate(home.lease, this)
+      if (isFresh(home) && this.leaves(home.lease)) this.vacate(home)
     }
     if (this.#readingOut !== null) await this.#readingOut
     return false
   }
 
-  /** A statement ran on the current connection, and left its own conditions there, if it left any. */
-  ran(setInsertId: boolean, replacedConditions: boolean): void {
+  /** Nobody could tell afterwards whether a statement that sets LAST_INSERT_ID() without a word has done so. */
+  async prepareInsertId(): Promise<void> {
+    const lease = this.#current
+    if (lease !== null && lease.insertId === null && !isAt(this.#insertIdHome, lease)) await this.restoreInsertId(lease)
+  }
+
+  /**
+   * A statement ran on the current connection, and left its own conditions there, if it left any. `insertId`: it may have
+   * set LAST_INSERT_ID(), and said this.
+   */
+  ran(insertId: bigint | null, replacedConditions: boolean): void {
     const lease = this.#current
     if (lease === null) return
     if (this.#last?.lease !== lease || this.#last.hands !== lease.hands) this.#last = { lease, hands: lease.hands }
     this.#asked = 'nothing'
-    if (setInsertId) this.#insertIdHome = this.#last
+    if (insertId !== null) this.inserted(insertId, lease)
     if (replacedConditions) this.#conditionsHome = this.#last
   }
 
@@ -187,10 +212,7 @@ export class Leases implements Keeper {
   async restore(facts: readonly SessionFact[]): Promise<void> {
     const lease = this.#current
     if (lease === null || (facts.length === 0 && !lease.connection.stained)) return
-    if (facts.includes('last-insert-id') && !isAt(this.#insertIdHome, lease)) {
-      await lease.connection.query(`SET last_insert_id = ${this.#state.diagnostics.insertId ?? 0n}`)
-      this.#insertIdHome = { lease, hands: lease.hands }
-    }
+    if (facts.includes('last-insert-id') && !this.hasInsertId(lease, facts)) await this.restoreInsertId(lease)
     // Nothing is what this session has left of its own, and nobody else's warnings may be seen.
     const asks = facts.includes('diagnostics')
     if (lease.connection.stained ? !isAt(this.#conditionsHome, lease) : asks && !isAt(this.#last, lease)) {
@@ -213,6 +235,54 @@ export class Leases implements Keeper {
     await this.#current?.connection.query(CLEAR)
   }
 
+  private inserted(id: bigint, lease: Lease): void {
+    let home = this.#insertIdHome
+    if (!isAt(home, lease)) {
+      home = { lease, hands: lease.hands, certain: false, before: lease.insertId, told: new Set() }
+      this.#insertIdHome = home
+    }
+    lease.insertId = null
+    if (id !== 0n && home.told.size < TOLD_MAX) home.told.add(id)
+  }
+
+  /** What the connection answers has been read out. It may be what another session has left there. */
+  private saveInsertId(id: bigint, home: InsertIdHome): void {
+    const { diagnostics } = this.#state
+    const isOwn = home.certain || home.told.has(id) || (home.before !== null && home.before !== id)
+    // Another statement may have set it elsewhere meanwhile.
+    diagnostics.saveInsertId(isOwn ? id : diagnostics.insertIdBefore, home === this.#insertIdHome)
+    home.lease.insertId = id
+  }
+
+  /** In a transaction it cannot be made sure of without losing what else is asked about the last statement. */
+  private hasInsertId(lease: Lease, facts: readonly SessionFact[]): boolean {
+    return (
+      isAt(this.#insertIdHome, lease) &&
+      (this.#insertIdHome.certain || (asksAboutLast(facts) && this.#current !== null))
+    )
+  }
+
+  /** The connection answers LAST_INSERT_ID() for this session. What that costs of the diagnostics, the question does too. */
+  private async restoreInsertId(lease: Lease): Promise<void> {
+    const home = this.#insertIdHome
+    const { diagnostics } = this.#state
+    if (isAt(home, lease)) {
+      const rows = await lease.connection.query('SELECT LAST_INSERT_ID()')
+      if (!('message' in rows)) this.saveInsertId(BigInt(rows[0]?.[0] ?? 0), home)
+    } else if (diagnostics.insertId === null) {
+      this.vacate(this.#insertIdHome)
+      if (this.#readingOut !== null) await this.#readingOut
+    }
+    const id = diagnostics.insertId ?? diagnostics.insertIdBefore
+    await lease.connection.query(`SET last_insert_id = ${id}`)
+    lease.insertId = id
+    this.#insertIdHome = { lease, hands: lease.hands, certain: true, before: id, told: new Set() }
+  }
+
+  private vacate(home: Trace | null): void {
+    if (isFresh(home)) home.lease.pool.vacate(home.lease, this)
+  }
+
   private awaitNothing(): void {
     this.#awaited = null
   }
@@ -223,10 +293,10 @@ export class Leases implements Keeper {
   }
 }
 
-function isFresh(trace: Trace | null): trace is Trace {
+function isFresh<T extends Trace>(trace: T | null): trace is T {
   return trace !== null && trace.hands === trace.lease.hands && trace.lease.place !== 'closed'
 }
 
-function isAt(trace: Trace | null, lease: Lease): boolean {
+function isAt<T extends Trace>(trace: T | null, lease: Lease): trace is T {
   return isFresh(trace) && trace.lease === lease
 }

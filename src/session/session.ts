@@ -13,7 +13,7 @@ import {
   type RowEdit,
   type Settings,
 } from '../protocol/protocol.ts'
-import { asksAboutLast } from '../routing/diagnostics.ts'
+import { asksAboutLast, maySetInsertId } from '../routing/diagnostics.ts'
 import type { Route } from '../routing/router.ts'
 import { SessionState } from '../routing/session-state.ts'
 import type { Classification, KillRequest } from '../sql/classification.ts'
@@ -334,7 +334,7 @@ export class Session {
     const done = kind === 'prepare' ? inert(classification) : classification
     const begun = this.#state.observe(done, reply, this.#shared.nowMs())
     for (const reason of begun) metrics.pins.labels(reason).value += 1
-    this.#leases.ran(reply.insertId !== 0n || diagnostics.insertId === null, replaced)
+    this.#leases.ran(kind !== 'prepare' && maySetInsertId(classification, reply) ? reply.insertId : null, replaced)
     if (reply.disturbed) this.#leases.disturbed('all')
     if (this.#state.leavesTraces || classification.assigns.some(({ scope }) => scope === 'user'))
       connection.dirty = true

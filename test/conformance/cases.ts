@@ -94,6 +94,26 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'insert ids that no server has made up',
+    steps: [
+      table,
+      q("INSERT INTO t (id, v) VALUES (6, 'x')"),
+      q('SELECT LAST_INSERT_ID()'),
+      q("INSERT INTO t (v) VALUES ('made up')"),
+      q('SELECT COUNT(*) FROM t'),
+      q('INSERT INTO t (id, n) VALUES (50, 1)'),
+      q('SELECT COUNT(*) FROM t'),
+      q('SELECT LAST_INSERT_ID(), @@identity'),
+      q('INSERT INTO t (id, n) VALUES (6, 1) ON DUPLICATE KEY UPDATE id = LAST_INSERT_ID(id), n = 9'),
+      q('SELECT COUNT(*) FROM t'),
+      q('INSERT INTO t (id, n) VALUES (51, 1)'),
+      q('SELECT LAST_INSERT_ID()'),
+      q('ALTER TABLE t ADD UNIQUE (n)'),
+      q('INSERT INTO t (n) VALUES (20), (1)'),
+      q('SELECT LAST_INSERT_ID()'),
+    ],
+  },
+  {
     promise: 'warnings are there for the next statement',
     steps: [
       q("SELECT CAST('abc' AS SIGNED)"),

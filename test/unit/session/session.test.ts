@@ -99,17 +99,22 @@ describe('a session', () => {
   test('gets its own insert id on whatever connection', async () => {
     const stage = new Stage({ connectionsMax: 1 })
     const ann = await tell(stage, 'set a')
-    stage.connectionTo('db1').replies.push({ insertId: 7n })
+    const connection = stage.connectionTo('db1')
+    connection.replies.push({ insertId: 7n }, { insertId: 8n })
+    connection.remains = { conditions: null, counters: { foundRows: 0, insertId: 7n } }
     ann.client.ask('insert 1')
     await settle()
     await tell(stage, 'insert 2')
+    connection.remains = { conditions: null, counters: { foundRows: 0, insertId: 8n } }
     ann.client.ask('select last_insert_id()')
     ann.client.ask('select last_insert_id()')
     await settle()
     expect(stage.calls).toEqual([
       'db1: set a',
       'db1: insert 1',
+      'db1 reads out counters',
       'db1: insert 2',
+      'db1 reads out counters',
       'db1 itself: SET last_insert_id = 7',
       'db1: select last_insert_id()',
       'db1: select last_insert_id()',
