@@ -3,12 +3,12 @@
 
 import { afterAll, beforeAll, describe, test } from 'vitest'
 import { CLIENTS, expectSame } from '../support/differential.ts'
-import { clusterOf } from '../support/lab.ts'
+import { clusterOf, describeEngines } from '../support/lab.ts'
 import { Neighbour } from '../support/neighbour.ts'
 import { type RunningSluice, startSluice } from '../support/sluice.ts'
 import { CASES, opening } from './cases.ts'
 
-describe.each(['mysql', 'mariadb'] as const)('%s', (engine) => {
+describeEngines((engine) => {
   const cluster = clusterOf(engine)
   let sluice: RunningSluice
   let narrow: RunningSluice

@@ -1,6 +1,7 @@
 // The project's main tool: the same script runs directly on the writer and through Sluice, and every frame of every
 // answer is compared. A case is a list of steps; add one and it is proved for every engine and kind of client.
 
+import { createHash } from 'node:crypto'
 import { expect } from 'vitest'
 import {
   buildCommand,
@@ -18,7 +19,7 @@ import type { ReplyKind } from '../../src/protocol/mysql/reply-tracker.ts'
 import { WireClient, type WireClientOptions, type WireFrame } from './wire-client.ts'
 
 /** What a step may know of those before it: the ids of what was prepared. */
-interface Progress {
+export interface Progress {
   readonly client: WireClient
   readonly prepared: number[]
 }
@@ -28,8 +29,8 @@ export interface Step {
   /** Null: nothing answers it. */
   readonly kind: ReplyKind | null
   readonly payload: (progress: Progress) => Buffer
-  /** The answer's first frame carries a statement's id, which is ours and not the server's. */
-  readonly prepares?: boolean
+  /** The answer's first frame carries a statement's id, which is ours and not the server's: which of the prepared it is. */
+  readonly prepares?: number | 'next'
   /** What is done instead of sending `payload`; gives what is compared. */
   readonly act?: (client: WireClient) => Promise<string>
   /** Which bytes of the answer's frames differ rightly: replaced before they are compared. */
@@ -68,16 +69,16 @@ export function changeUser(schema: string | null, collation: number): Step {
   }
 }
 
-export function prepare(sql: string): Step {
+export function prepare(sql: string, which: number | 'next' = 'next'): Step {
   return {
     text: `PREPARE ${sql}`,
     kind: 'prepare',
     payload: () => buildCommand(COMMAND.STMT_PREPARE, sql),
-    prepares: true,
+    prepares: which,
   }
 }
 
-type Value = string | number | null
+export type Value = string | number | null
 
 /** Executes the `which`th prepared statement (from 0). With `types: false` the client relies on what it said before. */
 export function execute(
@@ -190,22 +191,10 @@ async function run(steps: readonly Step[], options: DifferentialOptions, place: 
     for (const step of options.opening) await client.ask(step.payload(progress), step.kind!)
     await settle()
     for (const step of steps) {
-      if (step.act !== undefined) {
-        told.push(`${step.text} => ${await step.act(client).catch((error: Error) => error.message)}`)
-        await settle()
-        continue
-      }
-      const payload = step.payload(progress)
-      if (step.kind === null) {
-        client.tell(payload)
-        continue
-      }
-      const frames = await client.ask(payload, step.kind).catch((error: Error) => error)
-      if (frames instanceof Error) {
-        told.push(`${step.text} => closed`)
-        break
-      }
-      told.push(`${step.text} =>\n${describe(frames, step, progress).join('\n')}`)
+      const answer = await take(step, progress)
+      if (answer === null) continue
+      told.push(answer)
+      if (answer.endsWith(CLOSED)) break
       await settle()
       await place.meanwhile?.()
     }
@@ -215,15 +204,31 @@ async function run(steps: readonly Step[], options: DifferentialOptions, place: 
   return told
 }
 
+const CLOSED = '=> closed'
+
+/** Takes one step, and tells it with its answer; null: nothing answers it. */
+export async function take(step: Step, progress: Progress): Promise<string | null> {
+  const { client } = progress
+  if (step.act !== undefined) return `${step.text} => ${await step.act(client).catch((error: Error) => error.message)}`
+  const payload = step.payload(progress)
+  if (step.kind === null) {
+    client.tell(payload)
+    return null
+  }
+  const frames = await client.ask(payload, step.kind).catch((error: Error) => error)
+  if (frames instanceof Error) return `${step.text} ${CLOSED}`
+  return `${step.text} =>\n${describe(frames, step, progress).join('\n')}`
+}
+
 function describe(frames: readonly WireFrame[], step: Step, progress: Progress): string[] {
   return frames.map((found, at) => {
     let frame = step.mask?.(found, at) ?? found
-    if (step.prepares === true && at === 0 && frame.payload[0] === 0) {
-      progress.prepared.push(frame.payload.readUInt32LE(1))
-      const payload = Buffer.from(frame.payload)
-      payload.writeUInt32LE(0, 1)
-      frame = { ...frame, payload }
-    } else if (step.prepares === true && at === 0) progress.prepared.push(0)
+    if (step.prepares !== undefined && at === 0) {
+      const isPrepared = frame.payload[0] === 0
+      const which = step.prepares === 'next' ? progress.prepared.length : step.prepares
+      progress.prepared[which] = isPrepared ? frame.payload.readUInt32LE(1) : 0
+      if (isPrepared) frame = { ...frame, payload: Buffer.from(frame.payload).fill(0, 1, 5) }
+    }
     return `  ${frame.sequence}: ${tell(frame.payload, progress.client.login.capabilities)}`
   })
 }
@@ -231,7 +236,7 @@ function describe(frames: readonly WireFrame[], step: Step, progress: Progress):
 /** A frame for people, with every byte in it. */
 function tell(payload: Buffer, capabilities: number): string {
   const hex = payload.toString('hex')
-  const bytes = payload.length > 400 ? `${hex.slice(0, 200)}… ${payload.length} bytes` : hex
+  const bytes = payload.length > 400 ? `${hex.slice(0, 200)}… ${payload.length} bytes, ${digestOf(payload)}` : hex
   try {
     if (payload[0] === 0xff) {
       const { errno, sqlState, message } = parseError(payload)
@@ -256,6 +261,10 @@ function tell(payload: Buffer, capabilities: number): string {
     .toString('latin1')
     .replaceAll(/[^\x20-\x7e]/g, '.')
     .slice(0, 120)}`
+}
+
+function digestOf(payload: Buffer): string {
+  return createHash('sha1').update(payload).digest('hex').slice(0, 8)
 }
 
 /** Kinds of clients there are: what they can do changes what every byte means. */
