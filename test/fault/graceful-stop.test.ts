@@ -154,12 +154,13 @@ describeEngines((engine) => {
   test('who holds what a connection would take away is waited for until the deadline, and then cut', async () => {
     const sluice = await start(DRAIN_MS_MAX)
     const stuck = await connect(sluice.port)
-    const marker = `SELECT SLEEP(600), '${schema}'`
+    // Nothing but a KILL ends it: while it works it does not look whether anybody still waits.
+    const marker = `SELECT BENCHMARK(100000000000, SHA2('${schema}', 512))`
     const stuckEnds = stuck.query(marker).then(
       () => 'answered',
       () => 'cut',
     )
-    await running(`SELECT SLEEP(600)%${schema}%`, 1)
+    await running(`SELECT BENCHMARK%${schema}%`, 1)
     const idler = await connect(sluice.port)
     await idler.beginTransaction()
     await idler.query('UPDATE t SET v = 9 WHERE id = 1')
@@ -172,7 +173,7 @@ describeEngines((engine) => {
     expect(performance.now() - startedMs).toBeGreaterThan(DRAIN_MS_MAX - 50)
     expect(await stuckEnds).toBe('cut')
     expect(await sluice.ended()).toEqual({ code: 0, signal: null })
-    await running(`SELECT SLEEP(600)%${schema}%`, 0)
+    await running(`SELECT BENCHMARK%${schema}%`, 0)
     expect(await cluster.writer.ask(`SELECT v FROM ${schema}.t WHERE id = 1`)).not.toBe(9)
   })
 
@@ -197,7 +198,7 @@ describeEngines((engine) => {
     const sluice = await start(600_000)
     const client = await connect(sluice.port)
     await client.query(`SELECT CAST('x' AS SIGNED)`)
-    expect(await sluice.sessions()).toMatchObject([{ state: 'idle', pins: [{ reason: 'diagnostics' }] }])
+    expect(await sluice.sessions()).toMatchObject([{ state: 'idle' }])
     sluice.signal('SIGINT')
     expect(await sluice.ended()).toEqual({ code: 0, signal: null })
   })
