@@ -70,6 +70,7 @@ export class Cluster {
           connectMsMax,
           preparedMax: pool.preparedMax,
           diagnosticsBytesMax: limits.diagnosticsBytesMax,
+          ownRoundTrips: metrics.ownRoundTrips,
           killing,
         })
       },

@@ -179,6 +179,10 @@ export function createMetrics() {
     errors: counter('sluice_errors_total', "The proxy's own errors sent to clients.", 'code'),
     readerLagMs: gauge('sluice_reader_lag_ms', 'Milliseconds a reader is behind the writer.', 'cluster', 'backend'),
     alignments: counter('sluice_alignments_total', "Backend connections brought to a session's settings.").labels(),
+    ownRoundTrips: counter(
+      'sluice_own_round_trips_total',
+      'Round trips to backends that no client asked for: alignments, statements prepared again, what is read out, resets.',
+    ).labels(),
     resets: counter('sluice_resets_total', 'Backend connections reset before another session could use them.').labels(),
     clientCloses: counter('sluice_client_closes_total', 'Client connections ended.', 'reason'),
     backendCloses: counter('sluice_backend_closes_total', 'Backend connections ended.', 'reason'),

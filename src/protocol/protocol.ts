@@ -167,6 +167,8 @@ export interface ConnectOptions {
   readonly tls: BackendTls
   readonly connectMsMax: number
   readonly preparedMax: number
+  /** Counts the round trips that no client asked for. */
+  readonly ownRoundTrips: { value: number }
   /** Of a list of conditions that is read out. */
   readonly diagnosticsBytesMax: number
   /** Connections that are opened to stop a statement on this backend take turns. */

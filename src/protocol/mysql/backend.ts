@@ -442,6 +442,7 @@ export class MysqlBackend implements BackendConnection {
   /** Commands of our own, sent together; their replies in order. Throws BackendLost. */
   private ask(commands: readonly (readonly [Buffer, ReplyKind])[]): Promise<readonly OwnReply[]> {
     if (this.broken) return Promise.reject(new BackendLost('unsent', true, 'the connection was lost'))
+    this.#options.ownRoundTrips.value += 1
     return new Promise((resolve, reject) => {
       const replies = new OwnReplies(
         commands.map(([, kind]) => kind),

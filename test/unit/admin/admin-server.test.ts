@@ -143,6 +143,7 @@ describe('metrics', () => {
     'sluice_errors_total counter',
     'sluice_reader_lag_ms gauge',
     'sluice_alignments_total counter',
+    'sluice_own_round_trips_total counter',
     'sluice_resets_total counter',
     'sluice_client_closes_total counter',
     'sluice_backend_closes_total counter',
