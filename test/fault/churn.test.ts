@@ -17,7 +17,7 @@ const AT_ONCE = 50
 /** Fewer than there are clients, so that some of them leave while they wait. */
 const CONNECTIONS_MAX = 8
 /** Long enough that connections are shared, short enough that the pools empty themselves when all is over. */
-const IDLE_MS_MAX = 2_000
+const IDLE_MS_MAX = 1_000
 const QUIET_MS_MAX = 30_000
 const MEBIBYTE = 1024 * 1024
 
