@@ -49,7 +49,7 @@ export async function watch(servers: readonly RunningServer[], settings: WatchSe
     weights: new Map(),
     lagMsMax,
     probing: { intervalMs: 100, failuresToDown: 3, successesToUp: 1 },
-    prober: (_host, port) => createProber(probeTarget(servers.find((server) => server.port === port)!, target)),
+    prober: (host, port) => createProber({ ...probeTarget(servers[0]!, target), host, port }),
     store,
     log: createLog(process.env.SLUICE_TEST_LOG === undefined ? 'silent' : 'debug'),
     nowMs: () => performance.now(),
