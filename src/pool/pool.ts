@@ -193,6 +193,12 @@ export class Pool {
     }
   }
 
+  /** The backend answers no more. What waits for it goes elsewhere; what was sent there counts as lost. */
+  giveUp(why: string): void {
+    for (const { connection } of [...this.#leases]) connection.giveUp(why)
+    for (const waiter of this.#waiters) this.settle(waiter, new ConnectFailed('network', why, null))
+  }
+
   /** Retires everything, and turns away who waits. The pool is not used again. */
   close(error: Error): void {
     this.#retired = true

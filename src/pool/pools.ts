@@ -70,6 +70,8 @@ export class Pools {
       const backend = present.get(entry.backend.id)
       const role = backend?.role ?? 'unknown'
       if (backend !== undefined) entry.backend = backend
+      // TCP may take minutes to notice that nobody is there any more.
+      if (backend?.lost === true) for (const pool of entry.pools.values()) pool.giveUp(backend.why)
       // A server of unknown role is one we cannot see just now; what it was, it may still be.
       if (backend !== undefined && (role === entry.role || role === 'unknown')) continue
       const isFirstSight = entry.role === 'unknown' && backend !== undefined

@@ -314,6 +314,8 @@ export interface BackendConnection {
   kill(): Promise<void>
   /** Makes everything a session left behind disappear. False: close it. */
   reset(): Promise<boolean>
+  /** Its backend answers no more: what it is at fails with BackendLost, as if the backend had closed it. */
+  giveUp(why: string): void
   close(reason: CloseReason): void
 }
 

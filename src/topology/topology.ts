@@ -17,6 +17,8 @@ export interface Backend {
   readonly name?: string
   readonly role: Role
   readonly health: Health
+  /** It is down, and not only locks the monitor out: what it was asked will not be answered. */
+  readonly lost?: true
   /** Milliseconds behind the writer; 0 on the writer, null when it cannot be told. */
   readonly lagMs: number | null
   /** Relative share of reads, 1 by default. */
@@ -85,6 +87,7 @@ export function nextTopology(
     const freshness = isReader ? freshnessOf(seen, writer, members, bounds) : null
     const judged = verdictOn(healths.get(seen.id)!, freshness?.tooStale ?? null, why)
     const { health } = judged
+    const isLost = health === 'down' && seen.trouble !== null && !seen.blind && !seen.full
     const modes = seen.claim?.modes ?? old?.modes
     return {
       id: seen.id,
@@ -93,6 +96,7 @@ export function nextTopology(
       ...(seen.name === null ? {} : { name: seen.name }),
       role,
       health,
+      ...(isLost ? { lost: true as const } : {}),
       lagMs: role === 'writer' ? 0 : (freshness?.lagMs ?? null),
       weight: seen.weight,
       version: seen.claim?.version ?? old?.version ?? null,

@@ -114,6 +114,12 @@ export class FakeBackendConnection implements BackendConnection {
     return this.resets
   }
 
+  giveUp(why: string): void {
+    this.calls.push(`give up: ${why}`)
+    this.broken = true
+    this.onLost()
+  }
+
   close(): void {
     this.calls.push('close')
     this.broken = true

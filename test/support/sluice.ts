@@ -37,7 +37,7 @@ listeners:
 clusters:
   main:
     topology: { kind: auto, seeds: [${seeds.join(', ')}] }
-    monitor: { user: monitor, password: monitor_pw, intervalMs: 200 }
+    monitor: { user: monitor, password: monitor_pw, intervalMs: 200, timeoutMs: 2000 }
 ${cluster}
 users:
   - { name: app, password: app_pw }

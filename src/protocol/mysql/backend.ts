@@ -237,6 +237,11 @@ export class MysqlBackend implements BackendConnection {
     return true
   }
 
+  giveUp(why: string): void {
+    this.#transport.destroy()
+    this.lost(why)
+  }
+
   close(reason: CloseReason): void {
     if (!this.broken && this.#work === null) this.#transport.write(frame(buildCommand(COMMAND.QUIT), 0))
     this.broken = true

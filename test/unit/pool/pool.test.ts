@@ -283,3 +283,26 @@ test('the number of lent connections is always known', async () => {
   pool.discard(b, 'proxy in doubt')
   expect(lent()).toBe(0)
 })
+
+describe('a backend that answers no more', () => {
+  test('frees whoever waits for it: what is lent is lost, and what waits is turned away', async () => {
+    const { pool, opened, closed } = poolOf()
+    const lent = [await pool.acquire(keeper()), await pool.acquire(keeper())]
+    const waiting = pool.acquire(keeper())
+    pool.giveUp('no answer')
+    await expect(waiting).rejects.toMatchObject({ kind: 'network', message: 'no answer' })
+    expect(opened.map(({ broken }) => broken)).toEqual([true, true])
+    for (const lease of lent) pool.release(lease)
+    expect(closed).toEqual(['backend lost', 'backend lost'])
+    expect(pool.empty).toBe(true)
+  })
+
+  test('keeps no idle connection, and is connected to anew when it is back', async () => {
+    const { pool, opened } = poolOf()
+    await use(pool, keeper())
+    pool.giveUp('no answer')
+    expect(pool.empty).toBe(true)
+    await use(pool, keeper())
+    expect(opened.length).toBe(2)
+  })
+})

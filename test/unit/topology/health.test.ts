@@ -29,6 +29,18 @@ describe('a backend that does not answer', () => {
     expect(watched.of('db2').health).toBe(health)
   })
 
+  test.each<[step: Step, lost: true | undefined]>([
+    ['timeout', true],
+    ['refused', true],
+    ['network', true],
+    ['login', undefined],
+  ])('down because of %j: is what it was asked lost? %s', (step, lost) => {
+    const watched = new Watched().round({ db1: writing(), db2: following('db1') }).rounds(3, { db2: step })
+    expect(watched.of('db2').health).toBe('down')
+    expect(watched.of('db2').lost).toBe(lost)
+    expect(watched.round({ db2: following('db1') }).of('db2').lost).toBeUndefined()
+  })
+
   test('comes back after as many good answers as it takes, and does not flap meanwhile', () => {
     const watched = new Watched({ successesToUp: 3 }).round({ db1: writing(), db2: following('db1') })
     const steps: readonly Step[] = ['refused', following('db1'), following('db1'), 'timeout', ...threeTimes()]
