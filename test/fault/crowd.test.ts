@@ -15,8 +15,10 @@ const TURNS_EACH = 2
 /** To each of three servers. */
 const CONNECTIONS_MAX = 33
 const LOGINS_AT_ONCE = 100
-/** What an idle client may cost, all told, in a process that has had time to tidy up. */
-const IDLE_BYTES_MAX = 12 * 1024
+/** Clients that are there before memory is measured. */
+const EARLY = 500
+/** What an idle client may cost of the heap. What is resident besides depends on the collector's mood: it is only told. */
+const HEAP_BYTES_MAX = 6 * 1024
 
 const CAPABILITIES =
   CAPABILITY.MULTI_RESULTS | CAPABILITY.PS_MULTI_RESULTS | CAPABILITY.DEPRECATE_EOF | CAPABILITY.PLUGIN_AUTH
@@ -71,6 +73,8 @@ describeEngines((engine) => {
   const crowd = CROWDS[engine]
   const schema = `crowd_${engine}`
   const members: Member[] = []
+  const random = randomNumbers(1)
+  let updates = 0
   let sluice: SluiceProcess
 
   beforeAll(async () => {
@@ -112,20 +116,11 @@ describeEngines((engine) => {
     await Promise.all(Array.from({ length: atOnce }, worker))
   }
 
-  test(`${crowd} clients share ${3 * CONNECTIONS_MAX} connections, and nobody notices`, {
-    timeout: 300_000,
-  }, async () => {
-    await inParallel(500, async (at) => void members.push(await join(at)), LOGINS_AT_ONCE)
-    const before = await sluice.measure()
-    await inParallel(crowd - 500, async (at) => void members.push(await join(500 + at)), LOGINS_AT_ONCE)
-    const after = await sluice.measure()
-    const idleBytes = (after.rss - before.rss) / (crowd - 500)
-
-    const random = randomNumbers(1)
+  /** So many times, somebody who is idle does something; two hundred at once. */
+  async function traffic(turns: number): Promise<void> {
     const free = members.map((_, at) => at)
-    let updates = 0
     await inParallel(
-      TURNS_EACH * crowd,
+      turns,
       async () => {
         const slot = random(free.length)
         const at = free[slot]!
@@ -151,6 +146,19 @@ describeEngines((engine) => {
       },
       ACTIVE,
     )
+  }
+
+  test(`${crowd} clients share ${3 * CONNECTIONS_MAX} connections, and nobody notices`, {
+    timeout: 300_000,
+  }, async () => {
+    await inParallel(EARLY, async (at) => void members.push(await join(at)), LOGINS_AT_ONCE)
+    // Memory that the process takes to be busy at all is not the clients'.
+    await traffic(10 * EARLY)
+    const before = await sluice.measure()
+    await inParallel(crowd - EARLY, async (at) => void members.push(await join(EARLY + at)), LOGINS_AT_ONCE)
+    const after = await sluice.measure()
+    const each = (what: 'rss' | 'heapUsed' | 'external') => Math.round((after[what] - before[what]) / (crowd - EARLY))
+    await traffic(TURNS_EACH * crowd)
 
     expect(await cluster.writer.ask(`SELECT SUM(n) FROM ${schema}.t`)).toBe(String(updates))
     const counts = await Promise.all(
@@ -161,8 +169,9 @@ describeEngines((engine) => {
     for (const count of counts) expect(count).toBeLessThanOrEqual(CONNECTIONS_MAX)
     const pinned = (await sluice.sessions()).filter(({ pins }) => pins.length > 0)
     expect(pinned).toEqual([])
-    process.stdout.write(`crowd: ${Math.round(idleBytes)} bytes of resident memory for an idle client of ${engine}\n`)
-    expect(idleBytes).toBeLessThan(IDLE_BYTES_MAX)
+    const told = `${each('rss')} bytes resident, ${each('heapUsed')} of them in the heap`
+    process.stdout.write(`crowd: ${crowd} clients of ${engine}, for each ${told}\n`)
+    expect(each('heapUsed') + each('external')).toBeLessThan(HEAP_BYTES_MAX)
   })
 })
 
