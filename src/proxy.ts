@@ -1,5 +1,6 @@
 // The wiring: settings in, a proxy with start() and stop() out. The only place that knows concrete protocols.
 
+import type { KeyObject } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { performance } from 'node:perf_hooks'
@@ -111,7 +112,7 @@ export function createProxy(config: Config, log: Log): RunningProxy {
     const { name, bind, cluster: clusterName, compression } = listener
     const cluster = clusters.get(clusterName)!
     const tls = await clientTls(listener, config.stateDir)
-    const given = listener.rsaKey === null ? null : Promise.resolve(parseRsaKey(listener.rsaKey))
+    const given = givenRsaKey(listener)
     // A session asks again when its client changes its user, maybe after a reload.
     const accounts: Accounts = { find: (user) => live.accounts.get(clusterName)!.find(user) }
     const { clientsMax, loginMsMax, loginBytesMax, requestBytesMax, preparedPerSessionMax } = limits
@@ -230,6 +231,16 @@ function restartNeeded(before: Config, after: Config): readonly string[] {
   const [one, other] = [fixed(before), fixed(after)]
   const keys = Object.keys(one) as (keyof typeof one)[]
   return keys.filter((key) => JSON.stringify(one[key]) !== JSON.stringify(other[key]))
+}
+
+function givenRsaKey({ name, rsaKey }: ListenerConfig): Promise<KeyObject> | null {
+  if (rsaKey === null) return null
+  try {
+    return Promise.resolve(parseRsaKey(rsaKey))
+  } catch (error) {
+    const { message } = error as Error
+    throw new Error(`rsaKey of listener ${name}: ${message}; expected a private RSA key`, { cause: error })
+  }
 }
 
 async function clientTls(listener: ListenerConfig, stateDir: string): Promise<ClientTls> {

@@ -14,7 +14,7 @@ const KEY_BITS = 2048
 /** Throws when `pem` holds no private RSA key. */
 export function parseRsaKey(pem: string): KeyObject {
   const key = createPrivateKey(pem)
-  if (key.asymmetricKeyType !== 'rsa') throw new Error(`a private key of type ${key.asymmetricKeyType}; expected rsa`)
+  if (key.asymmetricKeyType !== 'rsa') throw new Error(`it is of type ${key.asymmetricKeyType}`)
   return key
 }
 

@@ -60,6 +60,6 @@ test('does for the life of a process where it cannot be kept', async () => {
 
 test('one that is given must be a private RSA key', () => {
   const { privateKey } = generateKeyPairSync('ed25519')
-  expect(() => parseRsaKey(pemOf(privateKey).toString())).toThrow('expected rsa')
+  expect(() => parseRsaKey(pemOf(privateKey).toString())).toThrow('it is of type ed25519')
   expect(() => parseRsaKey('nonsense')).toThrow()
 })

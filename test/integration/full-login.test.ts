@@ -1,6 +1,7 @@
 // Every turn a caching_sha2_password login can take, on a server and through Sluice: the same frames. Sluice knows the
 // accounts by the hashes that the server keeps, so it has a cold cache and a warm one as the server has.
 
+import { generateKeyPairSync } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -204,6 +205,26 @@ describeEngines(() => {
         await rm(keys, { recursive: true })
       }
     })
+  })
+
+  test('the key that the settings name', async () => {
+    const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 3072 })
+    const folder = await mkdtemp(join(tmpdir(), 'sluice-rsa-'))
+    const file = join(folder, 'key.pem')
+    await writeFile(file, privateKey.export({ type: 'pkcs1', format: 'pem' }), { mode: 0o600 })
+    const sluice = await startSluice({
+      seeds: [cluster().writer.address],
+      listener: `rsaKey: ${file}`,
+      users: `  - { name: pass, passwordHash: '0x${hashes.get('pass')}' }`,
+    })
+    try {
+      expect(await publicKeyOf(sluice.port)).toBe(publicKey.export({ type: 'spki', format: 'pem' }))
+      const moves = [proof('pw'), askForKey, encrypted('pw')]
+      expect((await told(sluice.port, { user: 'pass', moves })).at(-1)).toBe('00000002000000')
+    } finally {
+      await sluice.stop()
+      await rm(folder, { recursive: true })
+    }
   })
 
   async function publicKeyOf(port: number): Promise<string> {

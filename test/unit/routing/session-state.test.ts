@@ -1,0 +1,45 @@
+// What a session holds by name, and when it lets go.
+
+import { expect, test } from 'vitest'
+import type { Reply } from '../../../src/protocol/protocol.ts'
+import { settingsOf } from '../../../src/protocol/settings.ts'
+import { SessionState } from '../../../src/routing/session-state.ts'
+import { reply } from '../../support/values.ts'
+import { classifyMysql } from '../sql/support.ts'
+
+const names = (state: SessionState) => state.pins.map((pin) => `${pin.reason}: ${[...pin.names.keys()].join(', ')}`)
+
+function after(...steps: readonly (readonly [sql: string, reply?: Partial<Reply>])[]): SessionState {
+  const state = new SessionState(settingsOf('one', new Map()))
+  for (const [sql, change] of steps) state.observe(classifyMysql(sql), reply(change), 0)
+  return state
+}
+
+const toSchema = (schema: string) => ({ changed: { schema, variables: new Map() } })
+
+test('a temporary table is held by its schema, whichever is current when it is dropped', () => {
+  const created = ['CREATE TEMPORARY TABLE t (a INT)'] as const
+  const moved = ['USE two', toSchema('two')] as const
+  expect(names(after(created))).toEqual(['temporary-table: one.t'])
+  expect(names(after(created, moved, ['DROP TABLE IF EXISTS t']))).toEqual(['temporary-table: one.t'])
+  expect(names(after(created, moved, ['DROP TABLE one.t']))).toEqual([])
+  expect(names(after(created, moved, ['RENAME TABLE one.t TO u'], ['DROP TABLE u']))).toEqual([])
+})
+
+test('a named lock is let go when the server says so, not when it is released', () => {
+  const state = after(["SELECT GET_LOCK('a', 1), GET_LOCK('b', 1)"], ["SELECT RELEASE_LOCK('a')"])
+  expect(state.locks).toEqual(['a', 'b'])
+  state.holdsLocks(new Set(['b', 'c']))
+  expect(names(state)).toEqual(['advisory-lock: b'])
+  state.holdsLocks(new Set())
+  expect(names(state)).toEqual([])
+})
+
+test('a lock whose name is not known is held until all are released', () => {
+  const state = after(["SELECT GET_LOCK(CONCAT('a', 'b'), 1), GET_LOCK('c', 1)"])
+  expect(state.locks).toEqual(['c'])
+  state.holdsLocks(new Set())
+  expect(names(state)).toEqual(['advisory-lock: (unknown)'])
+  state.observe(classifyMysql('SELECT RELEASE_ALL_LOCKS()'), reply(), 0)
+  expect(names(state)).toEqual([])
+})
