@@ -151,7 +151,7 @@ export class Cluster {
 
   /** What the sessions of a listener share. `policy` is asked at every statement, so that new settings take effect. */
   sharedBy(policy: () => RoutingPolicy): Shared {
-    const { config, metrics, sessions, log, protocol, nowMs } = this.#parts
+    const { config, limits, metrics, sessions, log, protocol, nowMs } = this.#parts
     const cluster = this
     return {
       cluster: this.name,
@@ -161,6 +161,7 @@ export class Cluster {
         writer: { waitMsMax: config.hold.waitMsMax, setting: 'hold.waitMsMax' },
         reader: { waitMsMax: config.reads.waitMsMax, setting: 'reads.waitMsMax' },
       },
+      userVariables: { countMax: limits.userVariablesMax, bytesMax: limits.userVariableBytesMax },
       tally: this.#tally,
       sessions,
       metrics,

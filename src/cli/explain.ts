@@ -81,6 +81,7 @@ const SESSION: SessionView = {
   schema: null,
   clientAddress: '127.0.0.1',
   lastBackend: null,
+  variablesAt: null,
   attribute: null,
 }
 

@@ -288,6 +288,8 @@ export function settingsSchema(files: Files) {
       digestsMax: whole(1).default(10_000),
       preparedPerSessionMax: whole(1).default(16_382),
       diagnosticsBytesMax: whole(0).default(64 * 1024),
+      userVariablesMax: whole(0, 1000).default(256),
+      userVariableBytesMax: whole(0, 1024 * 1024).default(64 * 1024),
       drainMsMax: duration(0).default(25_000),
     }),
     log: group({ level: z.enum(['error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info') }),

@@ -25,8 +25,10 @@ export interface Keeper {
   readonly settings: Settings
   /** Has it left something on that connection that must be saved before the connection goes to somebody else? */
   leaves(lease: Lease): boolean
-  /** Saves it: asked once, before `hands` grows. Rejects with BackendLost. */
-  readOut(lease: Lease): Promise<void>
+  /** Saves it: asked once, before `hands` grows. False: that cannot be done. Rejects with BackendLost. */
+  readOut(lease: Lease): Promise<boolean>
+  /** Takes a connection back on which it left what cannot be saved. False: it does not matter any more. */
+  keeps(lease: Lease): boolean
 }
 
 /** One connection of a pool, and where it is. */
@@ -218,34 +220,50 @@ export class Pool {
 
   /** Closes a connection in good order: what its keeper left there is saved first. */
   private dismiss(lease: Lease, reason: CloseReason): void {
-    if (lease.keeper?.leaves(lease) !== true) return this.discard(lease, reason)
-    lease.retired = true
-    this.clear(lease, reason)
+    if (lease.keeper?.leaves(lease) === true) this.clear(lease, reason)
+    else this.discard(lease, reason)
   }
 
-  /** Saves and wipes out what the keeper left, in the background; then whoever waits gets the connection. */
-  private clear(lease: Lease, reason: CloseReason = 'proxy retired'): void {
+  /**
+   * Saves and wipes out what the keeper left, in the background; then whoever waits gets the connection, unless there is a
+   * reason to close it.
+   */
+  private clear(lease: Lease, reason: CloseReason | null = null): void {
     const { keeper } = lease
     const saving = keeper?.leaves(lease) === true ? keeper.readOut(lease) : null
     lease.keeper = null
     lease.hands += 1
     this.move(lease, 'cleaning')
-    void this.cleared(lease, saving)
+    void this.cleared(lease, keeper, saving)
       .catch(() => false)
       .then((isClean) => {
         if (lease.place !== 'cleaning') return
         if (!isClean) this.discard(lease, 'proxy reset failed')
-        else if (lease.retired) this.discard(lease, reason)
+        else if (lease.retired || reason !== null) this.discard(lease, reason ?? 'proxy retired')
         else this.makeIdle(lease)
       })
   }
 
-  private async cleared(lease: Lease, saving: Promise<void> | null): Promise<boolean> {
-    if (saving !== null) await saving
+  private async cleared(lease: Lease, keeper: Keeper | null, saving: Promise<boolean> | null): Promise<boolean> {
+    if (saving !== null && !(await saving) && this.isKept(lease, keeper!)) return true
     if (!lease.connection.dirty) return true
     this.#options.onReset()
     if (!(await lease.connection.reset())) return false
     lease.insertId = 0n
+    return true
+  }
+
+  /** What cannot be saved stays where it is, and the connection with its keeper, as if nobody had asked for it. */
+  private isKept(lease: Lease, keeper: Keeper): boolean {
+    if (lease.place !== 'cleaning' || lease.retired) return false
+    lease.hands -= 1
+    if (!keeper.keeps(lease)) {
+      lease.hands += 1
+      return false
+    }
+    lease.keeper = keeper
+    this.move(lease, 'lent')
+    this.openForWaiters()
     return true
   }
 

@@ -231,12 +231,21 @@ export type RowEdit = (columns: readonly string[], rows: readonly Row[]) => read
 export interface ReadOutWish {
   readonly conditions: boolean
   readonly counters: boolean
+  readonly variables: VariableWish | null
+}
+
+/** Which user variables, and how much all of them together may take to remember. */
+export interface VariableWish {
+  readonly names: readonly string[]
+  readonly bytesMax: number
 }
 
 /** What was read; null: not asked for. */
 export interface ReadOut {
   readonly conditions: Conditions | null
   readonly counters: Counters | null
+  /** Null also where they are too much, or nothing that could be set on another connection. */
+  readonly variables: readonly SavedVariable[] | null
 }
 
 /** FOUND_ROWS() and LAST_INSERT_ID(). */
@@ -258,6 +267,15 @@ export interface ConditionRange {
   readonly errorsOnly: boolean
   readonly offset: number
   readonly limit: number
+}
+
+/** A user variable as it was read out of a connection; what its value is, is the protocol's own business. */
+export interface SavedVariable {
+  readonly name: string
+  /** What it takes to remember it. */
+  readonly bytes: number
+  /** False: the server knows no such variable. */
+  readonly set: boolean
 }
 
 export interface ExchangeOptions {
@@ -290,8 +308,11 @@ export interface BackendConnection {
   readonly openedMs: number
   /** What the server calls this connection. */
   readonly serverId: number
-  /** Brings the connection to `settings`. At once (null) when it matches already. At most one round trip. */
-  align(settings: Settings): Promise<Refusal | null> | null
+  /**
+   * Brings the connection to `settings`, and sets user variables. At once (null) when there is nothing to do. At most one
+   * round trip.
+   */
+  align(settings: Settings, variables?: readonly SavedVariable[]): Promise<Refusal | null> | null
   /** One request and its whole reply. Throws BackendLost, ClientLost. */
   exchange(request: ClientRequest, client: ClientConnection, options: ExchangeOptions): Promise<Reply>
   /** The backend may know of changes that it has not told yet: where a client is told no more than that rows end. */

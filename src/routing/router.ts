@@ -22,6 +22,8 @@ export interface SessionView {
   readonly clientAddress: string
   /** Where the session's last statement ran, while that connection is still at hand. */
   readonly lastBackend: Backend | null
+  /** The only place where the newest values of user variables are known. */
+  readonly variablesAt: Backend | null
   /** The route that came with the statement as an attribute. */
   readonly attribute: RouteName | null
 }
@@ -58,6 +60,12 @@ export function route(
   if (classification.transaction === 'begin-read-only') {
     return toReaders(wish, topology, policy, loads, 'a read-only transaction')
   }
+  const { variablesAt } = session
+  if (access === 'read' && classification.facts.includes('user-variable') && variablesAt !== null) {
+    const target = variablesAt.role === 'reader' ? 'reader' : 'writer'
+    if (loads.usable(variablesAt))
+      return { action: 'send', backend: variablesAt, target, because: 'reads user variables where they are' }
+  }
   if (access === 'session') return toSessionPlace(classification, session, topology, loads)
   if (access === 'read' && session.autocommit) return toReaders(wish, topology, policy, loads, classification.because)
   if (access === 'read') return toWriter(topology, loads, 'autocommit is off: the read opens a transaction')
@@ -68,8 +76,8 @@ export function route(
 }
 
 function leavesNothing(classification: Classification): boolean {
-  const { transaction, pins, assigns } = classification
-  return transaction === 'none' && pins.length === 0 && assigns.length === 0
+  const { transaction, pins, assigns, assigned } = classification
+  return transaction === 'none' && pins.length === 0 && assigns.length === 0 && assigned.length === 0
 }
 
 /** The strongest wish: hint, attribute, the session's own, rule, user, listener. */

@@ -5,6 +5,7 @@ import { withChange } from '../protocol/settings.ts'
 import type { Assignment, Classification, PinChange, PinReason, RouteHint } from '../sql/classification.ts'
 import { pinsInSchema } from '../sql/held.ts'
 import { asksForConditions, Diagnostics } from './diagnostics.ts'
+import { ROUTE_VARIABLE, UserVariables } from './user-variables.ts'
 
 /** One reason to stay on a connection. `names` counts what holds it (tables, locks …); empty where there is nothing to count. */
 export interface Pin {
@@ -45,9 +46,6 @@ const UNKNOWN = '(unknown)'
 const NONE: readonly PinReason[] = []
 const NOTHING: ReadonlyMap<string, string> = new Map()
 
-/** Says which backend should serve, by `SET @sluice_route = …`. */
-const ROUTE_VARIABLE = 'sluice_route'
-
 export class SessionState {
   #settings: Settings
   #transaction: 'none' | 'open' | 'read-only' = 'none'
@@ -57,6 +55,7 @@ export class SessionState {
   /** It reads its conditions with GET DIAGNOSTICS, which only their own connection can answer. */
   #getsDiagnostics = false
   readonly diagnostics: Diagnostics
+  readonly variables = new UserVariables()
 
   /** `keepsDiagnostics`: on this engine a statement without tables leaves them as they are. */
   constructor(settings: Settings, keepsDiagnostics = false) {
@@ -168,6 +167,7 @@ export class SessionState {
     this.#override = null
     this.#getsDiagnostics = false
     this.diagnostics.forget()
+    this.variables.forget()
   }
 
   pin(reason: PinReason, name: string | null, classification: Classification, nowMs: number): void {
@@ -178,6 +178,12 @@ export class SessionState {
     if (counted !== null) names.set(counted, (names.get(counted) ?? 0) + 1)
     const { sinceMs, because } = known ?? { sinceMs: nowMs, because: classification.digestText }
     this.#pins.set(reason, { reason, sinceMs, because, names })
+  }
+
+  /** Its user variables cannot be moved. */
+  pinVariables(because: string, sinceMs: number): void {
+    this.#pins ??= new Map()
+    this.#pins.set('user-variable', { reason: 'user-variable', sinceMs, because, names: new Map() })
   }
 
   /** Ends a pin, or what `name` adds to it: the pin itself ends with its last name. */
@@ -239,7 +245,6 @@ export class SessionState {
     for (const pin of pinsInSchema(classification.pins, schema)) {
       const { change, reason, name, renamed } = pin
       if (change === 'start') {
-        if (reason === 'user-variable' && name === ROUTE_VARIABLE) continue
         // FOUND_ROWS() is read out when the connection goes to somebody else.
         if (reason === 'found-rows') continue
         if (renamed !== undefined && !this.#pins?.get(reason)?.names.has(renamed)) continue
@@ -261,8 +266,9 @@ function isServersToSay({ reason, name, perhaps }: PinChange): boolean {
 }
 
 /** Do the text or the other reports say what it was that changed? A procedure may have done anything. */
-function explains({ pins, assigns }: Classification, { changed }: Reply): boolean {
-  return changed !== null || pins.length > 0 || assigns.length > 0
+function explains({ pins, assigns, assigned, routines }: Classification, { changed }: Reply): boolean {
+  if (changed !== null || pins.length > 0 || assigns.length > 0) return true
+  return assigned.length > 0 && routines.length === 0
 }
 
 function routeOf(assignment: Assignment): RouteHint | null {

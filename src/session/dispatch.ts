@@ -16,7 +16,7 @@ import {
 import { maySetInsertIdSilently } from '../routing/diagnostics.ts'
 import { type Route, route } from '../routing/router.ts'
 import type { SessionState } from '../routing/session-state.ts'
-import type { Classification } from '../sql/classification.ts'
+import type { Classification, PinReason } from '../sql/classification.ts'
 import type { Leases } from './leases.ts'
 import { ATTEMPTS_MAX, lossOf, mayRepeat, REFUSALS_MAX, unknownOutcome } from './repeat.ts'
 import type { Shared } from './shared.ts'
@@ -69,6 +69,7 @@ export class Dispatch {
       schema: this.#state.settings.schema,
       clientAddress: this.#client.peerAddress,
       lastBackend: this.#leases.lastBackend,
+      variablesAt: this.#state.variables.unread ? this.#leases.variablesAt : null,
       attribute,
     }
     return route(classification, view, this.#shared.topology(), this.#shared.policy, this.#shared)
@@ -89,6 +90,7 @@ export class Dispatch {
       const decision = this.route(decided, request.routeAttribute)
       const isReady = this.#leases.current !== null || this.obtainNow(decision)
       if (!isReady && !(await this.obtain(decision, decided, request))) continue
+      if (this.#leases.mustFetchVariables(decided) && !(await this.fetchVariables())) continue
       if (decision.action === 'stay' && decision.ignoredHint) this.#shared.metrics.ignoredHints.value += 1
       const startedMs = this.#shared.nowMs()
       const { connection } = this.#leases.current!
@@ -105,13 +107,33 @@ export class Dispatch {
         if (this.#stopped) this.gone()
         this.#leases.discard('backend lost')
         this.#shared.suspect(connection.backend, error.message)
-        const loss = lossOf(error, classification, this.#state.losePins(), connection.backend.id)
+        const loss = lossOf(error, classification, this.losePins(), connection.backend.id)
         if (loss !== null) throw loss
         if (!mayRepeat(error, classification, attempts)) throw unknownOutcome(error, connection.backend.id)
         this.#shared.metrics.retries.labels(error.progress).value += 1
       }
     }
     throw new ProxyError('BACKEND_CONNECT_FAILED', `no backend could serve the statement in ${ATTEMPTS_MAX} attempts`)
+  }
+
+  /** What else a session held on a connection that is gone. What it can do without is said where it is missed. */
+  private losePins(): readonly PinReason[] {
+    const pins = this.#state.losePins()
+    return pins.length > 0 && !pins.includes('user-variable') && this.#leases.loseVariables()
+      ? [...pins, 'user-variable']
+      : pins
+  }
+
+  /** False: the session has another connection now. */
+  private async fetchVariables(): Promise<boolean> {
+    try {
+      return await this.#leases.fetchVariables()
+    } catch (error) {
+      if (!this.#state.pinned) this.#leases.giveBack()
+      throw error
+    } finally {
+      this.checkInterruption()
+    }
   }
 
   /** The backend executed nothing, and another can do better: how the statement is to be taken from now on. */
@@ -146,11 +168,19 @@ export class Dispatch {
     mayWait: boolean,
   ): Promise<Reply | null> {
     const { connection } = this.#leases.current!
-    const aligning = connection.align(this.#state.settings)
+    const missing = this.#leases.missingVariables(classification)
+    const aligning = connection.align(this.#state.settings, missing)
     if (aligning === null && classification.facts.length === 0 && !connection.stained) {
       return this.exchangeNow(classification, request, mayWait)
     }
-    return this.exchangeAligned(classification, request, mayWait, aligning)
+    const given = missing.length === 0 || aligning === null ? aligning : this.giveVariables(aligning)
+    return this.exchangeAligned(classification, request, mayWait, given)
+  }
+
+  private async giveVariables(aligning: Promise<Refusal | null>): Promise<Refusal | null> {
+    const refusal = await aligning
+    if (refusal === null) this.#leases.gaveVariables()
+    return refusal
   }
 
   private async exchangeAligned(

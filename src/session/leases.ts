@@ -1,20 +1,17 @@
 // One session's hold on backend connections: the one in use, the one used last, and which facts the server itself
 // remembers for the session on which of them.
 
-import type { CloseReason } from '../errors.ts'
+import { type CloseReason, ProxyError } from '../errors.ts'
 import type { Keeper, Lease, Pool } from '../pool/pool.ts'
-import type { ClientConnection, Settings } from '../protocol/protocol.ts'
+import { BackendLost, type ClientConnection, type SavedVariable, type Settings } from '../protocol/protocol.ts'
 import { asksAboutLast, asksForConditions } from '../routing/diagnostics.ts'
 import type { SessionState } from '../routing/session-state.ts'
-import type { SessionFact } from '../sql/classification.ts'
+import { mayUseVariables } from '../routing/user-variables.ts'
+import type { Classification, SessionFact } from '../sql/classification.ts'
 import type { Backend } from '../topology/topology.ts'
 import type { Shared } from './shared.ts'
-
-/** A lease as it was when this session used it; stale once somebody else did. */
-interface Trace {
-  readonly lease: Lease
-  readonly hands: number
-}
+import { isAt, isFresh, type Trace, traceOf } from './trace.ts'
+import { VariablePlaces } from './variable-places.ts'
 
 /** Where LAST_INSERT_ID() has been set, or may have been. */
 interface InsertIdHome extends Trace {
@@ -31,6 +28,9 @@ const TOLD_MAX = 1000
 
 /** Leaves no warnings; MariaDB keeps them over a statement that has no table. */
 const CLEAR = 'DO (SELECT 0 FROM (SELECT 0) AS t)'
+
+const CANNOT_MOVE = 'are more than limits.userVariableBytesMax allows, or of a kind that cannot be set elsewhere'
+const NO_VARIABLES: readonly SavedVariable[] = []
 
 export class Leases implements Keeper {
   readonly #client: ClientConnection
@@ -49,11 +49,15 @@ export class Leases implements Keeper {
   #readingOut: Promise<void> | null = null
   /** Where the server itself knows the session's LAST_INSERT_ID. */
   #insertIdHome: InsertIdHome | null = null
+  readonly #places: VariablePlaces
+  /** A connection that came back to us because its user variables could not be read out. */
+  #kept: Lease | null = null
 
   constructor(client: ClientConnection, state: SessionState, shared: Shared) {
     this.#client = client
     this.#state = state
     this.#shared = shared
+    this.#places = new VariablePlaces(state.variables)
   }
 
   get settings(): Settings {
@@ -70,13 +74,14 @@ export class Leases implements Keeper {
     return isFresh(this.#last) ? this.#last.lease.connection.backend : null
   }
 
-  /** Takes the connection used last again, if it leads to `backend` and is free. */
+  /** The backend that alone knows the values of user variables. */
+  get variablesAt(): Backend | null {
+    return this.#places.unreadHome?.connection.backend ?? null
+  }
+
+  /** Takes the connection with the user variables or the one used last again, if it leads to `backend` and is free. */
   reclaim(backend: Backend): boolean {
-    const last = this.#last?.lease ?? null
-    if (last === null || last.connection.backend.id !== backend.id) return false
-    if (last.connection.identity.key !== this.#client.identity.key || !last.pool.reclaim(last, this)) return false
-    this.use(last)
-    return true
+    return this.reclaimOne(this.#places.unreadHome, backend) || this.reclaimOne(this.#last?.lease ?? null, backend)
   }
 
   /** Takes a connection to `backend`; at once if one is free. Rejects with ProxyError or ConnectFailed. */
@@ -114,6 +119,7 @@ export class Leases implements Keeper {
   /** The same, and nothing that was left there may stay. */
   giveBackDirty(): void {
     if (this.#current !== null) this.#current.connection.dirty = true
+    this.forgetVariables()
     this.giveBack()
   }
 
@@ -127,24 +133,29 @@ export class Leases implements Keeper {
   /** The session is over, or starts anew: nobody will come back for what it left. */
   forget(): void {
     if (this.#last !== null) this.#last.lease.pool.forget(this.#last.lease, this)
+    this.forgetVariables()
     this.#last = null
     this.#conditionsHome = null
     this.#insertIdHome = null
   }
 
   leaves(lease: Lease): boolean {
-    const { conditions, foundRows, insertId } = this.unknownAt(lease)
-    return conditions || foundRows || insertId
+    return this.answers(lease) || this.#places.isHome(lease)
   }
 
-  readOut(lease: Lease): Promise<void> {
+  readOut(lease: Lease): Promise<boolean> {
     const { conditions, foundRows, insertId } = this.unknownAt(lease)
-    const { diagnostics } = this.#state
-    const home = this.#insertIdHome
-    const reading = lease.connection.readOut({ conditions, counters: foundRows || insertId }).then((found) => {
+    const { diagnostics, variables } = this.#state
+    const insertIdHome = this.#insertIdHome
+    const bytesMax = Math.max(0, this.#shared.userVariables.bytesMax - variables.bytes)
+    const asked = this.#places.isHome(lease) ? { names: variables.unreadNames, bytesMax } : null
+    const wish = { conditions, counters: foundRows || insertId, variables: asked }
+    const reading = lease.connection.readOut(wish).then((found) => {
       if (conditions) diagnostics.saveConditions(found.conditions)
       if (foundRows) diagnostics.saveFoundRows(found.counters!.foundRows)
-      if (insertId) this.saveInsertId(found.counters!.insertId, home!)
+      if (insertId) this.saveInsertId(found.counters!.insertId, insertIdHome!)
+      if (found.variables !== null) variables.save(found.variables)
+      return asked === null || found.variables !== null
     })
     const before = this.#readingOut
     const over = async () => {
@@ -154,6 +165,102 @@ export class Leases implements Keeper {
     const waited = reading.then(over, over)
     this.#readingOut = waited
     return reading
+  }
+
+  keeps(lease: Lease): boolean {
+    if (!this.#places.isHome(lease)) return false
+    this.#kept = lease
+    return true
+  }
+
+  /** The connection that came back is the session's from now on, if it has no other. */
+  takeKept(): void {
+    if (this.#kept === null || this.#current !== null) return
+    this.use(this.#kept)
+    this.#kept = null
+    this.pinVariables(`its user variables ${CANNOT_MOVE}`)
+  }
+
+  /** The current connection is the session's as long as it has user variables. */
+  pinVariables(why: string): void {
+    if (this.#state.has('user-variable')) return
+    this.#state.pinVariables(why, this.#shared.nowMs())
+    this.#shared.metrics.pins.labels('user-variable').value += 1
+  }
+
+  /** Must the values of user variables be fetched from another connection before this statement runs on the current one? */
+  mustFetchVariables(classification: Classification): boolean {
+    if (!this.#state.variables.unread || this.#places.isHome(this.#current!)) return false
+    return mayUseVariables(classification)
+  }
+
+  /**
+   * Fetches them. False: they cannot be moved, so their connection is the current one from now on. Throws ProxyError if
+   * they are lost.
+   */
+  async fetchVariables(): Promise<boolean> {
+    if (this.#readingOut !== null) await this.#readingOut
+    const home = this.#places.unreadHome
+    if (home !== null && home !== this.#kept) {
+      if (home.pool.reclaim(home, this)) await this.fetchFrom(home)
+    }
+    if (this.#kept === null) {
+      this.checkVariables()
+      return true
+    }
+    if (this.#state.pinned) {
+      throw new ProxyError('BACKEND_REFUSED_SETTINGS', `the session's user variables ${CANNOT_MOVE}`)
+    }
+    this.giveBack()
+    this.takeKept()
+    return false
+  }
+
+  /** What the current connection lacks of the user variables that a statement may use. */
+  missingVariables(classification: Classification): readonly SavedVariable[] {
+    const isIdle = !this.#state.variables.some || !mayUseVariables(classification)
+    return isIdle ? NO_VARIABLES : this.#places.missing(this.#current!)
+  }
+
+  /** The current connection has them now. */
+  gaveVariables(): void {
+    this.#places.given(this.#current!)
+  }
+
+  /** A statement on the current connection may have assigned some. */
+  assignedVariables(): void {
+    if (this.#current !== null) this.#places.assigned(this.#current)
+  }
+
+  /** The connection that knew some of them is gone: true, once. */
+  loseVariables(): boolean {
+    return this.#places.lost && this.#state.variables.loseUnread().length > 0
+  }
+
+  private async fetchFrom(home: Lease): Promise<void> {
+    try {
+      const isRead = await this.readOut(home)
+      if (isAt(this.#last, home)) this.disturbed('all')
+      if (isRead) home.pool.release(home)
+      else this.#kept = home
+    } catch (error) {
+      home.pool.discard(home, 'backend lost')
+      if (!(error instanceof BackendLost)) throw error
+    }
+  }
+
+  private checkVariables(): void {
+    if (!this.#state.variables.unread) return
+    const names = this.#state.variables.loseUnread().map((name) => `@${name}`)
+    const text = `a connection was lost, and with it the session's user variables ${names.join(', ')}; the session goes on without`
+    throw new ProxyError('STATE_LOST', text)
+  }
+
+  private reclaimOne(lease: Lease | null, backend: Backend): boolean {
+    if (lease === null || lease.connection.backend.id !== backend.id) return false
+    if (lease.connection.identity.key !== this.#client.identity.key || !lease.pool.reclaim(lease, this)) return false
+    this.use(lease)
+    return true
   }
 
   /**
@@ -192,7 +299,7 @@ export class Leases implements Keeper {
   ran(insertId: bigint | null, replacedConditions: boolean): void {
     const lease = this.#current
     if (lease === null) return
-    if (this.#last?.lease !== lease || this.#last.hands !== lease.hands) this.#last = { lease, hands: lease.hands }
+    if (this.#last?.lease !== lease || this.#last.hands !== lease.hands) this.#last = traceOf(lease)
     this.#asked = 'nothing'
     if (insertId !== null) this.inserted(insertId, lease)
     if (replacedConditions) this.#conditionsHome = this.#last
@@ -205,7 +312,7 @@ export class Leases implements Keeper {
 
   /** What the session may ask about its last statement is known here, and nowhere else any more. */
   get isReadOut(): boolean {
-    return this.#asked === 'all' && this.#current !== null && !this.leaves(this.#current)
+    return this.#asked === 'all' && this.#current !== null && !this.answers(this.#current)
   }
 
   /** Facts that live on a connection are given to the current one if the statement asks for them. Throws BackendLost. */
@@ -218,6 +325,12 @@ export class Leases implements Keeper {
     if (lease.connection.stained ? !isAt(this.#conditionsHome, lease) : asks && !isAt(this.#last, lease)) {
       await lease.connection.query(CLEAR)
     }
+  }
+
+  /** Does nobody but this connection know what the session may ask about its last statement? */
+  private answers(lease: Lease): boolean {
+    const { conditions, foundRows, insertId } = this.unknownAt(lease)
+    return conditions || foundRows || insertId
   }
 
   /** What nobody but this connection knows. */
@@ -238,7 +351,7 @@ export class Leases implements Keeper {
   private inserted(id: bigint, lease: Lease): void {
     let home = this.#insertIdHome
     if (!isAt(home, lease)) {
-      home = { lease, hands: lease.hands, certain: false, before: lease.insertId, told: new Set() }
+      home = { ...traceOf(lease), certain: false, before: lease.insertId, told: new Set() }
       this.#insertIdHome = home
     }
     lease.insertId = null
@@ -276,11 +389,17 @@ export class Leases implements Keeper {
     const id = diagnostics.insertId ?? diagnostics.insertIdBefore
     await lease.connection.query(`SET last_insert_id = ${id}`)
     lease.insertId = id
-    this.#insertIdHome = { lease, hands: lease.hands, certain: true, before: id, told: new Set() }
+    this.#insertIdHome = { ...traceOf(lease), certain: true, before: id, told: new Set() }
   }
 
   private vacate(home: Trace | null): void {
     if (isFresh(home)) home.lease.pool.vacate(home.lease, this)
+  }
+
+  private forgetVariables(): void {
+    for (const lease of this.#places.forget()) lease.pool.forget(lease, this)
+    if (this.#kept !== null) this.#kept.pool.release(this.#kept)
+    this.#kept = null
   }
 
   private awaitNothing(): void {
@@ -291,12 +410,4 @@ export class Leases implements Keeper {
     this.#current = lease
     return lease
   }
-}
-
-function isFresh<T extends Trace>(trace: T | null): trace is T {
-  return trace !== null && trace.hands === trace.lease.hands && trace.lease.place !== 'closed'
-}
-
-function isAt<T extends Trace>(trace: T | null, lease: Lease): trace is T {
-  return isFresh(trace) && trace.lease === lease
 }

@@ -46,6 +46,8 @@ const COMMANDS: Readonly<Record<RequestKind, string>> = {
   relay: 'Binlog Dump',
 }
 
+const UNMOVABLE_NAME = 'it has a user variable whose name reads differently in other character sets'
+
 export class Session {
   readonly #client: ClientConnection
   readonly #shared: Shared
@@ -253,6 +255,7 @@ export class Session {
     this.#statements += 1
     this.#state.expect(classification)
     if (!this.#state.pinned) this.#leases.giveBack()
+    this.#leases.takeKept()
     const edit = facts.includes('sessions') ? await this.processEdit(classification) : null
     let asked: ClientRequest | null = facts.includes('connection-id') ? this.withOwnId(request) : request
     if (facts.length > 0 && (this.#leases.current === null || this.#leases.isReadOut)) {
@@ -338,6 +341,19 @@ export class Session {
     if (reply.disturbed) this.#leases.disturbed('all')
     if (this.#state.leavesTraces || classification.assigns.some(({ scope }) => scope === 'user'))
       connection.dirty = true
+    if (kind !== 'prepare') this.observeVariables(classification)
+  }
+
+  /** Whatever came of the statement, it may have assigned some before it failed. */
+  private observeVariables(classification: Classification): void {
+    const { variables } = this.#state
+    const isMovable = variables.observe(classification, this.#state.has('sql-prepared'))
+    if (isMovable === null) return
+    this.#leases.assignedVariables()
+    const { countMax } = this.#shared.userVariables
+    if (isMovable && variables.count <= countMax) return
+    const why = isMovable ? `it has more than ${countMax} user variables (limits.userVariablesMax)` : UNMOVABLE_NAME
+    this.#leases.pinVariables(why)
   }
 
   /** SHOW PROCESSLIST: sessions of ours in place of the connections that serve them. */

@@ -24,6 +24,8 @@ export interface Shared extends Loads {
   readonly tally: Tally
   readonly log: Log
   readonly policy: RoutingPolicy
+  /** What the proxy remembers of one session's user variables. */
+  readonly userVariables: { readonly countMax: number; readonly bytesMax: number }
   /** On this engine a statement without tables leaves the diagnostics of the one before. */
   readonly keepsDiagnostics: boolean
   topology(): Topology

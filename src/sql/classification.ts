@@ -95,6 +95,10 @@ export interface Classification {
   readonly pins: readonly PinChange[]
   readonly facts: readonly SessionFact[]
   readonly assigns: readonly Assignment[]
+  /** User variables that the text assigns, wherever in it; as servers compare them, without the @. */
+  readonly assigned: readonly string[]
+  /** Procedures and functions it calls that may do anything, `f` or `db.f` as written. */
+  readonly routines: readonly string[]
   /** Tables named in the text (`t` or `db.t`, as written, unquoted), or null if they are not known for certain. */
   readonly tables: readonly string[] | null
   readonly hint: RouteHint | null

@@ -174,7 +174,7 @@ function classifyTokens(
   const normalised = digestText(text)
   const whole = command === null ? textEffect(text, context, vouched, DEPTH_MAX) : { statements: 1, combined: OWN }
   const { statements, combined } = whole
-  const { access, because, transaction, pins, facts, assigns, tables, kill, literal } = combined
+  const { access, because, transaction, pins, facts, assigns, routines, tables, kill, literal } = combined
   const classification: Classification = {
     access: doubt === null ? access : 'write',
     because: doubt === null ? because : `cannot be read with certainty: ${doubt}`,
@@ -182,15 +182,22 @@ function classifyTokens(
     digest: hex(tokens.high) + hex(tokens.low),
     digestText: normalised,
     transaction,
-    pins,
+    pins: pins.filter((pin) => !isVariable(pin)),
     facts,
     assigns,
+    assigned: [...new Set(pins.filter(isVariable).map(({ name }) => name ?? ''))],
+    routines,
     tables: doubt === null ? tables : null,
     hint,
     kill,
     command,
   }
   return { classification, literal: literal || command !== null }
+}
+
+/** To the rules an assigned variable is like all that stays behind on a connection; only this one can be moved. */
+function isVariable({ reason }: PinChange): boolean {
+  return reason === 'user-variable'
 }
 
 const OWN: Effect = effect('session', 'is a command of our own')
@@ -240,6 +247,7 @@ function combine(effects: readonly Effect[]): Effect {
     pins,
     facts: [...facts],
     assigns: effects.flatMap(({ assigns }) => assigns),
+    routines: effects.flatMap(({ routines }) => routines),
     tables: effects.some((one) => one.tables === null) ? null : [...tables],
     kill: effects.find(({ kill }) => kill !== null)?.kill ?? null,
     literal: effects.some(({ literal }) => literal),

@@ -12,6 +12,7 @@ export interface Effect {
   readonly pins: readonly PinChange[]
   readonly facts: readonly SessionFact[]
   readonly assigns: readonly Assignment[]
+  readonly routines: readonly string[]
   readonly tables: readonly string[] | null
   readonly kill: KillRequest | null
   /** The answer hangs on a literal's value, so it must not be remembered by digest. */
@@ -36,6 +37,7 @@ const NOTHING: Effect = {
   pins: [],
   facts: [],
   assigns: [],
+  routines: [],
   tables: [],
   kill: null,
   literal: false,

@@ -174,16 +174,19 @@ function surveyed({ text, context, vouched }: Statement, from: number, to: numbe
 }
 
 /** What a write's expressions ask of the session and leave behind in it. */
-function leftBehind(statement: Statement, pins: readonly PinChange[] = []): Pick<Effect, 'pins' | 'facts' | 'literal'> {
-  const found = surveyed(statement, statement.from, statement.to)
-  return { pins: [...pins, ...found.pins], facts: [...found.facts], literal: found.literal }
+function leftBehind(
+  statement: Statement,
+  pins: readonly PinChange[] = [],
+): Pick<Effect, 'pins' | 'facts' | 'routines' | 'literal'> {
+  const { pins: left, facts, routines, literal } = surveyed(statement, statement.from, statement.to)
+  return { pins: [...pins, ...left], facts: [...facts], routines, literal }
 }
 
 function read(statement: Statement, verb: string): Effect {
   const { text, from, to, context } = statement
   const found = surveyed(statement, from, to)
-  const { facts, pins, literal } = found
-  const more = { facts: [...facts], pins, literal, tables: tablesIn(text, from, to) }
+  const { facts, pins, routines, literal } = found
+  const more = { facts: [...facts], pins, routines, literal, tables: tablesIn(text, from, to) }
   const obstacle = found.writes ?? found.obstacle
   if (obstacle !== null) return effect('write', obstacle, more)
   if (verb === 'table' && context.dialect.engine === 'mariadb')
@@ -217,9 +220,9 @@ function explain(statement: Statement, inner: Inner): Effect {
   if (word === 'for') return effect('write', 'asks about another connection', { literal: true })
   if (EXPLAINED.has(word) || text.op(at, OPEN)) {
     const explained = effectOf({ ...statement, from: at }, inner)
-    const { access, because, facts, tables, literal } = explained
+    const { access, because, facts, routines, tables, literal } = explained
     pins.push(...explained.pins.filter(({ change }) => change === 'start'))
-    const more = { pins, facts, tables, literal }
+    const more = { pins, facts, routines, tables, literal }
     if (pins.length > 0) return effect('write', 'explains what the session keeps', more)
     if (access === 'read') return effect('read', 'explains a read', more)
     return effect(access, `explains what is no read: ${because}`, more)
@@ -253,10 +256,12 @@ function set(statement: Statement, inner: Inner): Effect {
   const { access, because, assigns, pins, transaction, expressions } = readSet(text, from, to)
   const facts = new Set<SessionFact>()
   const allPins = [...pins]
+  const routines: string[] = []
   let writes: string | null = null
   for (const [start, stop] of expressions) {
     const found = surveyed(statement, start, stop)
     writes ??= found.writes
+    routines.push(...found.routines)
     for (const fact of found.facts) facts.add(fact)
     allPins.push(...found.pins)
   }
@@ -267,6 +272,7 @@ function set(statement: Statement, inner: Inner): Effect {
     pins: allPins,
     transaction,
     facts: [...facts],
+    routines,
     literal: hasLiterals(statement),
   })
 }
@@ -316,7 +322,7 @@ function prepare(statement: Statement, inner: Inner): Effect {
   pins.push(...prepared.pins.filter(({ change }) => change === 'start'))
   // The text keeps the number that it is given now; all else it asks for when it is executed.
   const facts = prepared.facts.filter((fact) => fact === 'connection-id')
-  return effect('write', because, { pins, facts, literal: true, tables: null })
+  return effect('write', because, { pins, facts, routines: prepared.routines, literal: true, tables: null })
 }
 
 function deallocate({ text, from }: Statement): Effect {
@@ -349,12 +355,13 @@ function call(statement: Statement): Effect {
   for (let at = from; at < to; at++) {
     if (text.kind(at) === USER_VARIABLE) pins.push(start('user-variable', text.variable(at)))
   }
-  const more = { pins, facts: [...found.facts], literal: found.literal, tables: null }
   const procedure = qualifiedName(text, from + 1)
   const name = procedure?.name.toLowerCase() ?? ''
   const listed = vouched.procedures.has(name) || vouched.procedures.has(name.slice(name.indexOf('.') + 1))
-  if (!listed || pins.length > 0) return effect('write', `calls the procedure ${name}, which may write`, more)
   const args = procedure === null ? found : surveyed(statement, procedure.next, to)
+  const routines = listed ? args.routines : [procedure?.name ?? '', ...args.routines]
+  const more = { pins, facts: [...found.facts], routines, literal: found.literal, tables: null }
+  if (!listed || pins.length > 0) return effect('write', `calls the procedure ${name}, which may write`, more)
   if (args.writes !== null || args.obstacle !== null) return effect('write', args.writes ?? 'calls a procedure', more)
   if (found.ofOneServer !== null || found.facts.size > 0) return effect('write', 'calls a procedure', more)
   return effect('read', `calls ${name}, which the settings list as a read`, more)
@@ -396,6 +403,7 @@ function compound(statement: Statement, inner: Inner): Effect {
   const { text, from, to } = statement
   const pins: PinChange[] = []
   const facts = new Set<SessionFact>()
+  const routines: string[] = []
   let start = from + 1
   for (let at = from + 1; at <= to; at++) {
     const begins = at < to && STEPS.has(text.lower(at))
@@ -404,10 +412,11 @@ function compound(statement: Statement, inner: Inner): Effect {
       const step = effectOf({ ...statement, from: start, to: at }, inner)
       pins.push(...step.pins.filter(({ change }) => change === 'start'))
       for (const fact of step.facts) facts.add(fact)
+      routines.push(...step.routines)
     }
     start = at + 1
   }
-  return effect('write', 'is a compound statement', { pins, facts: [...facts], literal: true, tables: null })
+  return effect('write', 'is a compound statement', { pins, facts: [...facts], routines, literal: true, tables: null })
 }
 
 const STEPS: ReadonlySet<string> = new Set(['atomic', 'begin', 'then', 'else', 'do', 'loop', 'repeat'])

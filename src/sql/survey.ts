@@ -29,6 +29,8 @@ export interface Survey {
   ofOneServer: string | null
   readonly facts: Set<SessionFact>
   readonly pins: PinChange[]
+  /** Functions that only their owner knows, `f` or `db.f`. */
+  readonly routines: string[]
   /** The answer hangs on a literal, which the digest does not hold. */
   literal: boolean
 }
@@ -89,7 +91,15 @@ const FACT_VARIABLES: ReadonlyMap<string, SessionFact> = new Map([
 const SEQUENCE_COLUMNS: ReadonlySet<string> = new Set(['nextval', 'currval', 'lastval'])
 
 export function survey(text: Text, from: number, to: number, context: SqlContext, vouched: Vouched): Survey {
-  const found: Survey = { writes: null, obstacle: null, ofOneServer: null, facts: new Set(), pins: [], literal: false }
+  const found: Survey = {
+    writes: null,
+    obstacle: null,
+    ofOneServer: null,
+    facts: new Set(),
+    pins: [],
+    routines: [],
+    literal: false,
+  }
   const functions = context.dialect.functions(context.version)
 
   for (let at = from; at < to; at++) {
@@ -142,6 +152,7 @@ export function survey(text: Text, from: number, to: number, context: SqlContext
       const full = `${text.name(at - 2).toLowerCase()}.${name}`
       if (vouched.functions.has(full) || vouched.functions.has(name)) return
       found.writes ??= `calls ${full}(), which may write`
+      if (!isTarget(at - 2)) found.routines.push(`${text.name(at - 2)}.${text.name(at)}`)
       return
     }
     const unquoted = text.kind(at) === WORD
@@ -170,8 +181,14 @@ export function survey(text: Text, from: number, to: number, context: SqlContext
       if (given >= arity.least && given <= arity.most) return
     }
     if (functions.native.has(name) || vouched.functions.has(name)) return
-    if (found.writes !== null || !isCallPlace(at)) return
+    if (!isCallPlace(at)) return
     found.writes ??= `calls ${name}(), which may write`
+    if (!isTarget(at)) found.routines.push(text.name(at))
+  }
+
+  /** INSERT INTO t (columns) … */
+  function isTarget(at: number): boolean {
+    return text.is(at - 1, INTO, INSERT, REPLACE)
   }
 
   /** False where a name before a parenthesis is an alias with columns, a type or the like: after an operand, or AS. */

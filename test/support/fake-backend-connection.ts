@@ -7,6 +7,7 @@ import type {
   ReadOutWish,
   Refusal,
   Reply,
+  SavedVariable,
   Settings,
 } from '../../src/protocol/protocol.ts'
 import { NO_SETTINGS } from '../../src/protocol/settings.ts'
@@ -39,7 +40,9 @@ export class FakeBackendConnection implements BackendConnection {
   /** What the next alignment is refused with. */
   refusal: Refusal | null = null
   /** What a read-out finds. */
-  remains: ReadOut = { conditions: null, counters: null }
+  remains: ReadOut = { conditions: null, counters: null, variables: null }
+  /** Can its user variables be read out? */
+  tells = true
   /** Answers to requests, in order; plain success when there are no more. */
   readonly replies: (Partial<Reply> | Error)[] = []
 
@@ -60,10 +63,12 @@ export class FakeBackendConnection implements BackendConnection {
     }
   }
 
-  align(settings: Settings): Promise<Refusal | null> | null {
+  align(settings: Settings, variables: readonly SavedVariable[] = []): Promise<Refusal | null> | null {
     if (this.refusal !== null) return Promise.resolve(this.refusal)
     this.settings = settings
-    return null
+    if (variables.length === 0) return null
+    this.calls.push(`${this.backend.id} sets ${variables.map(({ name }) => `@${name}`).join(', ')}`)
+    return Promise.resolve(null)
   }
 
   async exchange(request: ClientRequest): Promise<Reply> {
@@ -85,9 +90,12 @@ export class FakeBackendConnection implements BackendConnection {
   }
 
   async readOut(wish: ReadOutWish): Promise<ReadOut> {
-    const what = [wish.conditions ? 'conditions' : '', wish.counters ? 'counters' : ''].filter((one) => one !== '')
-    this.calls.push(`${this.backend.id} reads out ${what.join(', ')}`)
-    return this.remains
+    const names = wish.variables?.names ?? []
+    const variables = names.map((name) => `@${name}`)
+    const what = [wish.conditions ? 'conditions' : '', wish.counters ? 'counters' : '', ...variables]
+    this.calls.push(`${this.backend.id} reads out ${what.filter((one) => one !== '').join(', ')}`)
+    const told = wish.variables === null || !this.tells ? null : names.map((name) => ({ name, bytes: 1, set: true }))
+    return { ...this.remains, counters: this.remains.counters ?? { foundRows: 0, insertId: 0n }, variables: told }
   }
 
   async collect(): Promise<null> {

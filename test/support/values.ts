@@ -14,6 +14,8 @@ export function classification(change: Partial<Classification> = {}): Classifica
     pins: [],
     facts: [],
     assigns: [],
+    assigned: [],
+    routines: [],
     tables: [],
     hint: null,
     kill: null,

@@ -13,6 +13,7 @@ import {
   type ReadOutWish,
   type Refusal,
   type Reply,
+  type SavedVariable,
   type Settings,
   type SettingsChange,
 } from '../protocol.ts'
@@ -41,6 +42,7 @@ import { errorIn, OwnReplies, type OwnReply, rowsIn } from './own-replies.ts'
 import { PreparedCache } from './prepared.ts'
 import type { ReplyForm, ReplyKind } from './reply-tracker.ts'
 import type { ClientStatement, MysqlRequest } from './request.ts'
+import { variableQuestions, variablesIn } from './user-variables.ts'
 import { alignmentSql, armingSql, BASE_VARIABLES, isKept, MULTI_STATEMENTS } from './variables.ts'
 
 /** What the connection is busy with. */
@@ -54,9 +56,11 @@ const STATUS_OF_SESSION =
 
 const SHOW_WARNINGS = 'SHOW WARNINGS'
 /** SHOW WARNINGS leaves these as they are. */
-const SELECT_COUNTERS = 'SELECT FOUND_ROWS(), LAST_INSERT_ID()'
+const SELECT_COUNTERS = 'SELECT FOUND_ROWS(), LAST_INSERT_ID() LIMIT 1'
 /** Leaves no warnings; MariaDB keeps them over a statement that has neither a table nor a subquery. */
 const CLEAR = 'DO (SELECT 0)'
+
+const NO_VARIABLES: readonly SavedVariable[] = []
 
 const SET_OPTION_ON = Buffer.from([COMMAND.SET_OPTION, 0, 0])
 const SET_OPTION_OFF = Buffer.from([COMMAND.SET_OPTION, 1, 0])
@@ -126,9 +130,14 @@ export class MysqlBackend implements BackendConnection {
     return connection
   }
 
-  align(settings: Settings): Promise<Refusal | null> | null {
-    if (this.#armed && (settings === this.#settings || sameSettings(settings, this.#settings))) return null
-    return this.alignNow(settings)
+  align(settings: Settings, variables: readonly SavedVariable[] = NO_VARIABLES): Promise<Refusal | null> | null {
+    if (
+      variables.length === 0 &&
+      this.#armed &&
+      (settings === this.#settings || sameSettings(settings, this.#settings))
+    )
+      return null
+    return this.alignNow(settings, variables)
   }
 
   async exchange(request: ClientRequest, client: ClientConnection, options: ExchangeOptions): Promise<Reply> {
@@ -164,16 +173,20 @@ export class MysqlBackend implements BackendConnection {
     return rowsIn(reply!, this.#form)
   }
 
-  async readOut({ conditions, counters }: ReadOutWish): Promise<ReadOut> {
-    const asked = [...(conditions ? [SHOW_WARNINGS] : []), ...(counters ? [SELECT_COUNTERS] : []), CLEAR]
+  async readOut({ conditions, counters, variables }: ReadOutWish): Promise<ReadOut> {
+    const aboutLast = [...(conditions ? [SHOW_WARNINGS] : []), ...(counters ? [SELECT_COUNTERS] : [])]
+    const aboutVariables = variables === null ? [] : variableQuestions(variables.names, variables.bytesMax)
+    const asked = [...aboutLast, ...aboutVariables, CLEAR]
     const replies = await this.ask(asked.map((sql) => [buildQuery(sql, this.attributes), 'query'] as const))
-    const failed = replies.map(errorIn).find((error) => error !== null)
+    const told = replies.slice(0, aboutLast.length)
+    const failed = [...told, replies.at(-1)!].map(errorIn).find((error) => error !== null)
     if (failed !== undefined) throw new BackendLost('unsent', true, `nothing could be read out: ${failed.message}`)
     this.stained = false
-    const [foundRows, insertId] = counters ? rowsIn(replies.at(-2)!, this.#form)[0]! : []
+    const [foundRows, insertId] = counters ? rowsIn(told.at(-1)!, this.#form)[0]! : []
     return {
-      conditions: conditions ? conditionsIn(replies[0]!, this.#form, this.#options.diagnosticsBytesMax) : null,
+      conditions: conditions ? conditionsIn(told[0]!, this.#form, this.#options.diagnosticsBytesMax) : null,
       counters: counters ? { foundRows: Number(foundRows), insertId: BigInt(insertId ?? 0) } : null,
+      variables: variables === null ? null : variablesIn(variables, replies.slice(aboutLast.length)),
     }
   }
 
@@ -286,15 +299,15 @@ export class MysqlBackend implements BackendConnection {
   }
 
   /** SET, the schema and the multi-statement option in one go: as many commands as needed, one round trip. */
-  private async alignNow(settings: Settings): Promise<Refusal | null> {
+  private async alignNow(settings: Settings, variables: readonly SavedVariable[]): Promise<Refusal | null> {
     const from = this.#settings
     const commands: [Buffer, ReplyKind][] = []
     const whats: Refusal['what'][] = []
     if (settings.schema === null && from.schema !== null) {
       await this.leaveSchema()
-      return this.align(settings)
+      return this.align(settings, variables)
     }
-    const sql = alignmentSql(from, settings, this.#armed)
+    const sql = alignmentSql(from, settings, this.#armed, variables)
     if (sql !== null) {
       commands.push([buildQuery(sql, this.attributes), 'single'])
       whats.push('variables')

@@ -38,6 +38,9 @@ export function keptText(sql: Buffer): Buffer {
   }
   return sql.length > SHARED_BYTES_MAX ? copy() : sharedTexts.get(sql.toString('latin1'), copy)
 }
+const AT = 0x40
+
+let lastSerial = 0
 
 /** A statement the client prepared. It lives here; backend connections prepare it when they first need it. */
 export class ClientStatement implements PreparedStatement {
@@ -56,6 +59,7 @@ export class ClientStatement implements PreparedStatement {
   cursorHome: { closeCursor(statement: ClientStatement): void } | null = null
   /** The same for statements that mean the same: the text, and the schema and modes under which it was prepared. */
   key = ''
+  readonly #serial = ++lastSerial
   #preparedKey = ''
   #rephrased: Buffer | null = null
 
@@ -67,8 +71,10 @@ export class ClientStatement implements PreparedStatement {
   /** It is being prepared in a session with these settings. */
   prepareUnder({ schema, variables }: Settings): void {
     const modes = SCOPE_VARIABLES.map((name) => variables.get(name) ?? '')
-    const key = [schema ?? '', ...modes, this.sql.toString('latin1')].join('\0')
-    this.key = key.length > SHARED_BYTES_MAX ? key : sharedKeys.get(key, () => key)
+    // MySQL gives user variables the types they have when it prepares: nobody else's statement means the same.
+    const own = this.sql.includes(AT) ? String(this.#serial) : ''
+    const key = [schema ?? '', ...modes, own, this.sql.toString('latin1')].join('\0')
+    this.key = key.length > SHARED_BYTES_MAX || own !== '' ? key : sharedKeys.get(key, () => key)
     this.#preparedKey = this.key
   }
 

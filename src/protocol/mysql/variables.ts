@@ -1,6 +1,7 @@
 // Session variables as the trackers report them, and the SQL that brings a connection to them. Pure.
 
-import type { Settings } from '../protocol.ts'
+import type { SavedVariable, Settings } from '../protocol.ts'
+import { assignments } from './user-variables.ts'
 
 /**
  * Stands among the variables for CLIENT_MULTI_STATEMENTS, which belongs to the session as they do and is switched by
@@ -71,7 +72,12 @@ export function armingSql(): string {
 }
 
 /** What must be set for a connection in state `from` to be in state `to`; null: nothing. */
-export function alignmentSql(from: Settings, to: Settings, armed: boolean): string | null {
+export function alignmentSql(
+  from: Settings,
+  to: Settings,
+  armed: boolean,
+  variables: readonly SavedVariable[] = [],
+): string | null {
   const parts: string[] = []
   const names = NAMES.some((name) => from.variables.get(name) !== to.variables.get(name))
     ? namesSql(to.variables)
@@ -86,6 +92,7 @@ export function alignmentSql(from: Settings, to: Settings, armed: boolean): stri
     if (isOurs(name) || to.variables.has(name)) continue
     parts.push(`SESSION ${name} = DEFAULT`)
   }
+  if (variables.length > 0) parts.push(...assignments(variables, to.variables.get('collation_connection') ?? 'DEFAULT'))
   return parts.length === 0 ? null : `SET ${parts.join(', ')}`
 }
 

@@ -48,6 +48,7 @@ const free: SessionView = {
   schema: 'shop',
   clientAddress: '10.0.0.7',
   lastBackend: null,
+  variablesAt: null,
   attribute: null,
 }
 const split: RoutingPolicy = {

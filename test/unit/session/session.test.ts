@@ -69,7 +69,7 @@ describe('a session', () => {
     const ann = await tell(stage, 'insert 0')
     const connection = stage.connectionTo('db1')
     connection.replies.push({ warnings: 2, affectedRows: 3 })
-    connection.remains = { conditions: { count: 2, errors: 1, list: Buffer.alloc(0) }, counters: null }
+    connection.remains = { conditions: { count: 2, errors: 1, list: Buffer.alloc(0) }, counters: null, variables: null }
     ann.client.ask('insert 1')
     await settle()
     expect(ann.session.snapshot.pins).toEqual([])
@@ -101,11 +101,11 @@ describe('a session', () => {
     const ann = await tell(stage, 'set a')
     const connection = stage.connectionTo('db1')
     connection.replies.push({ insertId: 7n }, { insertId: 8n })
-    connection.remains = { conditions: null, counters: { foundRows: 0, insertId: 7n } }
+    connection.remains = { conditions: null, counters: { foundRows: 0, insertId: 7n }, variables: null }
     ann.client.ask('insert 1')
     await settle()
     await tell(stage, 'insert 2')
-    connection.remains = { conditions: null, counters: { foundRows: 0, insertId: 8n } }
+    connection.remains = { conditions: null, counters: { foundRows: 0, insertId: 8n }, variables: null }
     ann.client.ask('select last_insert_id()')
     ann.client.ask('select last_insert_id()')
     await settle()

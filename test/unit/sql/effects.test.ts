@@ -1,18 +1,18 @@
 // What statements leave behind in a session: pins, facts, assignments, transactions; and what the answer says besides.
 
 import { describe, expect, test } from 'vitest'
-import type { PinChange } from '../../../src/sql/classification.ts'
+import type { Classification, PinChange } from '../../../src/sql/classification.ts'
 import { createClassifier } from '../../../src/sql/classifier.ts'
 import { classifyIn, classifyMariadb, classifyMysql, MARIADB, MYSQL } from './support.ts'
 
 /** `+reason name` for a start, `-reason name` for an end; `*` for all names or none. */
-function shown(pins: readonly PinChange[]): string {
+function shown({ pins, assigned }: Classification): string {
   const one = ({ change, reason, name, renamed, parameter, perhaps }: PinChange) => {
     const named = name ?? (parameter === undefined ? '*' : `?${parameter}`)
     const sign = change === 'start' ? '+' : perhaps === true ? '-?' : '-'
     return `${sign}${reason} ${named}${renamed === undefined ? '' : ` if ${renamed}`}`
   }
-  return pins.map(one).join(', ')
+  return [...pins.map(one), ...assigned.map((name) => `@${name}`)].join(', ')
 }
 
 describe('pins', () => {
@@ -93,23 +93,23 @@ describe('pins', () => {
     ["XA COMMIT 'x' ONE PHASE", "-xa 'x'"],
     ["XA ROLLBACK 'x'", "-xa 'x'"],
     ['SELECT SQL_CALC_FOUND_ROWS a FROM t LIMIT 1', '+found-rows *'],
-    ['SET @A = 1, b = 2, @`c d` := 3', '+user-variable a, +user-variable c d'],
-    ['SELECT @a := 1, @b:=2', '+user-variable a, +user-variable b'],
-    ['SELECT 1, 2 INTO @a, @b', '+user-variable a, +user-variable b'],
-    ['SET @a = (@b := 1)', '+user-variable a, +user-variable b'],
-    ['UPDATE t SET a = (@a := a + 1)', '+user-variable a'],
-    ["LOAD DATA INFILE 'x' INTO TABLE t (a, @b) SET c = @b", '+user-variable b, +user-variable b'],
-    ['CALL p(1, @out)', '+user-variable out'],
-    ['GET DIAGNOSTICS @n = NUMBER, @r = ROW_COUNT', '+user-variable n, +user-variable r'],
+    ['SET @A = 1, b = 2, @`c d` := 3', '@a, @c d'],
+    ['SELECT @a := 1, @b:=2', '@a, @b'],
+    ['SELECT 1, 2 INTO @a, @b', '@a, @b'],
+    ['SET @a = (@b := 1)', '@a, @b'],
+    ['UPDATE t SET a = (@a := a + 1)', '@a'],
+    ["LOAD DATA INFILE 'x' INTO TABLE t (a, @b) SET c = @b", '@b'],
+    ['CALL p(1, @out)', '@out'],
+    ['GET DIAGNOSTICS @n = NUMBER, @r = ROW_COUNT', '@n, @r'],
     ['SET ROLE r', '+unknown-state role'],
     ['SET unknown', '+unknown-state *'],
-    ['EXPLAIN FORMAT=JSON INTO @x SELECT 1', '+user-variable x'],
+    ['EXPLAIN FORMAT=JSON INTO @x SELECT 1', '@x'],
     ['SELECT 1; CREATE TEMPORARY TABLE t (a INT); LOCK TABLES t READ', '+temporary-table t, +table-lock tables'],
     ["GRANT ALL ON d.* TO 'u'@'h'", ''],
     ["CREATE USER 'u'@'h'", ''],
     ["INSERT INTO t VALUES ('@a := 1')", ''],
   ])('%s', (sql, pins) => {
-    expect(shown(classifyMysql(sql).pins)).toBe(pins)
+    expect(shown(classifyMysql(sql))).toBe(pins)
   })
 
   test.each([
@@ -121,13 +121,26 @@ describe('pins', () => {
     ['BACKUP LOCK t', '+table-lock backup lock'],
     ['BACKUP UNLOCK', '-table-lock backup lock'],
     ["EXECUTE IMMEDIATE 'CREATE TEMPORARY TABLE t (a INT)'", '+temporary-table t'],
-    ["EXECUTE IMMEDIATE 'EXECUTE IMMEDIATE ''SET @a = 1'''", '+user-variable a'],
+    ["EXECUTE IMMEDIATE 'EXECUTE IMMEDIATE ''SET @a = 1'''", '@a'],
     ['EXECUTE IMMEDIATE @sql', '+unknown-state *'],
-    ['BEGIN NOT ATOMIC SET @a = 1; CREATE TEMPORARY TABLE t (a INT); END', '+user-variable a, +temporary-table t'],
+    ['BEGIN NOT ATOMIC SET @a = 1; CREATE TEMPORARY TABLE t (a INT); END', '+temporary-table t, @a'],
     ["BEGIN NOT ATOMIC IF 1 THEN DO GET_LOCK('x', 1); END IF; END", '+advisory-lock x'],
   ])('MariaDB: %s', (sql, pins) => {
-    expect(shown(classifyMariadb(sql).pins)).toBe(pins)
+    expect(shown(classifyMariadb(sql))).toBe(pins)
   })
+})
+
+test.each([
+  ['SELECT 1, COUNT(*) FROM t', []],
+  ['SELECT f(1), d.g() FROM t', ['f', 'd.g']],
+  ['INSERT INTO t (a) VALUES (f(1))', ['f']],
+  ['INSERT INTO d.t (a) SELECT a FROM v', []],
+  ['SET @a = f()', ['f']],
+  ['CALL p', ['p']],
+  ['CALL d.p(f(@a))', ['d.p', 'f']],
+  ["PREPARE s FROM 'CALL p()'", ['p']],
+])('%s: routines %j', (sql, routines) => {
+  expect(classifyMysql(sql).routines).toEqual(routines)
 })
 
 test.each([

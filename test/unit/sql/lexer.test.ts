@@ -194,8 +194,8 @@ describe('a bulk INSERT', () => {
     [', (1, CONNECTION_ID())', { facts: ['connection-id'] }],
     [', (1, @a)', { facts: ['user-variable'] }],
     [', (1,@a)', { facts: ['user-variable'] }],
-    [', (1, 1 AND@x:=1)', { pins: [{ change: 'start', reason: 'user-variable', name: 'x' }] }],
-    [' ON DUPLICATE KEY UPDATE a = (@x := 1)', { pins: [{ change: 'start', reason: 'user-variable', name: 'x' }] }],
+    [', (1, 1 AND@x:=1)', { assigned: ['x'] }],
+    [' ON DUPLICATE KEY UPDATE a = (@x := 1)', { assigned: ['x'] }],
     [", (1, GET_LOCK('x', 1))", { pins: [{ change: 'start', reason: 'advisory-lock', name: 'x' }] }],
     ['; SET @a = 1', { statements: 2, assigns: [{ scope: 'user', name: 'a', value: '1' }] }],
   ])('is read to its end for the sake of %s', (tail, expected) => {

@@ -1,0 +1,67 @@
+// Where a session's user variables are: which connections have which of them, and which one alone knows the newest.
+
+import type { Lease } from '../pool/pool.ts'
+import type { SavedVariable } from '../protocol/protocol.ts'
+import type { UserVariables } from '../routing/user-variables.ts'
+import { isAt, isFresh, type Trace, traceOf } from './trace.ts'
+
+/** A connection has all that were assigned until `newest`. */
+interface Carrier extends Trace {
+  readonly newest: number
+}
+
+const NOTHING: readonly SavedVariable[] = []
+
+export class VariablePlaces {
+  readonly #variables: UserVariables
+  /** Where they were assigned last. All of them are there, also those assigned elsewhere before. */
+  #home: Trace | null = null
+  readonly #carriers = new Map<Lease, Carrier>()
+
+  constructor(variables: UserVariables) {
+    this.#variables = variables
+  }
+
+  /** The connection that must be asked for their values before another can have them. */
+  get unreadHome(): Lease | null {
+    return this.#variables.unread && isFresh(this.#home) ? this.#home.lease : null
+  }
+
+  /** Nobody knows the values any more. */
+  get lost(): boolean {
+    return this.#variables.unread && !isFresh(this.#home)
+  }
+
+  /** Is this the only connection that knows some of them? */
+  isHome(lease: Lease): boolean {
+    return this.#variables.unread && isAt(this.#home, lease)
+  }
+
+  /** What a connection lacks; the values must be known, or be there. */
+  missing(lease: Lease): readonly SavedVariable[] {
+    if (!this.#variables.some || this.isHome(lease)) return NOTHING
+    const carrier = this.#carriers.get(lease) ?? null
+    return this.#variables.after(isFresh(carrier) ? carrier.newest : 0)
+  }
+
+  /** A connection has been given what it lacked. */
+  given(lease: Lease): void {
+    this.#carriers.set(lease, { ...traceOf(lease), newest: this.#variables.newest })
+    lease.connection.dirty = true
+  }
+
+  /** A statement that may have assigned some ran on a connection that lacked none. */
+  assigned(lease: Lease): void {
+    this.#home = traceOf(lease)
+    this.given(lease)
+    for (const [other, carrier] of this.#carriers) if (!isFresh(carrier)) this.#carriers.delete(other)
+  }
+
+  /** The session has none any more; gives the connections that still have them. */
+  forget(): readonly Lease[] {
+    const leases = [...this.#carriers.values()].filter(isFresh).map(({ lease }) => lease)
+    this.#home = null
+    this.#carriers.clear()
+    return leases
+  }
+}
