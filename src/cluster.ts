@@ -6,7 +6,16 @@ import { type CloseReason, ProxyError } from './errors.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
 import { Pools } from './pool/pools.ts'
-import type { Accounts, BackendTls, Identity, Protocol, Settings } from './protocol/protocol.ts'
+import {
+  type Account,
+  type Accounts,
+  type BackendConnection,
+  type BackendTls,
+  ConnectFailed,
+  type Identity,
+  type Protocol,
+  type Settings,
+} from './protocol/protocol.ts'
 import { Turns } from './protocol/turns.ts'
 import type { Endpoint, RouteRule, RoutingPolicy } from './routing/policy.ts'
 import { FailoverHold } from './session/failover-hold.ts'
@@ -15,6 +24,7 @@ import type { Shared } from './session/shared.ts'
 import { Tally } from './session/tally.ts'
 import type { Classification } from './sql/classification.ts'
 import { type Classifier, createClassifier, type SqlContext } from './sql/classifier.ts'
+import { FullBackends } from './topology/full-backends.ts'
 import { Monitor } from './topology/monitor.ts'
 import { type Backend, type Topology, TopologyStore } from './topology/topology.ts'
 
@@ -41,6 +51,7 @@ export class Cluster {
   readonly #hold: FailoverHold
   readonly #classifier: Classifier
   readonly #tally: Tally
+  readonly #full = new FullBackends()
   /** Backends whose engine is not the one of the settings, each told of once. */
   readonly #odd = new Set<string>()
   /** Whose turn it is to stop a statement, by backend. */
@@ -59,21 +70,7 @@ export class Cluster {
     this.#classifier = createClassifier({ digestsMax: limits.digestsMax, safeFunctions, readProcedures })
     this.#pools = new Pools({
       limits: config.pool,
-      connect: (backend, identity, account) => {
-        const { connectMsMax, pool } = config
-        const killing = this.killingAt(backend.id)
-        return protocol.connect({
-          backend,
-          identity,
-          account,
-          tls,
-          connectMsMax,
-          preparedMax: pool.preparedMax,
-          diagnosticsBytesMax: limits.diagnosticsBytesMax,
-          ownRoundTrips: metrics.ownRoundTrips,
-          killing,
-        })
-      },
+      connect: (backend, identity, account) => this.connect(backend, identity, account),
       nowMs,
       onClose: (backend: string, reason: CloseReason) => {
         metrics.backendCloses.labels(reason).value += 1
@@ -181,12 +178,59 @@ export class Cluster {
       learn: (classification: Classification) => this.learn(classification),
       suspect: (backend: Backend, why: string) => this.#monitor.suspect(backend.id, why),
       outstanding: (backend: Backend) => this.#pools.outstanding(backend),
-      usable: (backend: Backend) => backend.health === 'up',
+      usable: (backend: Backend) =>
+        backend.health === 'up' && !(backend.role === 'reader' && this.#full.isPaused(backend.id, nowMs())),
       get turn() {
         cluster.#turn = (cluster.#turn + 1) & 0xffff
         return cluster.#turn
       },
     }
+  }
+
+  private async connect(backend: Backend, identity: Identity, account: Account): Promise<BackendConnection> {
+    const { config, limits, protocol, metrics, nowMs } = this.#parts
+    const { connectMsMax, pool } = config
+    const tls = backendTls(config)
+    const killing = this.killingAt(backend.id)
+    try {
+      const connection = await protocol.connect({
+        backend,
+        identity,
+        account,
+        tls,
+        connectMsMax,
+        preparedMax: pool.preparedMax,
+        diagnosticsBytesMax: limits.diagnosticsBytesMax,
+        ownRoundTrips: metrics.ownRoundTrips,
+        killing,
+      })
+      this.#full.admitted(backend.id)
+      return await this.verified(connection)
+    } catch (error) {
+      if (error instanceof ConnectFailed && error.kind === 'capacity') this.#full.refused(backend.id, nowMs())
+      throw error
+    }
+  }
+
+  /**
+   * After a change of the writer a name may still lead to the old one, and a doomed one may still let us in: it is the
+   * connection itself that must say that it can write. Connections from before the change are not used any more.
+   */
+  private async verified(connection: BackendConnection): Promise<BackendConnection> {
+    const { backend } = connection
+    if (backend.role !== 'writer' || this.topology.writerEpoch <= 1) return connection
+    const why = await connection.query('SELECT @@innodb_read_only, @@read_only').then(
+      (answer) => {
+        if ('message' in answer) return answer.message
+        const isWriter = answer[0]?.every((value) => value === '0' || value === 'OFF') === true
+        return isWriter ? null : `${backend.id} was to be the writer, and says on a new connection that it is read-only`
+      },
+      (error: Error) => error.message,
+    )
+    if (why === null) return connection
+    connection.close('proxy in doubt')
+    this.#monitor.suspect(backend.id, why)
+    throw new ConnectFailed('network', why, null)
   }
 
   /** The settings may say which engine it is; the servers know. */

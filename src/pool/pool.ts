@@ -85,6 +85,8 @@ export class Pool {
   #opening = 0
   #cleaning = 0
   #retired = false
+  /** Grows whenever what there was is retired. */
+  #generation = 0
 
   constructor(options: PoolOptions) {
     this.#options = options
@@ -189,6 +191,7 @@ export class Pool {
 
   /** Idle connections close now, lent ones when they are given back; later ones are opened anew. */
   retire(): void {
+    this.#generation += 1
     for (const lease of [...this.#leases]) {
       lease.retired = true
       if (lease.place === 'idle') this.dismiss(lease, 'proxy retired')
@@ -316,19 +319,21 @@ export class Pool {
       this.#leases.size + this.#opening < connectionsMax
     ) {
       this.#opening += 1
+      const generation = this.#generation
       void this.#options.open().then(
-        (connection) => this.opened(connection),
+        (connection) => this.opened(connection, generation),
         (error: Error) => this.openFailed(error),
       )
     }
   }
 
-  private opened(connection: BackendConnection): void {
+  private opened(connection: BackendConnection, generation: number): void {
     this.#opening -= 1
     const { nowMs, limits } = this.#options
     // Spread over a tenth of the lifetime, or all that were opened together would end together.
     const expiresMs = nowMs() + limits.lifetimeMsMax * (0.9 + Math.random() / 10)
-    const retired = this.#retired
+    // Its backend may have changed its role meanwhile.
+    const retired = this.#retired || generation !== this.#generation
     const lease: Lease = {
       pool: this,
       connection,

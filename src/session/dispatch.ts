@@ -245,7 +245,8 @@ export class Dispatch {
       // A writer that is full is the writer still: its own words are the answer. Readers have others beside them.
       const isFullWriter = error.kind === 'capacity' && decision.backend.role === 'writer'
       if (error.kind === 'login' || isFullWriter) throw error
-      this.#shared.suspect(decision.backend, error.message)
+      // A full one is as healthy as can be: the router leaves it alone for a moment.
+      if (error.kind !== 'capacity') this.#shared.suspect(decision.backend, error.message)
       return false
     } finally {
       this.#waiting = false

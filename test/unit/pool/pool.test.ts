@@ -307,3 +307,12 @@ describe('a backend that answers no more', () => {
     expect(opened.length).toBe(2)
   })
 })
+
+test('a connection that was on its way when all were retired is not used', async () => {
+  const { pool, opened, closed } = poolOf()
+  const waiting = pool.acquire(keeper())
+  pool.retire()
+  const lease = await waiting
+  expect(closed).toEqual(['proxy retired'])
+  expect(lease.connection).toBe(opened[1])
+})
