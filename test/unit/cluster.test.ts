@@ -36,7 +36,7 @@ const account: Account = {
   requireTls: false,
   route: null,
 }
-const keeper = { settings: NO_SETTINGS, leaves: () => false, readOut: async () => {} }
+const keeper = { settings: NO_SETTINGS, leaves: () => false, readOut: async () => true, keeps: () => false }
 
 let cluster: Cluster | null = null
 afterEach(() => cluster?.stop())
