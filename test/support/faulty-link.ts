@@ -41,6 +41,8 @@ export class FaultyLink {
   #cut: Cut | null = null
   #passedBytes = 0
   #frozen = false
+  #awaited: string | null = null
+  readonly #held: (() => void)[] = []
   /** How many connections were cut by `cutNext`. */
   cuts = 0
 
@@ -105,6 +107,20 @@ export class FaultyLink {
     }
   }
 
+  /** What is said to the server with this text in it waits until `letGo`; all else passes. */
+  holdBack(text: string): void {
+    this.#awaited = text
+  }
+
+  get held(): number {
+    return this.#held.length
+  }
+
+  letGo(): void {
+    this.#awaited = null
+    for (const pass of this.#held.splice(0)) pass()
+  }
+
   record(): void {
     for (const connection of this.ours()) connection.recorded = []
   }
@@ -148,6 +164,10 @@ export class FaultyLink {
     const [from, to] =
       direction === 'to-client' ? [connection.server, connection.client] : [connection.client, connection.server]
     if (connection.user !== 'app') return void to.write(bytes)
+    if (direction === 'to-server' && this.#awaited !== null && bytes.includes(this.#awaited)) {
+      this.#held.push(() => to.write(bytes))
+      return
+    }
     if (this.#frozen) from.pause()
     if (direction === 'to-client') connection.recorded?.push(Buffer.from(bytes))
     const cut = this.#cut

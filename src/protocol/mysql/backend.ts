@@ -87,6 +87,8 @@ export class MysqlBackend implements BackendConnection {
   #work: Work | null = null
   /** On its way to stop the exchange in progress; nobody else gets the connection before it has arrived. */
   #cancelling: Promise<void> | null = null
+  /** What was told may still arrive, and would hit whoever uses the connection then: nobody must. */
+  #doubtful = false
   /** Called when the exchange that nobody waits for is over. */
   #finished: () => void = () => {}
 
@@ -162,7 +164,13 @@ export class MysqlBackend implements BackendConnection {
     if (this.#cancelling !== null) await this.#cancelling
     const reply = this.learned(end, mysqlRequest, mysqlClient)
     this.unreported = end.endedInEof && options.mayChange
-    return end.collationUnknown ? this.withCollation(reply) : reply
+    if (end.collationUnknown) return this.withCollation(reply).finally(() => this.leaveDoubtful())
+    this.leaveDoubtful()
+    return reply
+  }
+
+  private leaveDoubtful(): void {
+    if (this.#doubtful) this.broken = true
   }
 
   async query(sql: string): Promise<readonly (readonly (string | null)[])[] | Refusal> {
@@ -233,7 +241,7 @@ export class MysqlBackend implements BackendConnection {
       this.#finished = () => {}
     }
     if (this.#cancelling !== null) await this.#cancelling
-    if (this.broken) return 'closing'
+    if (this.broken || this.#doubtful) return 'closing'
     return this.#work === null ? 'ended' : 'running'
   }
 
@@ -283,7 +291,10 @@ export class MysqlBackend implements BackendConnection {
         const killer = new MysqlBackend(login, this.#options, this.openedMs)
         const deadline = setTimeout(() => killer.close('proxy in doubt'), connectMsMax)
         try {
-          if (makesSense()) await killer.query(`${words} ${this.serverId}`)
+          if (!makesSense()) return
+          this.#doubtful = true
+          await killer.query(`${words} ${this.serverId}`)
+          this.#doubtful = false
         } finally {
           clearTimeout(deadline)
           killer.close('proxy in doubt')
