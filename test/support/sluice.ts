@@ -14,6 +14,8 @@ export interface SluiceOptions {
   /** Further YAML of the top. */
   readonly more?: string
   readonly listener?: string
+  /** YAML of the monitor's settings beyond its login; by default it looks often, and is patient with busy machines. */
+  readonly monitor?: string
   /** Accounts besides `app`, as rows of the YAML list. */
   readonly users?: string
   readonly logLevel?: string
@@ -28,16 +30,18 @@ export interface RunningSluice {
 
 /** The settings' text: a cluster called `main`, a listener called `app`, one user. */
 export function settingsText(
-  { seeds, cluster = '', more = '', listener = 'route: split', users = '', logLevel = 'silent' }: SluiceOptions,
+  options: SluiceOptions,
   { folder, port, adminPort }: { readonly folder: string; readonly port: number; readonly adminPort: number },
 ): string {
+  const { seeds, cluster = '', more = '', listener = 'route: split', users = '', logLevel = 'silent' } = options
+  const { monitor = 'intervalMs: 200, timeoutMs: 2000' } = options
   return `
 listeners:
   - { name: app, bind: 127.0.0.1:${port}, cluster: main, ${listener} }
 clusters:
   main:
     topology: { kind: auto, seeds: [${seeds.join(', ')}] }
-    monitor: { user: monitor, password: monitor_pw, intervalMs: 200, timeoutMs: 2000 }
+    monitor: { user: monitor, password: monitor_pw, ${monitor} }
 ${cluster}
 users:
   - { name: app, password: app_pw }
