@@ -24,6 +24,7 @@ export const ERRORS = {
   NO_CURSOR: { ends: 'request', level: 'info' },
   KILL_DENIED: { ends: 'request', level: 'info' },
   KILLED: { ends: 'session', level: 'info' },
+  IDLE_TOO_LONG: { ends: 'session', level: 'info' },
   QUERY_KILLED: { ends: 'request', level: 'info' },
   NO_WRITER: { ends: 'request', level: 'warn' },
   NO_READER: { ends: 'request', level: 'warn' },

@@ -147,6 +147,10 @@ export interface ClientConnection {
   fail(error: ProxyError): void
   /** Answers with the error a backend gave while it was being aligned, or one that was held back. */
   refuse(refusal: Refusal): void
+  /** How long a session with these settings may say nothing, where it asked for a limit of its own. */
+  idleMsMax(settings: Settings): number | null
+  /** Tells a client that said nothing for too long what a server tells it. The caller ends the connection. */
+  idledOut(): void
   /** Answers as a server does whoever kills itself. The caller ends the connection where that was killed. */
   killed(what: 'query' | 'connection'): void
   end(reason: CloseReason): void

@@ -222,7 +222,8 @@ export class Session {
     if (!(await this.open())) return 'backend refused'
     while (!this.#ended) {
       if (this.#draining && this.isFree) return 'proxy draining'
-      const request = await this.#client.next()
+      const idleMsMax = this.#client.idleMsMax(this.#state.settings)
+      const request = await (idleMsMax === null ? this.#client.next() : this.nextWithin(idleMsMax))
       if (request === null) return 'client quit'
       this.#sinceMs = this.#shared.nowMs()
       this.#request = request
@@ -240,6 +241,19 @@ export class Session {
       this.#sinceMs = this.#shared.nowMs()
     }
     return 'client killed'
+  }
+
+  /** The session has set a limit to its own silence: what the server would end, ends here. */
+  private async nextWithin(idleMsMax: number): Promise<ClientRequest | null> {
+    const timer = setTimeout(() => {
+      this.#client.idledOut()
+      this.end('client timeout')
+    }, idleMsMax)
+    try {
+      return await this.#client.next()
+    } finally {
+      clearTimeout(timer)
+    }
   }
 
   private async serve(request: ClientRequest): Promise<void> {

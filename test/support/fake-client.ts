@@ -94,6 +94,14 @@ export class FakeClient implements ClientConnection {
     this.answers.push(`${rows.length} rows`)
   }
 
+  idleMsMax(): null {
+    return null
+  }
+
+  idledOut(): void {
+    this.answers.push('idled out')
+  }
+
   conditions(conditions: Conditions | null, { errorsOnly }: ConditionRange): boolean {
     if (conditions === null) return false
     this.answers.push(`${errorsOnly ? conditions.errors : conditions.count} conditions`)

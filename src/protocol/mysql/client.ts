@@ -49,6 +49,7 @@ const FETCH_BYTES = 9
 /** Messages that arrive while a request is served wait here, up to about this much; then the client is not read. */
 const AHEAD_BYTES_MAX = 64 * 1024
 const NOTHING = Buffer.alloc(0)
+const IDLE_ERROR_SINCE = 80024
 const NO_VARIABLES: ReadonlyMap<string, string> = new Map()
 const nothing = (): void => {}
 const UTF8MB4_GENERAL_CI = 45
@@ -190,6 +191,22 @@ export class MysqlClient implements ClientConnection {
 
   refuse(refusal: Refusal): void {
     this.reply(refusal.frame)
+  }
+
+  idleMsMax({ variables }: Settings): number | null {
+    const seconds = variables.get('wait_timeout')
+    // Longer than any timer: about 24 days.
+    return seconds === undefined ? null : Math.min(Number(seconds) * 1000, 0x7fffffff)
+  }
+
+  idledOut(): void {
+    // MariaDB, and MySQL before 8.0.24, close without a word.
+    const { engine, number } = serverVersion(this.#options.serverVersion)
+    if (engine === 'mariadb' || number < IDLE_ERROR_SINCE) return
+    this.sequence = 0
+    const text =
+      'The client was disconnected by the server because of inactivity. See wait_timeout and interactive_timeout for configuring this behavior.'
+    this.fail(new ProxyError('IDLE_TOO_LONG', text))
   }
 
   killed(what: 'query' | 'connection'): void {

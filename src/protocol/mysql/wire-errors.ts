@@ -30,6 +30,7 @@ export const WIRE: WireErrorTable<WireError> = {
   NO_CURSOR: { errno: 1421, sqlState: 'HY000' },
   KILL_DENIED: { errno: 1095, sqlState: 'HY000' },
   KILLED: { errno: 1927, sqlState: '70100' },
+  IDLE_TOO_LONG: { errno: 4031, sqlState: 'HY000' },
   QUERY_KILLED: { errno: 1317, sqlState: '70100' },
   NO_WRITER: { errno: 9110, sqlState: 'HY000' },
   NO_READER: { errno: 9111, sqlState: 'HY000' },
