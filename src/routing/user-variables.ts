@@ -17,9 +17,12 @@ export const ROUTE_VARIABLE = 'sluice_route'
 /** Reads the same in every character set and mode. */
 const MOVABLE_NAME = /^[\x20-\x5b\x5d-\x7e]+$/
 
+/** Shared by all sessions without any: never changed. */
+const NONE = new Map<string, Entry>()
+
 export class UserVariables {
   /** In the order of their last assignment: two names may be one to the server (`é` and `e`), and then the last one counts. */
-  readonly #entries = new Map<string, Entry>()
+  #entries = NONE
   #assignments = 0
   #unread = 0
 
@@ -68,6 +71,7 @@ export class UserVariables {
   assigned(names: readonly string[]): boolean {
     let movable = true
     this.#assignments += 1
+    if (this.#entries === NONE) this.#entries = new Map()
     for (const name of names) {
       const before = this.#entries.get(name)
       if (before === undefined || before.saved !== null) this.#unread += 1
@@ -105,7 +109,7 @@ export class UserVariables {
   }
 
   forget(): void {
-    this.#entries.clear()
+    this.#entries = NONE
     this.#unread = 0
   }
 }

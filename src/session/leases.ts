@@ -148,13 +148,14 @@ export class Leases implements Keeper {
     const { diagnostics, variables } = this.#state
     const insertIdHome = this.#insertIdHome
     const bytesMax = Math.max(0, this.#shared.userVariables.bytesMax - variables.bytes)
+    const { epoch } = this.#places
     const asked = this.#places.isHome(lease) ? { names: variables.unreadNames, bytesMax } : null
     const wish = { conditions, counters: foundRows || insertId, variables: asked }
     const reading = lease.connection.readOut(wish).then((found) => {
       if (conditions) diagnostics.saveConditions(found.conditions)
       if (foundRows) diagnostics.saveFoundRows(found.counters!.foundRows)
       if (insertId) this.saveInsertId(found.counters!.insertId, insertIdHome!)
-      if (found.variables !== null) variables.save(found.variables)
+      if (found.variables !== null && epoch === this.#places.epoch) variables.save(found.variables)
       return asked === null || found.variables !== null
     })
     const before = this.#readingOut

@@ -353,7 +353,9 @@ export class Session {
     for (const reason of begun) metrics.pins.labels(reason).value += 1
     this.#leases.ran(kind !== 'prepare' && maySetInsertId(classification, reply) ? reply.insertId : null, replaced)
     if (reply.disturbed) this.#leases.disturbed('all')
-    if (this.#state.leavesTraces || classification.assigns.some(({ scope }) => scope === 'user'))
+    // A routine may set variables that its caller does not name, and servers do not tell.
+    const mayHide = kind !== 'prepare' && classification.routines.length > 0
+    if (mayHide || this.#state.leavesTraces || classification.assigns.some(({ scope }) => scope === 'user'))
       connection.dirty = true
     if (kind !== 'prepare') this.observeVariables(classification)
   }

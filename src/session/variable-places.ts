@@ -16,7 +16,11 @@ export class VariablePlaces {
   readonly #variables: UserVariables
   /** Where they were assigned last. All of them are there, also those assigned elsewhere before. */
   #home: Trace | null = null
-  readonly #carriers = new Map<Lease, Carrier>()
+  /** Null before the first, as in most sessions for ever. */
+  #carriers: Map<Lease, Carrier> | null = null
+
+  /** Grows whenever the session starts anew: what is read out for it after that is about nothing. */
+  epoch = 0
 
   constructor(variables: UserVariables) {
     this.#variables = variables
@@ -40,12 +44,13 @@ export class VariablePlaces {
   /** What a connection lacks; the values must be known, or be there. */
   missing(lease: Lease): readonly SavedVariable[] {
     if (!this.#variables.some || this.isHome(lease)) return NOTHING
-    const carrier = this.#carriers.get(lease) ?? null
+    const carrier = this.#carriers?.get(lease) ?? null
     return this.#variables.after(isFresh(carrier) ? carrier.newest : 0)
   }
 
   /** A connection has been given what it lacked. */
   given(lease: Lease): void {
+    this.#carriers ??= new Map()
     this.#carriers.set(lease, { ...traceOf(lease), newest: this.#variables.newest })
     lease.connection.dirty = true
   }
@@ -54,14 +59,16 @@ export class VariablePlaces {
   assigned(lease: Lease): void {
     this.#home = traceOf(lease)
     this.given(lease)
-    for (const [other, carrier] of this.#carriers) if (!isFresh(carrier)) this.#carriers.delete(other)
+    for (const [other, carrier] of this.#carriers!) if (!isFresh(carrier)) this.#carriers!.delete(other)
   }
 
   /** The session has none any more; gives the connections that still have them. */
   forget(): readonly Lease[] {
+    this.epoch += 1
+    if (this.#carriers === null) return []
     const leases = [...this.#carriers.values()].filter(isFresh).map(({ lease }) => lease)
     this.#home = null
-    this.#carriers.clear()
+    this.#carriers = null
     return leases
   }
 }

@@ -30,6 +30,7 @@ const KNOWN: readonly (readonly [RegExp, Partial<Classification>])[] = [
   [/^begin$/i, { access: 'write', transaction: 'begin' }],
   [/^(commit|rollback)$/i, { access: 'write', transaction: 'end' }],
   [/^set /i, { access: 'session' }],
+  [/^call (\w+)/i, { routines: ['p'] }],
   [/^set @a/i, { assigned: ['a'] }],
   [/^set @b/i, { assigned: ['b'] }],
   [/^set @é/i, { assigned: ['é'] }],

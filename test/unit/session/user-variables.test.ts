@@ -96,6 +96,13 @@ test('those that cannot be moved to a reader keep the session where they are', a
   expect(stage.calls.slice(-2)).toEqual(['reset', 'db2: select 3'])
 })
 
+test('whoever may have called for hidden ones leaves a connection that is wiped', async () => {
+  const stage = new Stage({ connectionsMax: 1 })
+  await tell(stage, 'call p()')
+  await tell(stage, 'insert 1')
+  expect(stage.calls).toEqual(['db1: call p()', 'db1 reads out counters', 'reset', 'db1: insert 1'])
+})
+
 test.each([
   ['set @many', 'more of them than are remembered'],
   ['set @é', 'one with a name that reads differently elsewhere'],
