@@ -174,8 +174,18 @@ export class Leases implements Keeper {
     return true
   }
 
-  /** The connection that came back is the session's from now on, if it has no other. */
-  takeKept(): void {
+  /** A connection came back to the session for its user variables, or may do so in a moment. */
+  get comesBack(): boolean {
+    return this.#kept !== null || (this.#readingOut !== null && this.#state.variables.unread)
+  }
+
+  /** If it does, it is the session's from now on, unless that has another. */
+  async takeBack(): Promise<void> {
+    if (this.#readingOut !== null) await this.#readingOut
+    this.takeKept()
+  }
+
+  private takeKept(): void {
     if (this.#kept === null || this.#current !== null) return
     this.use(this.#kept)
     this.#kept = null

@@ -269,7 +269,7 @@ export class Session {
     this.#statements += 1
     this.#state.expect(classification)
     if (!this.#state.pinned) this.#leases.giveBack()
-    this.#leases.takeKept()
+    if (this.#leases.comesBack) await this.#leases.takeBack()
     const edit = facts.includes('sessions') ? await this.processEdit(classification) : null
     let asked: ClientRequest | null = facts.includes('connection-id') ? this.withOwnId(request) : request
     if (facts.length > 0 && (this.#leases.current === null || this.#leases.isReadOut)) {

@@ -3,7 +3,14 @@
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { EngineName } from '../../src/lab/index.ts'
-import { buildQuery, CAPABILITY } from '../../src/protocol/mysql/messages.ts'
+import {
+  buildCommand,
+  buildQuery,
+  CAPABILITY,
+  COMMAND,
+  parseError,
+  parseTextRow,
+} from '../../src/protocol/mysql/messages.ts'
 import { CLIENTS, execute, expectSame, prepare, query, resetConnection, type Step } from '../support/differential.ts'
 import { clusterOf, describeEngines } from '../support/lab.ts'
 import { type RunningSluice, startSluice } from '../support/sluice.ts'
@@ -103,6 +110,21 @@ class Meddler {
   }
 }
 
+/** Asks, and gives the first row; null is a reset. */
+type Asking = (sql: string | null) => Promise<(string | null)[]>
+
+function asking(client: WireClient): Asking {
+  const attributes = (client.login.capabilities & CAPABILITY.QUERY_ATTRIBUTES) !== 0
+  return async (sql) => {
+    const payload = sql === null ? buildCommand(COMMAND.RESET_CONNECTION) : buildQuery(sql, attributes)
+    const [first, ...rest] = await client.ask(payload, sql === null ? 'single' : 'query')
+    if (first!.payload[0] === 0xff) throw new Error(parseError(first!.payload).message.toString())
+    const columns = first!.payload[0]!
+    if (columns === 0) return []
+    return parseTextRow(rest[columns]!.payload, columns).map((value) => value?.toString() ?? null)
+  }
+}
+
 describeEngines((engine: EngineName) => {
   const cluster = clusterOf(engine)
   let sluice: RunningSluice
@@ -113,6 +135,7 @@ describeEngines((engine: EngineName) => {
     await writer.ask(`DROP DATABASE IF EXISTS ${SCHEMA}`)
     await writer.ask(`CREATE DATABASE ${SCHEMA}`)
     await writer.ask(`CREATE PROCEDURE ${SCHEMA}.out_of(OUT x INT) SET x = 12`)
+    await writer.ask(`CREATE PROCEDURE ${SCHEMA}.hides() SELECT 7 INTO @hidden`)
     sluice = await startSluice({ seeds: cluster.seeds, cluster: '    pool: { connectionsMax: 1, waitMsMax: 5000 }' })
   })
   afterAll(async () => {
@@ -207,6 +230,51 @@ describeEngines((engine: EngineName) => {
       ],
       true,
     )
+  })
+
+  /** Two sessions that have one connection to each server between them. */
+  async function withTwo(story: (ann: Asking, ben: Asking) => Promise<void>): Promise<void> {
+    const clients = [
+      await WireClient.connect({ ...CLIENT, port: sluice.port, schema: SCHEMA }),
+      await WireClient.connect({ ...CLIENT, port: sluice.port, schema: SCHEMA }),
+    ] as const
+    try {
+      await story(asking(clients[0]), asking(clients[1]))
+    } finally {
+      for (const client of clients) client.end()
+    }
+  }
+
+  test('two sessions on one connection see their own, and never the other one’s', async () => {
+    await withTwo(async (ann, ben) => {
+      for (let round = 0; round < 5; round++) {
+        await ann(`SET @a = ${round}, @only_ann = 1`)
+        expect(await ben('SELECT @a, @only_ann')).toEqual(round === 0 ? [null, null] : [`ben ${round - 1}`, null])
+        await ben(`SET @a = 'ben ${round}'`)
+        expect(await ann('SELECT @a, @only_ann FROM DUAL')).toEqual([String(round), '1'])
+      }
+    })
+  })
+
+  test('nobody sees what a routine has set for another session', async () => {
+    await withTwo(async (ann, ben) => {
+      await ann('CALL hides()')
+      expect(await ben('/* sluice:writer */ SELECT @hidden')).toEqual([null])
+    })
+  })
+
+  test('more than may be remembered keeps its connection until a reset, and its values', async () => {
+    await withTwo(async (ann, ben) => {
+      await ann("SET @a = REPEAT('x', 70000)")
+      const waiting = ben("SELECT @a := 'ben'").catch((error: Error) => [error.message])
+      expect(await ann('/* sluice:writer */ SELECT LENGTH(@a)')).toEqual(['70000'])
+      expect(await ann('SELECT LENGTH(@a)')).toEqual(['70000'])
+      const pins = sluice.proxy.snapshots.sessions().flatMap((session) => session.pins)
+      expect(pins).toMatchObject([{ reason: 'user-variable' }])
+      await ann(null)
+      expect(await waiting).toEqual(['ben'])
+      expect(await ann('SELECT @a')).toEqual([null])
+    })
   })
 
   test('transactions see and keep them', async () => {

@@ -81,6 +81,19 @@ test('those that cannot be read out keep their connection, and pin the session t
   ben.client.quit()
 })
 
+test('a session that comes back while they are being read out gets its connection back', async () => {
+  const stage = new Stage({ connectionsMax: 1 })
+  const ann = await tell(stage, 'set @a')
+  stage.connectionTo('db1').tells = false
+  const ben = stage.join()
+  await settle()
+  ben.client.ask('insert 1')
+  ann.client.ask('insert 2')
+  await settle()
+  expect(stage.calls).toEqual(['db1: set @a', 'db1 reads out @a', 'db1: insert 2'])
+  ben.client.quit()
+})
+
 test('those that cannot be moved to a reader keep the session where they are', async () => {
   const stage = new Stage()
   const { client, session } = await tell(stage, 'set @a')
