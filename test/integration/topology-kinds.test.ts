@@ -33,6 +33,18 @@ describeEngines((engine) => {
       })
     }
 
+    test('that is named and is not what the servers are still has its roles, and says so', async () => {
+      const { servers, writer } = cluster()
+      const seen = await watch(servers, { topology: { kind: 'aurora' }, target: { kind: 'aurora' } })
+      try {
+        await seen.until(['writer', 'reader', 'reader'])
+        expect(seen.of(writer).why).toContain('it keeps no list of members')
+        expect(seen.of(writer).why).toContain('as aurora (topology.kind) does')
+      } finally {
+        seen.monitor.stop()
+      }
+    })
+
     test('takes the lag from a heartbeat where there is one', async () => {
       const { servers, writer, readers } = cluster()
       await writer.ask('CREATE TABLE app.beats (ts VARCHAR(26))')

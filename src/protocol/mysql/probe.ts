@@ -166,7 +166,9 @@ class ProbeLine {
     const measures = status !== null && engine === 'mysql' && number >= 80000 && isOn(found.get('performance_schema'))
     const mayMeasure = measures && (await isAllowed(connection, APPLYING))
     const grant = engine === 'mysql' || number < 100509 ? 'REPLICATION CLIENT' : 'REPLICA MONITOR'
-    const { user, heartbeat } = this.#target
+    const { user, heartbeat, kind } = this.#target
+    const isMissed = roster === null && ROSTER_VARIABLES.some(([named]) => named === kind)
+    const missed = `it keeps no list of members that the monitor user ('${user}') can read, as ${kind} (topology.kind) does`
     return {
       engine,
       variables: VALUE_VARIABLES.filter((name) => found.has(name)),
@@ -175,7 +177,9 @@ class ProbeLine {
       roster,
       heartbeat: heartbeat === null ? null : heartbeatSql(heartbeat),
       note: mayRead
-        ? null
+        ? isMissed
+          ? missed
+          : null
         : `whom it follows, and how far behind, is not known: GRANT ${grant} ON *.* TO the monitor user ('${user}')`,
     }
   }
