@@ -20,7 +20,7 @@ export interface ListenerOptions {
 export class Listener {
   readonly #options: ListenerOptions
   readonly #server: net.Server
-  /** Clients that are still logging in, each counted against the limit. */
+  /** Clients that are still logging in here. */
   readonly #arriving = new Set<AbortController>()
 
   constructor(options: ListenerOptions) {
@@ -59,15 +59,17 @@ export class Listener {
   private receive(socket: net.Socket): void {
     const { protocol, shared, clientsMax } = this.#options
     const { sessions } = shared
-    if (sessions.count + this.#arriving.size >= clientsMax) {
+    if (sessions.count + sessions.arriving >= clientsMax) {
       const error = new ProxyError('CLIENTS_MAX', 'Too many connections')
       this.tell(error, socket)
       return protocol.turnAway(socket, error)
     }
     const arrival = new AbortController()
     this.#arriving.add(arrival)
+    sessions.arriving += 1
     void this.logIn(socket, arrival.signal).then((session) => {
       this.#arriving.delete(arrival)
+      sessions.arriving -= 1
       if (session !== null) this.serve(session)
     })
   }

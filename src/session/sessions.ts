@@ -42,6 +42,8 @@ const LAST_ID = 0x7fff_ffff
 
 export class Sessions {
   readonly #living = new Map<number, LivingSession>()
+  /** Clients that are still logging in, on whatever listener; they are not living yet, and count against the limit. */
+  arriving = 0
   #nextId = FIRST_ID
   #emptied: (() => void) | null = null
 

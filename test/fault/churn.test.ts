@@ -12,13 +12,13 @@ import { type Inside, SluiceProcess } from '../support/sluice-process.ts'
 
 /** Visits that come before the comparison, so that whatever is remembered on purpose is there already. */
 const WARM_UP = 1_000
-const VISITS = { mysql: 10_000, mariadb: 2_000 }
+const VISITS = { mysql: 10_000, mariadb: 1_000 }
 const AT_ONCE = 50
 /** Fewer than there are clients, so that some of them leave while they wait. */
 const CONNECTIONS_MAX = 8
 /** Long enough that connections are shared, short enough that the pools empty themselves when all is over. */
 const IDLE_MS_MAX = 1_000
-const QUIET_MS_MAX = 30_000
+const QUIET_MS_MAX = 60_000
 const MEBIBYTE = 1024 * 1024
 
 /** One way to come and go. `abandons`: a server's connection is in doubt after it, and must not be kept. */
@@ -214,8 +214,8 @@ describeEngines((engine) => {
     await cluster.settle()
     sluice = await SluiceProcess.start({
       seeds: cluster.seeds,
-      cluster: `    pool: { connectionsMax: ${CONNECTIONS_MAX}, idleMsMax: ${IDLE_MS_MAX} }`,
-      more: 'limits: { loginMsMax: 60000 }',
+      cluster: `    pool: { connectionsMax: ${CONNECTIONS_MAX}, idleMsMax: ${IDLE_MS_MAX}, waitMsMax: 600000 }`,
+      more: 'limits: { loginMsMax: 600000 }',
     })
   })
   afterAll(async () => {
@@ -283,7 +283,7 @@ describeEngines((engine) => {
     onAll((server) => server.ask(`SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'app'`))
 
   test('leave neither sessions, connections, timers, memory nor anything on the servers', {
-    timeout: 240_000,
+    timeout: 480_000,
   }, async () => {
     const base = await sluice.measure()
     await churn(WARM_UP, 1)

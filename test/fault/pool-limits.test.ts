@@ -5,6 +5,7 @@ import { type Connection, createConnection } from 'mysql2/promise'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type RunningServer, until } from '../../src/lab/index.ts'
 import { clusterOf, describeEngines, useCluster } from '../support/lab.ts'
+import { RawClient } from '../support/raw-client.ts'
 import { type RunningSluice, startSluice } from '../support/sluice.ts'
 
 const DEADLINE_MS = 20_000
@@ -264,6 +265,24 @@ describeEngines((engine) => {
         }
       })
     })
+  })
+
+  test('clients in their login count on whatever listener they are', async () => {
+    const cluster = clusterOf(engine)
+    const sluice = await startSluice({
+      seeds: [cluster.writer.address],
+      moreListeners: '  - { name: other, bind: 127.0.0.1:0, cluster: main, route: writer }',
+      more: 'limits: { clientsMax: 2, drainMsMax: 100 }',
+    })
+    const silent = await Promise.all([1, 2].map(() => RawClient.open(sluice.port)))
+    try {
+      await Promise.all(silent.map((client) => client.awaitFrames(1)))
+      const other = sluice.proxy.addresses().get('other')!.port
+      await expect(clients.connect(other)).rejects.toMatchObject({ errno: 1040 })
+    } finally {
+      for (const client of silent) client.reset()
+      await sluice.stop()
+    }
   })
 
   test('more clients than a listener takes: error 1040 for them, until one of the others goes', async () => {

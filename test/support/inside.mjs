@@ -13,12 +13,17 @@ globalThis.setTimeout = (callback, ms, ...values) => {
     ms,
     ...values,
   )
-  timers.set(timer, /dist\/(\S+\.js)/.exec(new Error('set').stack)?.[1] ?? 'elsewhere')
+  // Its stack becomes a text only when it is asked for.
+  timers.set(timer, new Error('set'))
   return timer
 }
 globalThis.clearTimeout = (timer) => {
   timers.delete(timer)
   clear(timer)
+}
+
+function setterOf({ stack }) {
+  return /dist\/(\S+\.js)/.exec(stack)?.[1] ?? 'elsewhere'
 }
 
 function counted(names) {
@@ -34,7 +39,15 @@ process.on('message', () => {
   const { rss, heapUsed, external, arrayBuffers } = process.memoryUsage()
   const resources = counted(process.getActiveResourcesInfo())
   const handles = counted(process._getActiveHandles().map((handle) => handle.constructor.name))
-  process.send({ rss, heapUsed, external, arrayBuffers, resources, handles, timers: counted(timers.values()) })
+  process.send({
+    rss,
+    heapUsed,
+    external,
+    arrayBuffers,
+    resources,
+    handles,
+    timers: counted([...timers.values()].map(setterOf)),
+  })
 })
 // The channel to the parent is no reason to live on.
 process.channel.unref()

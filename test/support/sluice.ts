@@ -14,6 +14,8 @@ export interface SluiceOptions {
   /** Further YAML of the top. */
   readonly more?: string
   readonly listener?: string
+  /** Further items of `listeners`. */
+  readonly moreListeners?: string
   /** YAML of the monitor's settings beyond its login; by default it looks often, and is patient with busy machines. */
   readonly monitor?: string
   /** Accounts besides `app`, as rows of the YAML list. */
@@ -34,10 +36,11 @@ export function settingsText(
   { folder, port, adminPort }: { readonly folder: string; readonly port: number; readonly adminPort: number },
 ): string {
   const { seeds, cluster = '', more = '', listener = 'route: split', users = '', logLevel = 'silent' } = options
-  const { monitor = 'intervalMs: 200, timeoutMs: 2000' } = options
+  const { monitor = 'intervalMs: 200, timeoutMs: 2000', moreListeners = '' } = options
   return `
 listeners:
   - { name: app, bind: 127.0.0.1:${port}, cluster: main, ${listener} }
+${moreListeners}
 clusters:
   main:
     topology: { kind: auto, seeds: [${seeds.join(', ')}] }
