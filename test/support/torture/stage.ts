@@ -1,0 +1,198 @@
+// Plays a play: every session alone on a connection of its own to the writer, and all of them together through Sluice.
+
+import type { RunningCluster } from '../../../src/lab/index.ts'
+import { STATUS } from '../../../src/protocol/mysql/messages.ts'
+import { type Progress, take } from '../differential.ts'
+import { startSluice } from '../sluice.ts'
+import { WireClient } from '../wire-client.ts'
+import { type Move, mayWrite, stepOf } from './moves.ts'
+import type { Play, Role } from './play.ts'
+
+/** How long a move may take before the next session has its turn: it waits for a connection that others hold. */
+const TURN_MS = 12
+
+interface Answer {
+  readonly move: Move | null
+  readonly text: string
+}
+
+/** The first answer that was another one. */
+export interface Difference {
+  readonly role: number
+  /** Null: the login itself. */
+  readonly move: Move | null
+  readonly direct: string
+  readonly through: string
+}
+
+export class Stage {
+  readonly #cluster: RunningCluster
+
+  constructor(cluster: RunningCluster) {
+    this.#cluster = cluster
+  }
+
+  async perform(play: Play): Promise<Difference | null> {
+    const direct = await this.alone(play)
+    const through = await this.together(play)
+    const differences: Difference[] = []
+    for (const [role, expected] of direct) {
+      const found = through.get(role) ?? []
+      const at = Array.from(expected.length > found.length ? expected : found).findIndex(
+        (_, index) => expected[index]?.text !== found[index]?.text,
+      )
+      const [one, other] = [expected[at], found[at]]
+      const move = (one ?? other)?.move ?? null
+      if (at >= 0) differences.push({ role, move, direct: one?.text ?? 'nothing', through: other?.text ?? 'nothing' })
+    }
+    const orderOf = ({ move }: Difference) => play.moves.findIndex((one) => one.move === move)
+    return differences.sort((one, other) => orderOf(one) - orderOf(other))[0] ?? null
+  }
+
+  private async alone(play: Play): Promise<Map<number, Answer[]>> {
+    await this.furnish(play)
+    const told = new Map<number, Answer[]>()
+    for (const role of playing(play)) {
+      const actor = new Actor(play.roles[role]!, this.#cluster.writer.port)
+      for (const { move } of play.moves.filter((one) => one.role === role)) await actor.act(move)
+      told.set(role, actor.leave())
+    }
+    return told
+  }
+
+  private async together(play: Play): Promise<Map<number, Answer[]>> {
+    await this.furnish(play)
+    const { withReaders, connectionsMax } = play
+    const seeds = (withReaders ? this.#cluster.servers : [this.#cluster.writer]).map(({ address }) => address)
+    const sluice = await startSluice({
+      seeds,
+      cluster: `    pool: { connectionsMax: ${connectionsMax}, waitMsMax: 60000 }`,
+      more: 'limits: { drainMsMax: 100 }',
+    })
+    try {
+      const actors = new Map(playing(play).map((role) => [role, new Actor(play.roles[role]!, sluice.port)]))
+      const last = new Map(play.moves.map(({ role }, at) => [role, at]))
+      const settled = new Settled(withReaders ? this.#cluster : null)
+      const told = new Map<number, Answer[]>()
+      for (const [at, { role, move }] of play.moves.entries()) {
+        const actor = actors.get(role)!
+        const done = actor.queue(async () => {
+          await settled.before()
+          await actor.act(move)
+          settled.after(move)
+          if (last.get(role) === at) told.set(role, actor.leave())
+        })
+        if (play.pace === 'turns') await Promise.race([done, turn()])
+      }
+      await Promise.all([...actors.values()].map((actor) => actor.queue(async () => {})))
+      return told
+    } finally {
+      await sluice.stop()
+    }
+  }
+
+  /** Gives every role its own schema, as it is at the beginning. */
+  private async furnish(play: Play): Promise<void> {
+    await this.#cluster.writer.asRoot(async (root) => {
+      for (const role of playing(play)) {
+        const { name } = play.roles[role]!
+        for (const sql of furniture(name)) await root.query(sql)
+      }
+    })
+    await this.#cluster.waitForReaders()
+  }
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, TURN_MS))
+}
+
+function playing({ moves }: Play): readonly number[] {
+  return [...new Set(moves.map(({ role }) => role))].sort((one, other) => one - other)
+}
+
+/** Readers are waited for only when something may have been written. */
+class Settled {
+  readonly #cluster: RunningCluster | null
+  #level = true
+
+  constructor(cluster: RunningCluster | null) {
+    this.#cluster = cluster
+  }
+
+  async before(): Promise<void> {
+    if (this.#cluster === null || this.#level) return
+    this.#level = true
+    await this.#cluster.waitForReaders()
+  }
+
+  after(move: Move): void {
+    if (mayWrite(move)) this.#level = false
+  }
+}
+
+/** One session's client, and what it was told. */
+class Actor {
+  readonly #role: Role
+  readonly #port: number
+  readonly #told: Answer[] = []
+  #progress: Progress | null = null
+  #over = false
+  #queue: Promise<void> = Promise.resolve()
+
+  constructor(role: Role, port: number) {
+    this.#role = role
+    this.#port = port
+  }
+
+  /** After everything that was queued before. */
+  queue(work: () => Promise<void>): Promise<void> {
+    this.#queue = this.#queue.then(work)
+    return this.#queue
+  }
+
+  async act(move: Move): Promise<void> {
+    if (this.#over) return
+    this.#progress ??= { client: await this.arrive(), prepared: [] }
+    const step = stepOf(move)
+    if (move.kind === 'reset' || move.kind === 'login') this.#progress.prepared.length = 0
+    const answer = await take(step, this.#progress)
+    if (answer === null) return
+    this.#told.push({ move, text: answer })
+    this.#over = answer.endsWith('closed')
+  }
+
+  leave(): Answer[] {
+    this.#progress?.client.end()
+    return this.#told
+  }
+
+  private async arrive(): Promise<WireClient> {
+    const { schema, capabilities, sessionTrack } = this.#role
+    const client = await WireClient.connect({ port: this.#port, schema, capabilities, sessionTrack })
+    // The writer tells a client with trackers what the login itself set; Sluice does not.
+    this.#told.push({ move: null, text: `login => status ${client.login.status & ~STATUS.SESSION_STATE_CHANGED}` })
+    return client
+  }
+}
+
+function furniture(schema: string): readonly string[] {
+  return [
+    `DROP DATABASE IF EXISTS ${schema}`,
+    `DROP DATABASE IF EXISTS ${schema}_more`,
+    `CREATE DATABASE ${schema}`,
+    `CREATE DATABASE ${schema}_more`,
+    `USE ${schema}`,
+    'CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, v VARCHAR(100), n INT)',
+    "INSERT INTO t (v, n) VALUES ('a', 1), ('b', 2), ('c', NULL)",
+    'CREATE TABLE noted (id INT AUTO_INCREMENT PRIMARY KEY, t_id INT, what VARCHAR(20))',
+    'CREATE TABLE kept (k VARCHAR(100) PRIMARY KEY, at DATETIME)',
+    'CREATE VIEW seen AS SELECT id, n FROM t',
+    'CREATE PROCEDURE rows_of_t() SQL SECURITY INVOKER SELECT * FROM t ORDER BY id',
+    'CREATE PROCEDURE set_zone(IN zone VARCHAR(10)) SQL SECURITY INVOKER SET time_zone = zone',
+    "CREATE PROCEDURE troubles() SQL SECURITY INVOKER BEGIN SELECT CAST('x' AS SIGNED); SELECT 1; SELECT 1 / 0; END",
+    'CREATE PROCEDURE fails() SQL SECURITY INVOKER BEGIN SELECT 1; SELECT * FROM nosuch; SELECT 2; END',
+    'CREATE FUNCTION twice(x INT) RETURNS INT DETERMINISTIC NO SQL RETURN 2 * x',
+    'CREATE FUNCTION zone(z VARCHAR(10)) RETURNS INT DETERMINISTIC NO SQL BEGIN SET time_zone = z; RETURN 1; END',
+  ]
+}
