@@ -293,6 +293,8 @@ export interface ExchangeOptions {
   readonly mayChange: boolean
   /** Changes the rows of the answer, which is held back until it is whole; null: it passes as it comes. */
   readonly edit: RowEdit | null
+  /** Variables it sets in a way that a server may not report: if it does not, they are asked for afterwards. */
+  readonly sets: readonly string[]
   /** The client asked for a read-only transaction: a refusal must read as that transaction's, whatever refuses. */
   readonly readOnlyTransaction: boolean
 }

@@ -70,7 +70,7 @@ export class Diagnostics {
     this.observeFoundRows(classification, reply, failed)
     if (maySetInsertId(classification, reply)) this.#mayHaveInsertId = true
     if (!failed && facts.includes('diagnostics')) return false
-    if (!failed && reply.warnings === 0 && this.#keeps && classification.tables?.length === 0) return false
+    if (!failed && reply.warnings === 0 && this.#keeps && hasNoTable(classification)) return false
     this.#count = failed ? 1 : reply.warnings
     this.#conditions = null
     return true
@@ -152,6 +152,11 @@ export function asksForConditions(facts: readonly SessionFact[]): boolean {
 /** SHOW WARNINGS and SHOW ERRORS leave FOUND_ROWS() alone; SHOW COUNT(*) … is a SELECT to the server. */
 function listsConditions({ facts, digestText }: Classification): boolean {
   return facts.includes('diagnostics') && !/^show count/i.test(digestText)
+}
+
+/** To the server most of what SHOW shows is a table. */
+function hasNoTable({ tables, digestText }: Classification): boolean {
+  return tables?.length === 0 && (!/^show\b/i.test(digestText) || /^show (create|grants)\b/i.test(digestText))
 }
 
 /** SQL_CALC_FOUND_ROWS: it is not the number of rows in the answer. */

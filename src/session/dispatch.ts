@@ -218,6 +218,7 @@ export class Dispatch {
       holdUnknownSession: classification.kill !== null && classification.statements === 1 && request.kind !== 'prepare',
       edit: this.#edit,
       mayChange: classification.access === 'write',
+      sets: request.kind === 'prepare' ? [] : unscopedIn(classification),
       readOnlyTransaction: onReader && this.#state.transaction === 'read-only',
     })
   }
@@ -293,6 +294,10 @@ export class Dispatch {
 }
 
 const nothing = () => {}
+
+function unscopedIn({ assigns }: Classification): readonly string[] {
+  return assigns.length === 0 ? [] : assigns.filter(({ unscoped }) => unscoped === true).map(({ name }) => name)
+}
 
 /** The target as metrics name it; a pinned session's is what its backend is. */
 function targetOf(decision: Route, connection: BackendConnection): string {

@@ -135,9 +135,11 @@ function readList(text: Text, from: number, to: number): SetEffect {
       understood &&= text.isName(name) && isAssignment(text, sign)
       const variable = nameOf(text, name, sign)
       valueFrom = sign + 1
-      assigns.push({ scope: scoped, name: variable, value: plainValue(text, valueFrom, until) })
+      const value = plainValue(text, valueFrom, until)
+      const unscoped = marked && scope === undefined
       // Said with @@ and no scope, these two are about the next transaction only.
-      if (marked && scope === undefined && CHARACTERISTICS.has(variable)) next = true
+      if (unscoped && CHARACTERISTICS.has(variable)) next = true
+      assigns.push({ scope: scoped, name: variable, value, ...(unscoped && !next ? { unscoped } : {}) })
     }
     expressions.push([valueFrom, until])
     at = until + 1

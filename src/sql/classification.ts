@@ -65,6 +65,8 @@ export interface Assignment {
   readonly scope: 'session' | 'global' | 'persist' | 'user' | 'schema' | 'names' | 'role'
   readonly name: string
   readonly value: string | null
+  /** Set as `@@name`, which MariaDB's reports leave out. */
+  readonly unscoped?: true
 }
 
 /** Where the author of a statement wants it to go, said in a leading comment. */

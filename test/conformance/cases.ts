@@ -207,6 +207,22 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'variables set as @@name follow the session',
+    steps: [
+      q("SET @@time_zone = '+03:00', @@group_concat_max_len = 9"),
+      q('SELECT @@time_zone, @@group_concat_max_len, FROM_UNIXTIME(0)'),
+      q('SET @@autocommit = OFF'),
+      q('SELECT @@autocommit, @@warning_count'),
+      ping,
+      q('SET @@autocommit = ON'),
+      q('SELECT @@autocommit'),
+      q('SET @@last_insert_id = 5, @@sql_mode = DEFAULT'),
+      q('SELECT LAST_INSERT_ID(), @@sql_mode'),
+      q('SET @@nosuch = 1'),
+      q('SHOW WARNINGS'),
+    ],
+  },
+  {
     promise: 'user variables follow the session',
     steps: [
       q('SET @a = 5, @b = "text", @c = 1.50, @d = NULL'),

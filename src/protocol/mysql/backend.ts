@@ -43,7 +43,16 @@ import { PreparedCache } from './prepared.ts'
 import type { ReplyForm, ReplyKind } from './reply-tracker.ts'
 import type { ClientStatement, MysqlRequest } from './request.ts'
 import { variableQuestions, variablesIn } from './user-variables.ts'
-import { alignmentSql, armingSql, BASE_VARIABLES, isKept, MULTI_STATEMENTS } from './variables.ts'
+import {
+  alignmentSql,
+  armingSql,
+  BASE_VARIABLES,
+  isInsertId,
+  isKept,
+  isUnmovable,
+  MULTI_STATEMENTS,
+  quoteName,
+} from './variables.ts'
 
 /** What the connection is busy with. */
 type Work =
@@ -164,6 +173,10 @@ export class MysqlBackend implements BackendConnection {
     if (this.#cancelling !== null) await this.#cancelling
     const reply = this.learned(end, mysqlRequest, mysqlClient)
     this.unreported = end.endedInEof && options.mayChange
+    const { sets } = options
+    if (sets.length > 0 && this.#login.engine === 'mariadb' && reply.outcome === 'ok') {
+      return this.withUntold(reply, sets).finally(() => this.leaveDoubtful())
+    }
     if (end.collationUnknown) return this.withCollation(reply).finally(() => this.leaveDoubtful())
     this.leaveDoubtful()
     return reply
@@ -437,6 +450,22 @@ export class MysqlBackend implements BackendConnection {
   }
 
   /** SET NAMES reports character sets only. */
+  /** MariaDB does not report what is set as `@@name`. */
+  private async withUntold(reply: Reply, names: readonly string[]): Promise<Reply> {
+    // The collation may follow from what was set.
+    const asked = [...names, 'collation_connection'].map((name) => `@@session.${quoteName(name)}`)
+    const rows = await this.query(`SELECT ${asked.join(', ')}`)
+    const values = Array.isArray(rows) ? (rows[0] ?? []) : []
+    if (values.length === 0) return { ...reply, unmovable: true, disturbed: true }
+    const variables = new Map(reply.changed?.variables ?? [])
+    for (const [index, name] of names.entries()) if (isKept(name)) variables.set(name, values[index] ?? '')
+    variables.set('collation_connection', values.at(-1) ?? '')
+    const changed = { schema: reply.changed?.schema, variables }
+    this.follow(changed)
+    const insertId = names.some(isInsertId) ? BigInt(values[names.findIndex(isInsertId)] ?? 0) : reply.insertId
+    return { ...reply, changed, insertId, unmovable: reply.unmovable || names.some(isUnmovable), disturbed: true }
+  }
+
   private async withCollation(reply: Reply): Promise<Reply> {
     const rows = await this.query('SELECT @@collation_connection')
     const collation = Array.isArray(rows) ? (rows[0]?.[0] ?? null) : null

@@ -90,11 +90,14 @@ export function alignmentSql(
   }
   for (const name of from.variables.keys()) {
     if (isOurs(name) || to.variables.has(name)) continue
-    parts.push(`SESSION ${name} = DEFAULT`)
+    parts.push(`SESSION ${name} = ${REVERSED.has(name) ? `@@GLOBAL.${name}` : 'DEFAULT'}`)
   }
   if (variables.length > 0) parts.push(...assignments(variables, to.variables.get('collation_connection') ?? 'DEFAULT'))
   return parts.length === 0 ? null : `SET ${parts.join(', ')}`
 }
+
+/** MySQL keeps these upside down, and its DEFAULT for the session forgets that. */
+const REVERSED: ReadonlySet<string> = new Set(['foreign_key_checks', 'unique_checks'])
 
 /** What SET NAMES sets. */
 const NAMES: readonly string[] = ['character_set_client', 'character_set_results', 'collation_connection']
@@ -118,11 +121,20 @@ function isOurs(name: string): boolean {
 }
 
 /** Reported as empty when they are NULL. */
-const NULLABLE: ReadonlySet<string> = new Set(['character_set_results', 'innodb_ft_user_stopword_table'])
+const NULLABLE: ReadonlySet<string> = new Set([
+  'character_set_results',
+  'default_tmp_storage_engine',
+  'enforce_storage_engine',
+  'external_table_secondary_storage_engine',
+  'external_table_storage_engine',
+  'innodb_ft_user_stopword_table',
+])
 
 /** A variable's printed value as SQL. A number stays one: servers refuse text for numeric variables. */
 export function literal(name: string, value: string): string {
   if (value === '' && NULLABLE.has(name)) return 'NULL'
+  // MariaDB knows it as a word only.
+  if (name === 'system_versioning_asof' && value === 'DEFAULT') return value
   if (/^-?\d+(\.\d+)?$/.test(value)) return value
   // A backslash means itself or not depending on sql_mode; hexadecimal never depends on anything.
   if (value.includes('\\')) return `x'${Buffer.from(value).toString('hex')}'`

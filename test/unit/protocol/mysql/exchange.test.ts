@@ -24,6 +24,7 @@ const OPTIONS: ExchangeOptions = {
   holdUnknownSession: false,
   edit: null,
   mayChange: false,
+  sets: [],
   readOnlyTransaction: false,
 }
 
