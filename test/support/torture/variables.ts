@@ -11,7 +11,7 @@ export interface Variable {
 }
 
 /** Not for chance, each for a reason. */
-const LEFT_OUT: ReadonlyMap<string, string> = new Map([
+export const LEFT_OUT: ReadonlyMap<string, string> = new Map([
   ['autocommit', 'has moves of its own'],
   ['completion_type', 'has moves of its own: some of its values end connections'],
   ['insert_id', 'has moves of its own'],
@@ -33,6 +33,10 @@ const LEFT_OUT: ReadonlyMap<string, string> = new Map([
   ['lock_wait_timeout', 'what it does depends on the time'],
   ['innodb_lock_wait_timeout', 'what it does depends on the time'],
   ['max_session_mem_used', 'what it does depends on what the connection did before'],
+  ['statement_id', "is the server's own"],
+  ['pseudo_thread_id', 'names the connection, and needs a right to be set'],
+  ['require_row_format', 'needs a right to be set once it is ON'],
+  ['max_relay_log_size', "is the servers', whatever MariaDB says of its scope"],
   ['connection_memory_limit', 'what it does depends on what the connection did before'],
   ['parser_max_mem_size', 'what it does depends on what the connection did before'],
 ])
