@@ -51,3 +51,5 @@ process.on('message', () => {
 })
 // The channel to the parent is no reason to live on.
 process.channel.unref()
+// Whoever started it has gone, and nobody else will stop it.
+process.on('disconnect', () => process.exit(1))
