@@ -300,7 +300,7 @@ export class Leases implements Keeper {
   /** Nobody could tell afterwards whether a statement that sets LAST_INSERT_ID() without a word has done so. */
   async prepareInsertId(): Promise<void> {
     const lease = this.#current
-    if (lease !== null && lease.insertId === null && !isAt(this.#insertIdHome, lease)) await this.restoreInsertId(lease)
+    if (lease !== null && !isAt(this.#insertIdHome, lease)) await this.restoreInsertId(lease)
   }
 
   /**
