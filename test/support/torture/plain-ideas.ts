@@ -24,7 +24,10 @@ export const insert: Idea = (author) => {
       [1, `INSERT INTO noted (t_id, what) VALUES (LAST_INSERT_ID(), ${author.text()})`],
       [1, 'INSERT INTO t () VALUES ()'],
       [1, `INSERT INTO kept (k, at) VALUES (${author.text()}, '2024-02-30')`],
-      [author.engine === 'mariadb' ? 1 : 0, `INSERT INTO t (v, n) VALUES ${value} RETURNING id, v`],
+      [
+        author.engine === 'mariadb' && author.isOn('returning') ? 1 : 0,
+        `INSERT INTO t (v, n) VALUES ${value} RETURNING id, v`,
+      ],
     ]),
   )
 }
@@ -70,7 +73,7 @@ export const read: Idea = (author) => {
 
 /** Answers that say which settings are in force. */
 export const symptom: Idea = (author) => {
-  author.either(
+  author.sql(
     author.random.pick([
       'SELECT 10 / 3, 1 / 7',
       "SELECT DATE_FORMAT('2024-02-03', '%W %M'), WEEK('2024-01-01')",
@@ -205,13 +208,13 @@ export const question: Idea = (author) => {
   ]
   if (author.isOn('row-count')) questions.push('SELECT ROW_COUNT()', 'SELECT ROW_COUNT(), LAST_INSERT_ID()')
   if (author.isOn('found-rows')) questions.push('SELECT FOUND_ROWS()')
-  author.either(author.random.pick(questions))
+  author.sql(author.random.pick(questions))
 }
 
 /** Something that leaves warnings or an error, and whoever asks for them. */
 export const trouble: Idea = (author) => {
   const { random } = author
-  author.either(
+  author.sql(
     random.pick([
       "SELECT CAST('abc' AS SIGNED), CAST('1x' AS DECIMAL)",
       'SELECT 1 / 0, 5 % 0',
@@ -238,7 +241,7 @@ export const trouble: Idea = (author) => {
 }
 
 export const ddl: Idea = (author) => {
-  author.either(
+  author.sql(
     author.random.pick([
       'ALTER TABLE t ADD COLUMN more INT DEFAULT 7',
       'ALTER TABLE t DROP COLUMN more',

@@ -6,6 +6,7 @@ import { CLIENTS } from '../differential.ts'
 import { Author } from './author.ts'
 import * as held from './held-ideas.ts'
 import type { Move } from './moves.ts'
+import { isOn } from './off.ts'
 import * as plain from './plain-ideas.ts'
 import { Random } from './random.ts'
 import type { Variable } from './variables.ts'
@@ -40,7 +41,10 @@ const KINDS: readonly { readonly capabilities: number; readonly sessionTrack: bo
   ...CLIENTS.map(([, kind]) => kind),
   { capabilities: DEPRECATE_EOF | RESULTS, sessionTrack: false },
   { capabilities: RESULTS | MULTI_STATEMENTS, sessionTrack: true },
-  { capabilities: DEPRECATE_EOF | RESULTS | IGNORE_SPACE | INTERACTIVE, sessionTrack: true },
+  { capabilities: DEPRECATE_EOF | RESULTS | INTERACTIVE, sessionTrack: true },
+  ...(isOn('ignore-space', 'mysql')
+    ? [{ capabilities: DEPRECATE_EOF | RESULTS | IGNORE_SPACE, sessionTrack: true }]
+    : []),
 ]
 
 const IDEAS: readonly (readonly [number, plain.Idea])[] = [
