@@ -22,7 +22,7 @@ import type { Transport } from '../transport.ts'
 import type { MysqlClient } from './client.ts'
 import { conditionsIn } from './conditions.ts'
 import { type BackendLogin, changeUser, openBackend, targetOf } from './connect.ts'
-import { Exchange, type ExchangeEnd, type Line } from './exchange.ts'
+import { Exchange, type ExchangeEnd, type Line, TOO_MANY_PREPARED } from './exchange.ts'
 import { closeFrames, executeFrames, withStatementId } from './execute.ts'
 import { frame } from './frames.ts'
 import { BYTE_MEANING, type MysqlIdentity } from './identity.ts'
@@ -166,11 +166,16 @@ export class MysqlBackend implements BackendConnection {
       const isExecution = request.kind === 'execute'
       frames = isExecution ? executeFrames(mysqlRequest, entry, this.attributes) : [withStatementId(message, entry.id)]
     }
-    const exchange = new Exchange(mysqlRequest, mysqlClient, this.line, options)
+    const exchange = new Exchange(mysqlRequest, mysqlClient, this.lineFor(request), options)
     this.#work = { kind: 'exchange', exchange }
     this.send(frames)
     const end = await exchange.done
     if (this.#cancelling !== null) await this.#cancelling
+    if (end.full) {
+      this.#work = null
+      this.#prepared.abandonAll()
+      return this.exchange(request, client, options)
+    }
     const reply = this.learned(end, mysqlRequest, mysqlClient)
     this.unreported = end.endedInEof && options.mayChange
     const { sets } = options
@@ -399,6 +404,10 @@ export class MysqlBackend implements BackendConnection {
   private async prepare(statement: ClientStatement): Promise<(ReturnType<PreparedCache['get']> & object) | Refusal> {
     const [reply] = await this.ask([[buildCommand(COMMAND.STMT_PREPARE, statement.text), 'prepare']])
     const error = errorIn(reply!)
+    if (error?.errno === TOO_MANY_PREPARED && this.#prepared.idle > 0) {
+      this.#prepared.abandonAll()
+      return this.prepare(statement)
+    }
     if (error !== null) return refusalOf('prepare', reply!, error.message.toString())
     return this.#prepared.add(statement, reply![0]!.readUInt32LE(1))
   }
@@ -410,12 +419,12 @@ export class MysqlBackend implements BackendConnection {
     client: MysqlClient,
     options: ExchangeOptions,
   ): Promise<Reply> {
-    const exchange = new Exchange(request, client, this.line, options)
+    const exchange = new Exchange(request, client, this.lineFor(request), options)
     exchange.feed(frame(error, client.sequence))
     return this.learned(await exchange.done, request, client)
   }
 
-  private get line(): Line {
+  private lineFor({ kind }: ClientRequest): Line {
     const { capabilities } = this.#login
     return {
       transport: this.#transport,
@@ -423,6 +432,7 @@ export class MysqlBackend implements BackendConnection {
       capabilities,
       settings: this.#settings,
       status: this.#status,
+      mayMakeRoom: kind === 'prepare' && this.#prepared.idle > 0,
     }
   }
 

@@ -33,6 +33,9 @@ const UNKNOWN_THREAD = 1094
 /** What a reader may not know yet: tables, columns, schemas, routines, rights. */
 const BEHIND: ReadonlySet<number> = new Set([1044, 1049, 1054, 1142, 1143, 1146, 1176, 1305, 1356, 1370, 1449])
 
+/** The server's max_prepared_stmt_count is reached. */
+export const TOO_MANY_PREPARED = 1461
+
 /** What the connection is, as far as the exchange needs to know. */
 export interface Line {
   readonly transport: Transport
@@ -42,6 +45,8 @@ export interface Line {
   readonly settings: Settings
   /** Status flags before the request. */
   readonly status: number
+  /** Statements are prepared on it that nobody needs just now. */
+  readonly mayMakeRoom: boolean
 }
 
 /** A reply until its connection has had its say. */
@@ -56,6 +61,8 @@ export interface ExchangeEnd {
   readonly warned: boolean
   /** It ended with an EOF, which reports nothing; what there is to report comes with the next OK. */
   readonly endedInEof: boolean
+  /** The server has room for no more prepared statements; the client was not told. */
+  readonly full: boolean
   /** The connection's collation follows from something that was set; only the server can tell which it is. */
   readonly collationUnknown: boolean
   /** The answer to a prepare: the server's number for the statement, and how many parameters it has. */
@@ -80,6 +87,7 @@ export class Exchange {
   #blocked = false
   /** The client's drain is ours to hear of. */
   #hasDrain = false
+  #isFull = false
   #end: ExchangeEnd | null = null
   #status: number
   #schema: string | null | undefined = undefined
@@ -182,6 +190,11 @@ export class Exchange {
     const { first, errno, start, end } = this.#tracker
     if (!first || this.#forwardedBytes > 0 || end < chunk.length) return false
     const { holdRefused, holdBehind, holdUnknownSession } = this.#options
+    if (this.#line.mayMakeRoom && errno === TOO_MANY_PREPARED) {
+      this.#isFull = true
+      this.finish('error')
+      return true
+    }
     if (holdRefused && isReadOnly(errno, chunk.subarray(start + HEADER_BYTES, end))) this.finish('refused')
     else if (holdBehind && BEHIND.has(errno)) this.finish('behind')
     else if (holdUnknownSession && errno === UNKNOWN_THREAD) this.holdUnknown(chunk.subarray(start + HEADER_BYTES, end))
@@ -348,6 +361,7 @@ export class Exchange {
       },
       status: this.#status,
       warned: this.#warned,
+      full: this.#isFull,
       endedInEof: tracker.stop === 'eof' && !tracker.okLayout,
       collationUnknown: this.#collationUnknown && this.#variables?.has('collation_connection') !== true,
       prepared: this.#prepared,

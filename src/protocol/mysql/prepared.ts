@@ -26,6 +26,11 @@ export class PreparedCache {
     return this.#entries.size
   }
 
+  /** Those that could be given up. */
+  get idle(): number {
+    return this.size - this.cursors
+  }
+
   get cursors(): number {
     let count = 0
     for (const entry of this.#entries.values()) if (entry.cursor) count += 1
@@ -63,6 +68,15 @@ export class PreparedCache {
     const abandoned = this.#abandoned
     if (abandoned.length > 0) this.#abandoned = []
     return abandoned
+  }
+
+  /** Gives up all but those with an open cursor: the server has no room for more. */
+  abandonAll(): void {
+    for (const [key, entry] of this.#entries) {
+      if (entry.cursor) continue
+      this.#entries.delete(key)
+      this.#abandoned.push(entry.id)
+    }
   }
 
   /** The server has forgotten them all. */

@@ -56,6 +56,7 @@ function stage(options: Partial<ExchangeOptions> = {}) {
     form: { deprecateEof: true, optionalMetadata: false },
     capabilities: CAPABILITIES,
     settings: NO_SETTINGS,
+    mayMakeRoom: false,
     status: STATUS.AUTOCOMMIT,
   }
   const exchange = new Exchange(request, client as unknown as MysqlClient, line, { ...OPTIONS, ...options })
