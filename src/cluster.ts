@@ -171,8 +171,8 @@ export class Cluster {
         return /mariadb/i.test(cluster.serverVersion ?? '')
       },
       topology: () => this.topology,
-      sqlContext: (settings: Settings, identity: Identity): SqlContext =>
-        protocol.sqlContext(settings, identity, { version: this.serverVersion ?? '', modes: this.serverModes }),
+      sqlContext: (settings: Settings): SqlContext =>
+        protocol.sqlContext(settings, { version: this.serverVersion ?? '', modes: this.serverModes }),
       classify: (sql: Buffer, context: SqlContext) => this.#classifier.classify(sql, context),
       withOwnId: (sql: Buffer, context: SqlContext, id: number) => this.#classifier.withOwnId(sql, context, id),
       learn: (classification: Classification) => this.learn(classification),

@@ -89,8 +89,7 @@ const LOADS: Loads = { outstanding: () => 0, usable: () => true, turn: 0 }
 
 function sqlContextOf(engine: 'auto' | 'mysql' | 'mariadb') {
   const version = engine === 'mariadb' ? '11.4.0-MariaDB' : '8.4.0'
-  const identity = { key: '', user: '', capabilities: 0 }
-  return createMysqlProtocol(() => 0).sqlContext(NO_SETTINGS, identity, { version, modes: '' })
+  return createMysqlProtocol(() => 0).sqlContext(NO_SETTINGS, { version, modes: '' })
 }
 
 export function explanationOf(

@@ -417,7 +417,7 @@ export interface ProbeTarget {
 export interface Protocol {
   readonly name: 'mysql' | 'postgres'
   /** The engine and modes the classifier must assume for a session with these settings. */
-  sqlContext(settings: Settings, identity: Identity, server: ServerWords): SqlContext
+  sqlContext(settings: Settings, server: ServerWords): SqlContext
   /** Greets and authenticates. Throws ProxyError once the client was told, or the client just went away. */
   accept(stream: Duplex, options: AcceptOptions, arrival: Arrival): Promise<ClientConnection>
   /** Tells a client that it cannot be served, before any login, and closes. */

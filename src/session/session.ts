@@ -324,7 +324,7 @@ export class Session {
   private contextNow(): SqlContext {
     if (this.#context === null || this.#contextSettings !== this.#state.settings) {
       this.#contextSettings = this.#state.settings
-      this.#context = this.#shared.sqlContext(this.#state.settings, this.#client.identity)
+      this.#context = this.#shared.sqlContext(this.#state.settings)
     }
     return this.#context
   }

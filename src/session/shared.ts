@@ -3,7 +3,7 @@
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Pools } from '../pool/pools.ts'
-import type { Identity, Settings } from '../protocol/protocol.ts'
+import type { Settings } from '../protocol/protocol.ts'
 import type { RoutingPolicy } from '../routing/policy.ts'
 import type { Loads } from '../routing/router.ts'
 import type { Classification } from '../sql/classification.ts'
@@ -31,7 +31,7 @@ export interface Shared extends Loads {
   topology(): Topology
   nowMs(): number
   /** The engine, version and modes in which a session's statements are to be read. */
-  sqlContext(settings: Settings, identity: Identity): SqlContext
+  sqlContext(settings: Settings): SqlContext
   classify(sql: Buffer, context: SqlContext): Classification
   /** The text with a session's number where it asks for the connection's; null: as it is. */
   withOwnId(sql: Buffer, context: SqlContext, id: number): Buffer | null

@@ -671,6 +671,45 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'spaces before parentheses, where the client asked for that',
+    steps: [
+      table,
+      rows,
+      q('SELECT @@sql_mode'),
+      q('SELECT COUNT (*) FROM t'),
+      q("SET sql_mode = ''"),
+      q('SELECT COUNT (*) FROM t'),
+      q('SET sql_mode = DEFAULT'),
+      q('SELECT COUNT (*), @@sql_mode FROM t'),
+      resetConnection,
+      q('SELECT @@sql_mode'),
+      q('SELECT COUNT (*) FROM t'),
+    ],
+  },
+  {
+    promise: 'rows found by other statements than SELECT',
+    steps: [
+      table,
+      rows,
+      q('SELECT * FROM t'),
+      q('UPDATE t SET n = 5 WHERE id < 3'),
+      q('SELECT FOUND_ROWS()'),
+      q('DELETE FROM t WHERE id = 1'),
+      q('SELECT FOUND_ROWS()'),
+    ],
+  },
+  {
+    promise: "conditions in the session's own character set",
+    steps: [
+      table,
+      rows,
+      q('SET NAMES latin1'),
+      q('INSERT INTO t (id) VALUES (1)'),
+      q('SHOW WARNINGS'),
+      q('SHOW ERRORS'),
+    ],
+  },
+  {
     promise: 'variables that only one statement uses',
     steps: [
       table,
@@ -698,7 +737,8 @@ export const CASES: readonly ConformanceCase[] = [
       numbered(q("SELECT CONCAT( connection_id( ), 'x' ) FROM (SELECT 1) AS d ORDER BY CONNECTION_ID()")),
       numbered(q('SELECT (SELECT MAX(CONNECTION_ID()))')),
       q('SELECT CONNECTION_ID() = @@session.pseudo_thread_id, CONNECTION_ID() IS NULL x, 0 * CONNECTION_ID()'),
-      q('SELECT CASE WHEN CONNECTION_ID() > 0 THEN 1 END UNION ALL SELECT 0 * CONNECTION_ID()'),
+      // No space behind END: with spaces before parentheses MySQL takes it for a part of the name.
+      q('SELECT CASE WHEN CONNECTION_ID() > 0 THEN 1 END, 2 UNION ALL SELECT 0 * CONNECTION_ID(), 3'),
       table,
       q('INSERT INTO t (v, n) VALUES (CONNECTION_ID(), CONNECTION_ID() > 0)'),
       q('SELECT v = CONNECTION_ID(), n FROM t'),

@@ -13,7 +13,10 @@ describeEngines((engine) => {
   let sluice: RunningSluice
 
   beforeAll(async () => {
-    sluice = await startSluice({ seeds: cluster().servers.map(({ port }) => `127.0.0.1:${port}`), cluster: '    pool: { connectionsMax: 1 }' })
+    sluice = await startSluice({
+      seeds: cluster().servers.map(({ port }) => `127.0.0.1:${port}`),
+      cluster: '    pool: { connectionsMax: 1 }',
+    })
   })
   afterAll(() => sluice.stop())
 

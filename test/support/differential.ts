@@ -279,10 +279,14 @@ export const CLIENTS: readonly (readonly [string, { capabilities: number; sessio
   ],
   ['an old client', { capabilities: CAPABILITY.MULTI_RESULTS | CAPABILITY.PS_MULTI_RESULTS, sessionTrack: false }],
   [
-    'a client with several statements in one text and found rows',
+    'a client with several statements in one text, found rows and spaces before parentheses',
     {
       capabilities:
-        CAPABILITY.MULTI_STATEMENTS | CAPABILITY.MULTI_RESULTS | CAPABILITY.FOUND_ROWS | CAPABILITY.DEPRECATE_EOF,
+        CAPABILITY.MULTI_STATEMENTS |
+        CAPABILITY.MULTI_RESULTS |
+        CAPABILITY.FOUND_ROWS |
+        CAPABILITY.IGNORE_SPACE |
+        CAPABILITY.DEPRECATE_EOF,
       sessionTrack: true,
     },
   ],

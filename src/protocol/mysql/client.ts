@@ -266,14 +266,15 @@ export class MysqlClient implements ClientConnection {
     if (this.#lastPrepared === statement) this.#lastPrepared = null
   }
 
-  /** MySQL goes back to its own character set, MariaDB to the one of the login. */
+  /** MySQL goes back to its own character set and the modes of the login, MariaDB to the login's character set. */
   settingsAfterReset({ schema, variables }: Settings): Settings {
-    const kept = this.engine === 'mysql' ? [] : this.#loginCharset
+    const kept = this.engine === 'mysql' ? this.modes : this.#loginCharset
     return settingsOf(schema, new Map([...kept, ...multiStatementsOf(variables)]))
   }
 
   settingsAfterLogin({ variables }: Settings): Settings {
-    return settingsOf(this.loginSettings.schema, new Map([...this.#loginCharset, ...multiStatementsOf(variables)]))
+    const kept = [...this.#loginCharset, ...this.modes, ...multiStatementsOf(variables)]
+    return settingsOf(this.loginSettings.schema, new Map(kept))
   }
 
   private attach(transport: Transport): void {
@@ -567,7 +568,14 @@ export class MysqlClient implements ClientConnection {
 
   private settingsAfter(schema: string | null, collation: number | null): Settings {
     this.#loginCharset = loginVariables(collation, this.#options.serverVersion)
-    return settingsOf(schema, new Map([...this.#loginCharset, ...this.multiStatements]))
+    return settingsOf(schema, new Map([...this.#loginCharset, ...this.modes, ...this.multiStatements]))
+  }
+
+  /** To the servers CLIENT_IGNORE_SPACE is one more mode of a session that has just logged in. */
+  private get modes(): ReadonlyMap<string, string> {
+    if ((this.capabilities & CAPABILITY.IGNORE_SPACE) === 0) return NO_VARIABLES
+    const { serverModes } = this.#options
+    return new Map([['sql_mode', serverModes === '' ? 'IGNORE_SPACE' : `${serverModes},IGNORE_SPACE`]])
   }
 
   /** As the client asked for at login. */

@@ -6,14 +6,14 @@ import { CAPABILITY } from './numbers.ts'
 
 /**
  * Options that change how a request is read or a reply is written. A client that has one of them is served by
- * connections that have it. CLIENT_MULTI_STATEMENTS is not among them: it can be switched, so it is aligned.
+ * connections that have it. CLIENT_MULTI_STATEMENTS is not among them: it can be switched, so it is aligned; nor is
+ * CLIENT_IGNORE_SPACE, which is a mode of the session.
  */
 export const BYTE_MEANING =
   CAPABILITY.FOUND_ROWS |
   CAPABILITY.NO_SCHEMA |
   CAPABILITY.ODBC |
   CAPABILITY.LOCAL_FILES |
-  CAPABILITY.IGNORE_SPACE |
   CAPABILITY.INTERACTIVE |
   CAPABILITY.MULTI_RESULTS |
   CAPABILITY.PS_MULTI_RESULTS |

@@ -12,7 +12,6 @@ import {
   type ClientConnection,
   ConnectFailed,
   type ConnectOptions,
-  type Identity,
   type ProbeTarget,
   type Protocol,
   type ServerWords,
@@ -23,8 +22,7 @@ import { acceptLogin, turnAway } from './accept.ts'
 import { MysqlBackend } from './backend.ts'
 import { refusedCharset } from './charsets.ts'
 import { type ClientOptions, MysqlClient } from './client.ts'
-import type { MysqlIdentity } from './identity.ts'
-import { CAPABILITY, serverVersion } from './messages.ts'
+import { serverVersion } from './messages.ts'
 import { modesOf } from './modes.ts'
 import { ProvenPasswords } from './password-hash.ts'
 import { createProber } from './probe.ts'
@@ -50,16 +48,14 @@ export function createMysqlProtocol(nowMs: () => number): Protocol {
   return {
     name: 'mysql',
 
-    sqlContext(settings: Settings, identity: Identity, { version, modes }: ServerWords): SqlContext {
+    sqlContext(settings: Settings, { version, modes }: ServerWords): SqlContext {
       const sqlMode = settings.variables.get('sql_mode') ?? modes
       const charset = settings.variables.get('character_set_client') ?? ''
-      const ignoreSpace = ((identity as MysqlIdentity).capabilities & CAPABILITY.IGNORE_SPACE) !== 0
       const systemSchema = SYSTEM_SCHEMAS.has(settings.schema?.toLowerCase() ?? '')
-      const key = `${version}\0${sqlMode}\0${charset}\0${ignoreSpace}\0${systemSchema}`
+      const key = `${version}\0${sqlMode}\0${charset}\0${systemSchema}`
       const known = contexts.get(key)
       if (known !== undefined) return known
       const context = { ...contextOf(version, sqlMode), charset, systemSchema }
-      if (ignoreSpace) context.ignoreSpace = true
       if (contexts.size >= CONTEXTS_MAX) contexts.clear()
       contexts.set(key, context)
       return context

@@ -33,9 +33,8 @@ test.each([
 
 test('a session has the modes of its server until it says otherwise', () => {
   const { sqlContext } = createMysqlProtocol(() => 0)
-  const identity = { key: 'app', user: 'app', capabilities: 0, extendedCapabilities: 0 }
   const server = { version: '9.7.0', modes: 'ANSI_QUOTES' }
   const own = settingsOf(null, new Map([['sql_mode', 'NO_BACKSLASH_ESCAPES']]))
-  expect(sqlContext(NO_SETTINGS, identity, server)).toMatchObject({ ansiQuotes: true, noBackslashEscapes: false })
-  expect(sqlContext(own, identity, server)).toMatchObject({ ansiQuotes: false, noBackslashEscapes: true })
+  expect(sqlContext(NO_SETTINGS, server)).toMatchObject({ ansiQuotes: true, noBackslashEscapes: false })
+  expect(sqlContext(own, server)).toMatchObject({ ansiQuotes: false, noBackslashEscapes: true })
 })
