@@ -13,6 +13,7 @@ export class Diagnostics {
   #rowCount = 0
   /** Null: only the connection knows. */
   #foundRows: number | null = 0
+  #keptFoundRows = false
   /** As it was known last. What an OK calls the insert id is not it: that may be a value the client gave. */
   #insertId = 0n
   /** Statements since then may have set it: only the connection knows. */
@@ -32,6 +33,11 @@ export class Diagnostics {
 
   get foundRows(): number | null {
     return this.#foundRows
+  }
+
+  /** The last statement left FOUND_ROWS() as it was: the connection that ran it may have another. */
+  get keptFoundRows(): boolean {
+    return this.#keptFoundRows
   }
 
   /** What LAST_INSERT_ID() answers; null: only the connection knows. */
@@ -83,6 +89,7 @@ export class Diagnostics {
     const replaced = this.observe(classification, reply)
     this.#rowCount = rowCount
     this.#foundRows = foundRows
+    this.#keptFoundRows = foundRows !== null
     this.#mayHaveInsertId = mayHaveInsertId
     return replaced
   }
@@ -118,9 +125,19 @@ export class Diagnostics {
   }
 
   private observeFoundRows(classification: Classification, { rows }: Reply, failed: boolean): void {
-    if (listsConditions(classification)) return
-    if (failed || (rows < 0 ? hidesRows(classification) : countsOtherwise(classification))) this.#foundRows = null
+    if (listsConditions(classification)) {
+      this.#keptFoundRows = this.#foundRows !== null
+      return
+    }
+    const isUnknown = rows < 0 ? this.mayCountRows(classification) : countsOtherwise(classification)
+    if (failed || isUnknown) this.#foundRows = null
     else if (rows >= 0) this.#foundRows = rows
+    this.#keptFoundRows = rows < 0 && this.#foundRows !== null
+  }
+
+  /** To MySQL the rows that an UPDATE or a DELETE found count as well. */
+  private mayCountRows(classification: Classification): boolean {
+    return hidesRows(classification) || (!this.#keeps && /^(update|delete)\b/i.test(classification.digestText))
   }
 }
 

@@ -286,6 +286,7 @@ export class Leases implements Keeper {
       const isKnown = this.#asked === 'nothing' || (this.#asked === 'row-count' && !facts.includes('row-count'))
       const asksElsewhere =
         (asksForConditions(facts) && diagnostics.some && !isAt(this.#conditionsHome, last.lease)) ||
+        (facts.includes('found-rows') && diagnostics.keptFoundRows) ||
         (facts.includes('last-insert-id') && diagnostics.insertId === null && !this.hasInsertId(last.lease, facts))
       if (isKnown && !asksElsewhere) return true
     }
