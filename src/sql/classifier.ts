@@ -279,7 +279,7 @@ function accessOf(effects: readonly Effect[]): Pick<Effect, 'access' | 'because'
 function commandOf(text: Text): SluiceCommand | null {
   if (text.lower(0) !== 'sluice') return null
   const verb = text.lower(1)
-  if (verb === 'explain') return text.count > 2 ? { name: 'explain', sql: text.from(2) } : null
+  if (verb === 'explain') return text.count > 2 ? { name: 'explain', sql: text.behind(1) } : null
   const end = text.op(3, 0x3b) ? 4 : 3
   if (verb !== 'show' || text.count !== end) return null
   const what = text.lower(2)

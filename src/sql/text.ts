@@ -91,9 +91,9 @@ export class Text {
     return this.#sql.toString('utf8', this.start(first), this.end(last))
   }
 
-  /** The text from a token to the end of all. */
-  from(index: number): string {
-    return this.#sql.toString('utf8', this.start(index))
+  /** The text behind a token to the end of all, comments included. */
+  behind(index: number): string {
+    return this.#sql.toString('utf8', this.end(index)).trimStart()
   }
 
   /** Where the parenthesis that belongs to the one at `index` stands; past the end if there is none. */
