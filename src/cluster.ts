@@ -24,6 +24,8 @@ import type { Shared } from './session/shared.ts'
 import { Tally } from './session/tally.ts'
 import type { Classification } from './sql/classification.ts'
 import { type Classifier, createClassifier, type SqlContext } from './sql/classifier.ts'
+import { type EventLog, eventsBetween } from './topology/events.ts'
+import { FailoverRecorder, type FailoverTimeline } from './topology/failover-timeline.ts'
 import { FullBackends } from './topology/full-backends.ts'
 import { Monitor } from './topology/monitor.ts'
 import { type Backend, type Topology, TopologyStore } from './topology/topology.ts'
@@ -35,6 +37,7 @@ export interface ClusterParts {
   readonly protocol: Protocol
   readonly metrics: Metrics
   readonly sessions: Sessions
+  readonly events: EventLog
   readonly log: Log
   readonly nowMs: () => number
 }
@@ -51,6 +54,7 @@ export class Cluster {
   readonly #hold: FailoverHold
   readonly #classifier: Classifier
   readonly #tally: Tally
+  readonly #failovers: FailoverRecorder
   readonly #full = new FullBackends()
   /** Backends whose engine is not the one of the settings, each told of once. */
   readonly #odd = new Set<string>()
@@ -59,7 +63,7 @@ export class Cluster {
   #turn = 0
 
   constructor(parts: ClusterParts) {
-    const { name, config, limits, protocol, metrics, log, nowMs } = parts
+    const { name, config, limits, protocol, metrics, sessions, events, log, nowMs } = parts
     const tls = backendTls(config)
     this.name = name
     this.#parts = parts
@@ -93,11 +97,20 @@ export class Cluster {
       log,
       nowMs,
     })
-    let lastWriter: string | null = null
+    this.#failovers = new FailoverRecorder({
+      cluster: name,
+      nowMs,
+      heardMs: (backend) => this.#monitor.writableMs(backend),
+      sessions: () => sessions.idsOf(name),
+      failovers: metrics.failovers.labels(name),
+      log,
+      onEnd: (timeline) => events.add(timeline),
+    })
+    let last = this.#store.current
     this.#store.subscribe((topology) => {
-      const writer = topology.backends.find(({ role }) => role === 'writer')?.id ?? null
-      if (writer !== null && lastWriter !== null && writer !== lastWriter) metrics.failovers.labels(name).value += 1
-      lastWriter = writer ?? lastWriter
+      for (const event of eventsBetween(last, topology, nowMs())) events.add(event)
+      last = topology
+      this.#failovers.follow(topology)
       this.checkEngine(topology)
       this.#pools.follow(topology)
       this.#hold.follow(topology)
@@ -132,6 +145,11 @@ export class Cluster {
     return this.#hold.held
   }
 
+  /** The failover under way. */
+  get failover(): FailoverTimeline | null {
+    return this.#failovers.current
+  }
+
   /** Resolves once every backend has been asked, whatever they answered. */
   start(): Promise<void> {
     return this.#monitor.start()
@@ -144,6 +162,7 @@ export class Cluster {
     const error = new ProxyError('SHUTTING_DOWN', 'the proxy is shutting down')
     this.#hold.close(error)
     this.#pools.close(error)
+    this.#failovers.stop()
   }
 
   /** What the sessions of a listener share. `policy` is asked at every statement, so that new settings take effect. */
@@ -160,6 +179,7 @@ export class Cluster {
       },
       userVariables: { countMax: limits.userVariablesMax, bytesMax: limits.userVariableBytesMax },
       tally: this.#tally,
+      failovers: this.#failovers,
       sessions,
       metrics,
       log,
@@ -227,7 +247,10 @@ export class Cluster {
       },
       (error: Error) => error.message,
     )
-    if (why === null) return connection
+    if (why === null) {
+      this.#failovers.verified(backend.id)
+      return connection
+    }
     connection.close('proxy in doubt')
     this.#monitor.suspect(backend.id, why)
     throw new ConnectFailed('network', why, null)

@@ -19,6 +19,7 @@ import { clientContext, keptCertificate } from './protocol/tls.ts'
 import type { RoutingPolicy } from './routing/policy.ts'
 import { Listener } from './session/listener.ts'
 import { Sessions } from './session/sessions.ts'
+import { EventLog } from './topology/events.ts'
 import type { Topology } from './topology/topology.ts'
 
 export interface RunningProxy {
@@ -57,9 +58,10 @@ export function createProxy(config: Config, log: Log): RunningProxy {
   const sessions = new Sessions()
   const protocol = createMysqlProtocol(nowMs)
   const { limits } = config
+  const events = new EventLog(limits)
   const clusters = new Map<string, Cluster>()
   for (const [name, cluster] of Object.entries(config.clusters)) {
-    const parts = { name, config: cluster, limits, protocol, metrics, sessions, log, nowMs }
+    const parts = { name, config: cluster, limits, protocol, metrics, sessions, events, log, nowMs }
     clusters.set(name, new Cluster(parts))
   }
   let live = liveOf(config)
@@ -84,6 +86,8 @@ export function createProxy(config: Config, log: Log): RunningProxy {
     pools: () =>
       [...clusters.values()].flatMap(({ name, pools }) => pools.snapshot().map((pool) => ({ cluster: name, ...pool }))),
     sessions: () => sessions.list(),
+    events: (after) => events.after(after),
+    failovers: () => [...clusters.values()].flatMap(({ failover }) => failover ?? []),
   }
   metrics.beforeScrape.push(() => gauges())
 
@@ -197,6 +201,7 @@ export async function survey(config: Config): Promise<readonly Topology[]> {
     protocol: createMysqlProtocol(nowMs),
     metrics: createMetrics(),
     sessions: new Sessions(),
+    events: new EventLog(config.limits),
     log: createLog('silent'),
     nowMs,
   }

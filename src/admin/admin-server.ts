@@ -5,10 +5,12 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { type Context, Hono } from 'hono'
+import { eventStream } from './event-stream.ts'
 import type { Exposition } from './exposition.ts'
-import { type AdminSnapshots, clockOf, poolsJson, sessionsJson, topologyJson } from './snapshots.ts'
+import { type AdminSnapshots, clockOf, eventsJson, poolsJson, sessionsJson, topologyJson } from './snapshots.ts'
 
 const SESSIONS_SHOWN = 1_000
+const EVENTS_SHOWN = 200
 const PATHS = ['/healthz', '/readyz', '/metrics', '/topology', '/pools', '/sessions', '/statements', '/events', '/']
 
 /** The page loads nothing from elsewhere, and must not be made to. */
@@ -27,6 +29,7 @@ export function createAdminApp(snapshots: AdminSnapshots): Hono {
   const app = new Hono()
   const clock = () => clockOf(snapshots.nowMs(), Date.now())
   const missing = (context: Context) => context.json({ error: 'not kept by this proxy' }, 404)
+  const streams = { open: 0 }
   let exposition: Promise<Exposition> | null = null
 
   app.use(async (context, next) => {
@@ -62,9 +65,15 @@ export function createAdminApp(snapshots: AdminSnapshots): Hono {
   app.get('/statements', (context) =>
     snapshots.statements === undefined ? missing(context) : context.json({ statements: snapshots.statements() }),
   )
-  app.get('/events', (context) =>
-    snapshots.events === undefined ? missing(context) : context.json({ events: snapshots.events() }),
-  )
+  app.get('/events', (context) => {
+    const { limit = '', cluster = null, kind = null } = context.req.query()
+    const shown = /^\d+$/.test(limit) ? Number(limit) : EVENTS_SHOWN
+    if (context.req.method === 'GET' && context.req.header('accept')?.includes('text/event-stream') === true) {
+      return eventStream(context, snapshots, { limit: shown, cluster, kind }, streams)
+    }
+    const filter = { limit: shown, cluster, kind }
+    return context.json(eventsJson(snapshots.events(0), snapshots.failovers(), filter, clock()))
+  })
   app.get('/', (context) => {
     context.header('content-security-policy', PAGE_POLICY)
     context.header('referrer-policy', 'no-referrer')

@@ -6,6 +6,8 @@ import type { Metrics } from '../metrics.ts'
 import type { PoolSnapshot } from '../pool/pools.ts'
 import { PIN_ENDS } from '../routing/session-state.ts'
 import type { SessionSnapshot } from '../session/sessions.ts'
+import type { BackendEvent, ClusterEvent, KeptEvent } from '../topology/events.ts'
+import { type FailoverTimeline, figuresOf } from '../topology/failover-timeline.ts'
 import type { Topology } from '../topology/topology.ts'
 
 export interface AdminSnapshots {
@@ -20,8 +22,10 @@ export interface AdminSnapshots {
   sessions(): readonly SessionSnapshot[]
   /** Per digest; absent while nobody counts them. */
   statements?(): readonly object[]
-  /** What happened lately, oldest first; absent while nobody remembers. */
-  events?(): readonly object[]
+  /** What happened after the event of this id (0: all that is kept), oldest first. */
+  events(after: number): readonly KeptEvent[]
+  /** The failovers under way. */
+  failovers(): readonly FailoverTimeline[]
 }
 
 export interface ClusterPool extends PoolSnapshot {
@@ -107,6 +111,46 @@ export function sessionsJson(sessions: readonly SessionSnapshot[], filter: Sessi
       backend: session.backend,
     })),
   }
+}
+
+/** Which events are asked for. */
+export interface EventFilter {
+  readonly limit: number
+  readonly cluster: string | null
+  readonly kind: string | null
+}
+
+/** The last of what happened, oldest first. */
+export function eventsJson(
+  kept: readonly KeptEvent[],
+  underWay: readonly FailoverTimeline[],
+  filter: EventFilter,
+  clock: Clock,
+) {
+  const isOfCluster = ({ cluster }: ClusterEvent) => filter.cluster === null || cluster === filter.cluster
+  const wanted = kept.filter(({ event }) => isOfCluster(event) && (filter.kind === null || event.kind === filter.kind))
+  return {
+    events: wanted.slice(Math.max(0, wanted.length - filter.limit)).map((each) => eventJson(each, clock)),
+    underWay: underWay.filter(isOfCluster).map((timeline) => failoverJson(timeline, clock)),
+  }
+}
+
+export function eventJson({ id, event }: KeptEvent, clock: Clock) {
+  return { id, ...(isFailover(event) ? failoverJson(event, clock) : backendEventJson(event, clock)) }
+}
+
+function isFailover(event: ClusterEvent): event is FailoverTimeline {
+  return event.kind === 'failover' || event.kind === 'interruption'
+}
+
+function failoverJson(timeline: FailoverTimeline, clock: Clock) {
+  const { kind, cluster, from, to, lostMs } = timeline
+  return { at: clock(lostMs), kind, cluster, from, to, ...figuresOf(timeline) }
+}
+
+function backendEventJson(event: BackendEvent, clock: Clock) {
+  const { kind, cluster, epoch, atMs, backend, name, role, health, was, lagMs, why } = event
+  return { at: clock(atMs), kind, cluster, backend, name, role, health, was, lagMs, epoch, why }
 }
 
 /** Tells identities apart without telling what they are made of. */

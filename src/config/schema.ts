@@ -291,6 +291,8 @@ export function settingsSchema(files: Files) {
       userVariablesMax: whole(0, 1000).default(256),
       userVariableBytesMax: whole(0, 1024 * 1024).default(64 * 1024),
       drainMsMax: duration(0).default(25_000),
+      eventsMax: whole(0, 1_000_000).default(1_000),
+      failoversMax: whole(0, 100_000).default(100),
     }),
     log: group({ level: z.enum(['error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info') }),
     stateDir: optional(text().transform(inFolder)),

@@ -98,6 +98,8 @@ export class Dispatch {
         const reply = await this.exchangeOnce(decided, request, attempts <= REFUSALS_MAX)
         if (reply !== null && reply.outcome !== 'refused' && reply.outcome !== 'behind') {
           this.#shared.tally.count(targetOf(decision, connection), classification.access, arrivedMs, startedMs)
+          const isWrite = classification.access === 'write' && reply.outcome === 'ok'
+          this.#shared.failovers.answered(connection.backend.id, isWrite, startedMs - arrivedMs)
           return reply
         }
         decided = this.afterRefusal(reply?.outcome ?? 'behind', connection, classification, request)
@@ -263,7 +265,9 @@ export class Dispatch {
     request: ClientRequest,
   ): Promise<void> {
     const forWriter = decision.target === 'writer'
-    return this.#shared.hold.wait({
+    const { failovers } = this.#shared
+    if (forWriter) failovers.holds()
+    const held = this.#shared.hold.wait({
       served: () => this.route(classification, request.routeAttribute).action !== 'hold',
       because: decision.because,
       code: forWriter ? 'NO_WRITER' : 'NO_READER',
@@ -273,6 +277,7 @@ export class Dispatch {
       },
       ...(forWriter ? this.#shared.waits.writer : this.#shared.waits.reader),
     })
+    return forWriter ? held.finally(() => failovers.letsGo()) : held
   }
 
   private giveUp(error: Error): void {

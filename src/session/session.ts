@@ -172,6 +172,7 @@ export class Session {
     this.#leases.forget()
     this.#client.end(reason)
     this.#shared.metrics.clientCloses.labels(reason).value += 1
+    this.#shared.failovers.sessionEnded(this.id, reason)
   }
 
   /** Completes the login. A schema must exist and be ours to use, or the login fails as it would on the server. */
@@ -512,6 +513,7 @@ export class Session {
     const { log, metrics } = this.#shared
     log[error.traits.level]({ session: this.id, code: error.code, why: error.message }, 'statement failed')
     metrics.errors.labels(error.code).value += 1
+    this.#shared.failovers.failed(error.code)
     this.#client.fail(error)
     return error.traits.ends === 'session'
   }

@@ -76,6 +76,13 @@ export class Sessions {
     return Array.from(this.#living.values(), (session) => session.snapshot)
   }
 
+  /** The numbers of a cluster's sessions. */
+  idsOf(cluster: string): Set<number> {
+    const ids = new Set<number>()
+    for (const session of this.#living.values()) if (session.cluster === cluster) ids.add(session.id)
+    return ids
+  }
+
   /** The sessions of a cluster as processes; `user`: those of one user only. */
   processes(cluster: string, user: string | null): Process[] {
     const processes: Process[] = []

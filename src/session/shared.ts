@@ -8,6 +8,7 @@ import type { RoutingPolicy } from '../routing/policy.ts'
 import type { Loads } from '../routing/router.ts'
 import type { Classification } from '../sql/classification.ts'
 import type { SqlContext } from '../sql/classifier.ts'
+import type { FailoverRecorder } from '../topology/failover-timeline.ts'
 import type { Backend, Topology } from '../topology/topology.ts'
 import type { FailoverHold } from './failover-hold.ts'
 import type { Sessions } from './sessions.ts'
@@ -22,6 +23,8 @@ export interface Shared extends Loads {
   readonly waits: Readonly<Record<'writer' | 'reader', { readonly waitMsMax: number; readonly setting: string }>>
   readonly metrics: Metrics
   readonly tally: Tally
+  /** Writes down what a change of the writer does to sessions. */
+  readonly failovers: FailoverRecorder
   readonly log: Log
   readonly policy: RoutingPolicy
   /** What the proxy remembers of one session's user variables. */

@@ -56,6 +56,8 @@ interface Member {
   wantsList: boolean
   seen: Observation
   askedMs: number
+  /** When it last said that it takes writes. */
+  writableMs: number | null
   timer: NodeJS.Timeout | null
   dueMs: number
   /** The probe on its way, so that there is never a second one. */
@@ -119,6 +121,11 @@ export class Monitor {
     this.publish()
   }
 
+  /** When this backend last said that it takes writes; null: it never did, or is no member. */
+  writableMs(id: string): number | null {
+    return this.#members.get(id)?.writableMs ?? null
+  }
+
   private add(seen: Observation, isSeed: boolean): Member {
     const member: Member = {
       prober: this.#options.prober(seen.host, seen.port),
@@ -127,6 +134,7 @@ export class Monitor {
       wantsList: true,
       seen,
       askedMs: Number.NEGATIVE_INFINITY,
+      writableMs: null,
       timer: null,
       dueMs: 0,
       probing: null,
@@ -185,6 +193,7 @@ export class Monitor {
       const claim = await member.prober.probe(depth)
       const { trouble } = member.seen
       member.seen = answered(member.seen, claim, member.askedMs, nowMs())
+      if (!claim.readOnly) member.writableMs = nowMs()
       if (member.doubtedMeanwhile && trouble !== null) member.seen = doubted(member.seen, trouble)
     } catch (error) {
       const failure = error instanceof ProbeFailed ? error : new ProbeFailed('network', (error as Error).message)

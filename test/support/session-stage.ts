@@ -11,6 +11,7 @@ import type { Shared } from '../../src/session/shared.ts'
 import { Tally } from '../../src/session/tally.ts'
 import type { Classification } from '../../src/sql/classification.ts'
 import { mysql, type SqlContext } from '../../src/sql/classifier.ts'
+import { FailoverRecorder, type FailoverTimeline } from '../../src/topology/failover-timeline.ts'
 import type { Backend, Topology } from '../../src/topology/topology.ts'
 import { FakeBackendConnection } from './fake-backend-connection.ts'
 import { FakeClient } from './fake-client.ts'
@@ -75,6 +76,9 @@ export class Stage {
   readonly calls: string[] = []
   readonly connections: FakeBackendConnection[] = []
   readonly suspected: string[] = []
+  /** Failovers that are over. */
+  readonly timelines: FailoverTimeline[] = []
+  readonly failovers: FailoverRecorder
   readonly sessions = new Sessions()
   readonly metrics = createMetrics()
   readonly pools: Pools
@@ -116,6 +120,16 @@ export class Stage {
       onClose: () => {},
       onReset: () => {},
     })
+    this.failovers = new FailoverRecorder({
+      cluster: 'main',
+      nowMs: () => Date.now(),
+      heardMs: () => null,
+      sessions: () => this.sessions.idsOf('main'),
+      failovers: this.metrics.failovers.labels('main'),
+      log: createLog('silent'),
+      onEnd: (timeline) => this.timelines.push(timeline),
+    })
+    this.failovers.follow(this.topology)
     this.shared = this.share()
   }
 
@@ -137,6 +151,7 @@ export class Stage {
     const { epoch, backends } = this.topology
     const changed = backends.map((one) => (one.id === id ? { ...one, ...change } : one))
     this.topology = { ...this.topology, epoch: epoch + 1, backends: changed }
+    this.failovers.follow(this.topology)
     this.pools.follow(this.topology)
     this.hold.follow(this.topology)
   }
@@ -154,6 +169,7 @@ export class Stage {
       sessions: this.sessions,
       metrics: this.metrics,
       tally: new Tally('main', this.metrics, () => Date.now()),
+      failovers: this.failovers,
       log: createLog('silent'),
       policy: { listenerRoute: 'split', userRoutes: new Map(), endpoints: new Map(), rules: [], fallback: 'writer' },
       userVariables: { countMax: 3, bytesMax: 100 },

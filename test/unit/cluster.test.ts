@@ -9,6 +9,7 @@ import { type Account, ConnectFailed, type ConnectOptions, type Protocol } from 
 import { NO_SETTINGS } from '../../src/protocol/settings.ts'
 import { Sessions } from '../../src/session/sessions.ts'
 import type { Claim } from '../../src/topology/claim.ts'
+import { EventLog } from '../../src/topology/events.ts'
 import { FakeBackendConnection } from '../support/fake-backend-connection.ts'
 import { claim } from './topology/support.ts'
 
@@ -66,6 +67,7 @@ users: [{ name: app, password: x }]
     protocol,
     metrics: createMetrics(),
     sessions: new Sessions(),
+    events: new EventLog(config.limits),
     log: createLog('silent'),
     nowMs: () => performance.now(),
   })

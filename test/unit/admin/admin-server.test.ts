@@ -5,7 +5,8 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { type AdminServer, startAdmin } from '../../../src/admin/admin-server.ts'
 import type { AdminSnapshots } from '../../../src/admin/snapshots.ts'
 import { createMetrics } from '../../../src/metrics.ts'
-import { session, snapshots } from './snapshots.ts'
+import type { EventLog } from '../../../src/topology/events.ts'
+import { failover, session, snapshots, someEvents } from './snapshots.ts'
 
 let server: AdminServer | null = null
 
@@ -115,14 +116,135 @@ describe('snapshots', () => {
 
   test('what is not kept is said to be so', async () => {
     expect((await get('/statements')).status).toBe(404)
-    await server!.close()
-    server = null
-    expect(await json('/events', { events: () => [{ kind: 'failover' }] })).toEqual({ events: [{ kind: 'failover' }] })
   })
 
   test.each(['/topology', '/pools', '/sessions', '/metrics', '/'])('%s leaks no secret', async (path) => {
     // The fake identity, a session variable and the name of a lock hold this word.
     expect(await (await get(path)).text()).not.toContain('hunter2')
+  })
+})
+
+describe('events', () => {
+  test('tell what became of members, and of a failover its timeline in milliseconds since the writer was lost', async () => {
+    const { events, underWay } = (await json('/events')) as { events: [object, { at: string }]; underWay: unknown[] }
+    expect(underWay).toEqual([])
+    expect(events).toEqual([
+      {
+        id: 1,
+        at: expect.any(String),
+        kind: 'up',
+        cluster: 'main',
+        backend: '127.0.0.1:13307',
+        name: 'db-2',
+        role: 'reader',
+        health: 'up',
+        was: { role: 'reader', health: 'behind' },
+        lagMs: 3,
+        epoch: 6,
+        why: 'read_only is on',
+      },
+      {
+        id: 2,
+        at: expect.any(String),
+        kind: 'failover',
+        cluster: 'main',
+        from: '127.0.0.1:13308',
+        to: '127.0.0.1:13306',
+        epoch: 7,
+        because: 'it says that it is read-only',
+        losses: 1,
+        timeline: { detectedMs: 3, foundMs: 40, verifiedMs: 42, firstWriteMs: 45, endedMs: 1_040 },
+        held: 12,
+        longestWaitMs: 42,
+        sessions: { before: 20, left: 1, lost: 0, kept: 19 },
+        transactionsLost: 2,
+        outcomesUnknown: 1,
+        errors: { TRANSACTION_LOST: 2, OUTCOME_UNKNOWN: 1 },
+      },
+    ])
+    const ageMs = Date.now() - Date.parse(events[1].at)
+    expect(ageMs).toBeGreaterThanOrEqual(60_000)
+    expect(ageMs).toBeLessThan(70_000)
+  })
+
+  test.each([
+    ['/events?limit=1', [2]],
+    ['/events?limit=0', []],
+    ['/events?kind=up', [1]],
+    ['/events?cluster=other', []],
+    ['/events?limit=x', [1, 2]],
+  ])('%s shows %j', async (path, ids) => {
+    const { events } = (await json(path)) as { events: { id: number }[] }
+    expect(events.map(({ id }) => id)).toEqual(ids)
+  })
+
+  test('show a failover that is under way as far as it has come', async () => {
+    const open = failover({ to: null, foundMs: null, verifiedMs: null, firstWriteMs: null, endedMs: null })
+    const { underWay } = await json('/events', { failovers: () => [open] })
+    expect(underWay).toMatchObject([{ from: open.from, to: null, timeline: { detectedMs: 3, foundMs: null } }])
+  })
+
+  /** Opens a stream, and gives what comes in on it whole event by whole event. */
+  async function stream(path: string, log: EventLog, headers: Record<string, string> = {}) {
+    server ??= await startAdmin({ host: '127.0.0.1', port: 0 }, snapshots({ events: (after) => log.after(after) }))
+    const abort = new AbortController()
+    const answer = await fetch(`http://127.0.0.1:${server.port}${path}`, {
+      headers: { accept: 'text/event-stream', ...headers },
+      signal: abort.signal,
+    })
+    const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader()
+    let text = ''
+    const next = async () => {
+      while (!text.includes('\n\n')) {
+        const { value, done } = await reader!.read()
+        if (done) return null
+        text += value
+      }
+      const end = text.indexOf('\n\n')
+      const event = text.slice(0, end)
+      text = text.slice(end + 2)
+      return event
+    }
+    return { answer, next, close: () => abort.abort() }
+  }
+
+  test('come as they happen to whoever asks for a stream, from now on', async () => {
+    const log = someEvents()
+    const { answer, next, close } = await stream('/events', log)
+    expect(answer.headers.get('content-type')).toBe('text/event-stream')
+    expect(await next()).toBe(': events of Sluice')
+    log.add(failover({ epoch: 8 }))
+    const [kind, data, id] = (await next())!.split('\n')
+    expect([kind, id]).toEqual(['event: failover', 'id: 3'])
+    expect(JSON.parse(data!.slice('data: '.length))).toMatchObject({ id: 3, kind: 'failover', epoch: 8, held: 12 })
+    close()
+  })
+
+  test.each([
+    ['1', 'id: 2'],
+    // Of an earlier process: all that is kept is news.
+    ['99', 'id: 1'],
+  ])('a stream that was cut goes on after event %s', async (lastId, id) => {
+    const { next, close } = await stream('/events', someEvents(), { 'last-event-id': lastId })
+    await next()
+    expect((await next())!.split('\n').at(-1)).toBe(id)
+    close()
+  })
+
+  test('a stream brings what it was asked for only', async () => {
+    const { next, close } = await stream('/events?kind=failover', someEvents(), { 'last-event-id': '0' })
+    await next()
+    expect(await next()).toContain('event: failover')
+    close()
+  })
+
+  test('streams are bounded in number, and one that was closed makes room', async () => {
+    const log = someEvents()
+    const open = [await stream('/events', log)]
+    while (open.length < 32) open.push(await stream('/events', log))
+    expect((await stream('/events', log)).answer.status).toBe(503)
+    for (const { close } of open) close()
+    await expect.poll(async () => (await stream('/events', log)).answer.status, { timeout: 5_000 }).toBe(200)
   })
 })
 

@@ -3,6 +3,8 @@
 import type { AdminSnapshots, ClusterPool } from '../../../src/admin/snapshots.ts'
 import { createMetrics } from '../../../src/metrics.ts'
 import type { SessionSnapshot } from '../../../src/session/sessions.ts'
+import { EventLog } from '../../../src/topology/events.ts'
+import type { FailoverTimeline } from '../../../src/topology/failover-timeline.ts'
 import type { Backend, Topology } from '../../../src/topology/topology.ts'
 
 export const NOW_MS = 1_000_000
@@ -91,6 +93,57 @@ export const locked = session(2, {
   ],
 })
 
+/** Reader db2 has come back, and a failover was followed. */
+export function someEvents(): EventLog {
+  const events = new EventLog({ eventsMax: 10, failoversMax: 10 })
+  events.add({
+    kind: 'up',
+    cluster: 'main',
+    epoch: 6,
+    atMs: NOW_MS - 90_000,
+    backend: '127.0.0.1:13307',
+    name: 'db-2',
+    role: 'reader',
+    health: 'up',
+    was: { role: 'reader', health: 'behind' },
+    lagMs: 3,
+    why: 'read_only is on',
+  })
+  events.add(failover())
+  return events
+}
+
+export function failover(more: Partial<FailoverTimeline> = {}): FailoverTimeline {
+  const lostMs = NOW_MS - 60_000
+  return {
+    kind: 'failover',
+    cluster: 'main',
+    epoch: 7,
+    from: '127.0.0.1:13308',
+    to: '127.0.0.1:13306',
+    because: 'it says that it is read-only',
+    losses: 1,
+    lostMs,
+    detectedMs: lostMs + 3.4,
+    foundMs: lostMs + 40,
+    verifiedMs: lostMs + 42,
+    firstWriteMs: lostMs + 45,
+    endedMs: lostMs + 1_040,
+    held: 12,
+    longestWaitMs: 41.6,
+    sessions: { before: 20, left: 1, lost: 0 },
+    transactionsLost: 2,
+    outcomesUnknown: 1,
+    errors: new Map([
+      ['TRANSACTION_LOST', 2],
+      ['OUTCOME_UNKNOWN', 1],
+    ]),
+    ...more,
+  }
+}
+
+const events = someEvents()
+
 export function snapshots(more: Partial<AdminSnapshots> = {}): AdminSnapshots {
   return {
     version: '0.1.0',
@@ -100,6 +153,8 @@ export function snapshots(more: Partial<AdminSnapshots> = {}): AdminSnapshots {
     topology: () => [topology],
     pools: () => [pool(13306), pool(13307)],
     sessions: () => [session(1), locked],
+    events: (after) => events.after(after),
+    failovers: () => [],
     ...more,
   }
 }
