@@ -32,6 +32,8 @@ export interface ServerSettings {
   readonly performanceSchema: boolean
   readonly generalLog: boolean
   readonly certificates: Certificates
+  /** A commit is answered once a reader has received it, so that the death of the writer loses nothing answered. */
+  readonly semiSync: boolean
   readonly flags: readonly string[]
 }
 
@@ -65,6 +67,8 @@ export interface ReplicationWords {
   position(server: Connection): Promise<string>
   /** Whether the reader got there in time. */
   reached(server: Connection, position: string, secondsMax: number): Promise<boolean>
+  /** How much of the writer's history the reader has received, applied or not; comparable among its readers. */
+  received(server: Connection): Promise<number>
   /** Why the server does not replicate, in its own words; '' when nothing is wrong. */
   replicationError(server: Connection): Promise<string>
 }

@@ -17,6 +17,8 @@ export interface ClusterSettings {
   /** One for each server, the writer's first; free ones by default. */
   readonly ports?: readonly number[]
   readonly performanceSchema?: boolean
+  /** Commits wait until a reader has received them. */
+  readonly semiSync?: boolean
   /** Servers write down every statement, for statementsSeen(). */
   readonly generalLog?: boolean
   /** More flags for every server program. */
@@ -28,6 +30,8 @@ export class LabCluster extends RunningCluster<LabServer> {
   readonly #template: string
   readonly #folder: string
   readonly #watchdog: Watchdog
+  /** When the writer was told to take writes, if it was promoted. */
+  promotedMs: number | null = null
 
   private constructor(engine: Engine, settings: readonly ServerSettings[], template: string, folder: string) {
     const watchdog = new Watchdog(folder)
@@ -40,7 +44,7 @@ export class LabCluster extends RunningCluster<LabServer> {
 
   static async start(settings: ClusterSettings): Promise<LabCluster> {
     const { readers = 2, ports = [], performanceSchema = false, generalLog = false, flags = [] } = settings
-    const { progress = () => {} } = settings
+    const { semiSync = false, progress = () => {} } = settings
     const engine = await (settings.engine === 'mysql' ? mysqlEngine : mariadbEngine)(progress)
     const template = await templateOf(engine, progress)
     const tls = await certificates()
@@ -57,6 +61,7 @@ export class LabCluster extends RunningCluster<LabServer> {
         performanceSchema,
         generalLog,
         certificates: tls,
+        semiSync,
         flags,
       })
     }
@@ -81,12 +86,22 @@ export class LabCluster extends RunningCluster<LabServer> {
     const old = this.servers.find(({ role }) => role === 'writer')
     await reader.asRoot(async (root) => {
       if (!(await this.words.unfollow(root, 30))) throw new LabError('the reader cannot apply what it has received')
+      this.promotedMs = performance.now()
       await this.words.setReadOnly(root, false)
     })
     if (old !== undefined) old.role = 'reader'
     reader.role = 'writer'
     const others = this.servers.filter((server) => server !== reader && server !== old && this.isUp(server))
     await Promise.all(others.map((server) => this.follow(server)))
+  }
+
+  /** Of the readers that run, the one to promote when the writer is lost: it has received most. */
+  async bestReader(): Promise<LabServer> {
+    const running = this.readers.filter((reader) => this.isUp(reader))
+    const counts = await Promise.all(running.map((reader) => reader.asRoot((root) => this.words.received(root))))
+    const best = running[counts.indexOf(Math.max(...counts))]
+    if (best === undefined) throw new LabError('no reader runs that could be promoted')
+    return best
   }
 
   /** The planned way, with no write lost: the old writer becomes read-only, the reader catches up and takes over. */

@@ -48,6 +48,15 @@ const LEAN = [
   '--sync-binlog=0',
 ]
 
+/** Any server may become the writer. One that has no reader, as for a moment after a promotion, does not wait for any. */
+const SEMI_SYNC = [
+  '--rpl-semi-sync-master-enabled=ON',
+  '--rpl-semi-sync-slave-enabled=ON',
+  '--rpl-semi-sync-master-wait-point=AFTER_SYNC',
+  '--rpl-semi-sync-master-wait-no-slave=OFF',
+  '--rpl-semi-sync-master-timeout=30000',
+]
+
 /** mariadbd refuses to run as root unless told to. */
 const asRoot = process.getuid?.() === 0 ? ['--user=root'] : []
 
@@ -122,6 +131,7 @@ function args(settings: ServerSettings): string[] {
     '--secure-file-priv=',
     '--local-infile=ON',
     ...LEAN,
+    ...(settings.semiSync ? SEMI_SYNC : []),
     ...settings.flags,
   ]
 }
@@ -158,9 +168,24 @@ async function reached(server: Connection, position: string, secondsMax: number)
   return row?.late === 0
 }
 
+async function received(server: Connection): Promise<number> {
+  const [[status]] = await server.query<RowDataPacket[]>('SHOW SLAVE STATUS')
+  const [[row]] = await server.query<RowDataPacket[]>('SELECT @@GLOBAL.gtid_current_pos AS applied')
+  const numbers = `${status?.Gtid_IO_Pos ?? ''},${row?.applied ?? ''}`.matchAll(/-(\d+)(?:,|$)/g)
+  return Math.max(0, ...Array.from(numbers, ([, number]) => Number(number)))
+}
+
 async function replicationError(server: Connection): Promise<string> {
   const [[row]] = await server.query<RowDataPacket[]>('SHOW SLAVE STATUS')
   return [row?.Last_IO_Error, row?.Last_SQL_Error].filter((text) => text).join('; ')
 }
 
-export const mariadbWords: ReplicationWords = { setReadOnly, follow, unfollow, position, reached, replicationError }
+export const mariadbWords: ReplicationWords = {
+  setReadOnly,
+  follow,
+  unfollow,
+  position,
+  reached,
+  received,
+  replicationError,
+}

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import type { Connection, RowDataPacket } from 'mysql2/promise'
 import { type Engine, LAB_USERS, type ReplicationWords, type ServerSettings, type Source } from './engine.ts'
 import { type Progress, run, ServerUnavailable } from './machine.ts'
-import { BUNDLES, unpacked } from './packages.ts'
+import { BUNDLES, type Unpacked, unpacked } from './packages.ts'
 
 const ON_SCHEMAS =
   'SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, REFERENCES, INDEX, ALTER, CREATE TEMPORARY TABLES, LOCK TABLES, ' +
@@ -53,7 +53,7 @@ export async function mysqlEngine(progress: Progress): Promise<Engine> {
     program,
     templateKey: TEMPLATE_SQL,
     makeTemplate: (dataFolder) => makeTemplate(program, dataFolder),
-    args,
+    args: (settings) => [...args(settings), ...(settings.semiSync ? semiSyncFlags(tree) : [])],
     words: mysqlWords,
   }
 }
@@ -120,6 +120,19 @@ function args(settings: ServerSettings): string[] {
   ]
 }
 
+/** Any server may become the writer. One that has no reader, as for a moment after a promotion, does not wait for any. */
+function semiSyncFlags({ root }: Unpacked): string[] {
+  return [
+    `--plugin-dir=${join(root, 'usr/lib/mysql/plugin')}`,
+    '--plugin-load-add=semisync_source.so',
+    '--plugin-load-add=semisync_replica.so',
+    '--rpl-semi-sync-source-enabled=ON',
+    '--rpl-semi-sync-replica-enabled=ON',
+    '--rpl-semi-sync-source-wait-no-replica=OFF',
+    '--rpl-semi-sync-source-timeout=30000',
+  ]
+}
+
 async function setReadOnly(server: Connection, readOnly: boolean): Promise<void> {
   await server.query(readOnly ? 'SET GLOBAL super_read_only = ON' : 'SET GLOBAL read_only = OFF')
 }
@@ -154,9 +167,33 @@ async function reached(server: Connection, position: string, secondsMax: number)
   return row?.late === 0
 }
 
+async function received(server: Connection): Promise<number> {
+  const [[status]] = await server.query<RowDataPacket[]>('SHOW REPLICA STATUS')
+  const retrieved = String(status?.Retrieved_Gtid_Set ?? '')
+  const [[row]] = await server.query<RowDataPacket[]>(
+    'SELECT @@GLOBAL.gtid_executed AS executed, GTID_SUBTRACT(?, @@GLOBAL.gtid_executed) AS waiting',
+    [retrieved],
+  )
+  return transactionsIn(String(row?.executed)) + transactionsIn(String(row?.waiting))
+}
+
+/** How many `uuid:1-5:7,uuid:1-3` names. */
+function transactionsIn(gtids: string): number {
+  const ranges = [...gtids.matchAll(/:(\d+)(?:-(\d+))?/g)]
+  return ranges.reduce((sum, [, first, last]) => sum + Number(last ?? first) - Number(first) + 1, 0)
+}
+
 async function replicationError(server: Connection): Promise<string> {
   const [[row]] = await server.query<RowDataPacket[]>('SHOW REPLICA STATUS')
   return [row?.Last_IO_Error, row?.Last_SQL_Error].filter((text) => text).join('; ')
 }
 
-export const mysqlWords: ReplicationWords = { setReadOnly, follow, unfollow, position, reached, replicationError }
+export const mysqlWords: ReplicationWords = {
+  setReadOnly,
+  follow,
+  unfollow,
+  position,
+  reached,
+  received,
+  replicationError,
+}

@@ -108,6 +108,37 @@ describeEngines((engine) => {
     })
   })
 
+  describe('a cluster whose commits wait for a reader', () => {
+    const cluster = useCluster(engine, { semiSync: true })
+    const isOn = (server: LabServer, side: string) =>
+      server.asRoot(async (root) => {
+        const [rows] = await root.query(`SHOW STATUS LIKE 'Rpl_semi_sync_${side}_status'`)
+        return (rows as { Value: string }[])[0]?.Value === 'ON' ? true : null
+      })
+    const [source, replica] = engine === 'mysql' ? ['source', 'replica'] : ['master', 'slave']
+
+    test('loses nothing answered with its writer, if the reader that has received most is promoted', async () => {
+      const { writer: old, readers } = cluster()
+      for (const reader of readers) expect(await isOn(reader, replica!)).toBe(true)
+      expect(await isOn(old, source!)).toBe(true)
+      const app = await old.connect('app')
+      await app.query('CREATE TABLE app.t (n INT PRIMARY KEY)')
+      // One reader receives no more, so it must not be the next writer.
+      await readers[0]!.ask(engine === 'mysql' ? 'STOP REPLICA IO_THREAD' : 'STOP SLAVE IO_THREAD')
+      for (let n = 1; n <= 50; n++) await app.query('INSERT INTO app.t VALUES (?)', [n])
+      app.destroy()
+      await old.kill()
+      expect(await cluster().bestReader()).toBe(readers[1])
+      await cluster().promote(readers[1]!)
+      expect(await readers[1]!.ask('SELECT COUNT(*) FROM app.t')).toBe(50)
+      const onNew = () => isOn(readers[1]!, source!)
+      await readers[1]!.ask('INSERT INTO app.t VALUES (51)')
+      await until(onNew, 15_000, () => 'the new writer waits for nobody')
+      await cluster().rejoin(old)
+      expect(await old.ask('SELECT COUNT(*) FROM app.t')).toBe(51)
+    })
+  })
+
   describe('failures', () => {
     const cluster = useCluster(engine)
     const count = (server: LabServer) => server.ask('SELECT COUNT(*) FROM app.t')
