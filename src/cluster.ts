@@ -68,7 +68,15 @@ export class Cluster {
     this.name = name
     this.#parts = parts
     this.#store = new TopologyStore(name)
-    this.#hold = new FailoverHold(config.hold, metrics.holdSeconds)
+    this.#hold = new FailoverHold(config.hold, metrics.holdSeconds, nowMs)
+    this.#hold.observe({
+      onHold: (_startedMs, why) => log.warn({ cluster: name, why }, 'writes wait'),
+      onDrained: ({ startedMs, servedMs, endedMs, held, failed, longestWaitMs }) => {
+        const times = { withoutWriterMs: Math.round(servedMs - startedMs), drainMs: Math.round(endedMs - servedMs) }
+        const waits = { held, failed, longestWaitMs: Math.round(longestWaitMs) }
+        log.info({ cluster: name, ...times, ...waits }, 'writes go on')
+      },
+    })
     this.#tally = new Tally(name, metrics, nowMs)
     const { safeFunctions, readProcedures } = config
     this.#classifier = createClassifier({ digestsMax: limits.digestsMax, safeFunctions, readProcedures })

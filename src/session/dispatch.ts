@@ -85,11 +85,18 @@ export class Dispatch {
     let decided = classification
     this.#interruption = null
     this.#edit = edit
+    let heldSinceMs: number | null = null
     for (let attempts = 1; attempts <= ATTEMPTS_MAX; attempts++) {
       this.checkInterruption()
       const decision = this.route(decided, request.routeAttribute)
+      const mustQueue = heldSinceMs === null && this.mustQueue(decision)
+      if (mustQueue || decision.action === 'hold') {
+        heldSinceMs ??= this.#shared.nowMs()
+        await this.hold(decision, decided, request, heldSinceMs)
+        continue
+      }
       const isReady = this.#leases.current !== null || this.obtainNow(decision)
-      if (!isReady && !(await this.obtain(decision, decided, request))) continue
+      if (!isReady && !(await this.obtain(decision))) continue
       if (this.#leases.mustFetchVariables(decided) && !(await this.fetchVariables())) continue
       if (decision.action === 'stay' && decision.ignoredHint) this.#shared.metrics.ignoredHints.value += 1
       const startedMs = this.#shared.nowMs()
@@ -231,20 +238,16 @@ export class Dispatch {
   }
 
   /** A connection as decided. False: decide again. */
-  private async obtain(decision: Route, classification: Classification, request: ClientRequest): Promise<boolean> {
+  private async obtain(decision: Route): Promise<boolean> {
     if (decision.action === 'reject') throw new ProxyError(decision.code, decision.because)
-    if (decision.action === 'stay') throw new ProxyError('INTERNAL', 'pinned, but to nothing')
+    if (decision.action !== 'send') throw new ProxyError('INTERNAL', 'pinned, but to nothing')
     this.#waiting = true
     try {
-      if (decision.action === 'hold') {
-        await this.hold(decision, classification, request)
-        return false
-      }
       const lease = this.#leases.acquire(decision.backend)
       if (lease instanceof Promise) await lease
       return true
     } catch (error) {
-      if (!(error instanceof ConnectFailed) || decision.action !== 'send') throw error
+      if (!(error instanceof ConnectFailed)) throw error
       // A writer that is full is the writer still: its own words are the answer. Readers have others beside them.
       const isFullWriter = error.kind === 'capacity' && decision.backend.role === 'writer'
       if (error.kind === 'login' || isFullWriter) throw error
@@ -253,31 +256,46 @@ export class Dispatch {
       return false
     } finally {
       this.#waiting = false
-      this.#giveUp = nothing
       if (this.#stopped) this.gone()
     }
   }
 
+  /** Others have waited for the writer longer. */
+  private mustQueue(decision: Route): boolean {
+    if (this.#shared.hold.state !== 'draining' || this.#leases.current !== null) return false
+    return decision.action === 'send' && decision.backend.role === 'writer'
+  }
+
   /** Writes wait for a writer, and reads for a reader where the settings say so. */
-  private hold(
-    decision: Route & { action: 'hold' },
+  private async hold(
+    decision: Route & { readonly because: string },
     classification: Classification,
     request: ClientRequest,
+    sinceMs: number,
   ): Promise<void> {
-    const forWriter = decision.target === 'writer'
+    const isForReader = decision.action === 'hold' && decision.target !== 'writer'
     const { failovers } = this.#shared
-    if (forWriter) failovers.holds()
-    const held = this.#shared.hold.wait({
-      served: () => this.route(classification, request.routeAttribute).action !== 'hold',
-      because: decision.because,
-      code: forWriter ? 'NO_WRITER' : 'NO_READER',
-      bytes: request.frames.reduce((bytes, { length }) => bytes + length, 0),
-      waiting: (giveUp) => {
-        this.#giveUp = giveUp
-      },
-      ...(forWriter ? this.#shared.waits.writer : this.#shared.waits.reader),
-    })
-    return forWriter ? held.finally(() => failovers.letsGo()) : held
+    this.#waiting = true
+    if (!isForReader) failovers.holds()
+    try {
+      await this.#shared.hold.wait({
+        target: isForReader ? 'reader' : 'writer',
+        served: () => this.route(classification, request.routeAttribute).action !== 'hold',
+        because: decision.because,
+        sinceMs,
+        code: isForReader ? 'NO_READER' : 'NO_WRITER',
+        bytes: request.frames.reduce((bytes, { length }) => bytes + length, 0),
+        waiting: (giveUp) => {
+          this.#giveUp = giveUp
+        },
+        ...(isForReader ? this.#shared.waits.reader : this.#shared.waits.writer),
+      })
+    } finally {
+      if (!isForReader) failovers.letsGo()
+      this.#waiting = false
+      this.#giveUp = nothing
+      if (this.#stopped) this.gone()
+    }
   }
 
   private giveUp(error: Error): void {

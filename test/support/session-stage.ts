@@ -98,7 +98,14 @@ export class Stage {
       writerEpoch: 1,
       backends: roles.map((role, at) => backend(`db${at + 1}`, role)),
     }
-    this.hold = new FailoverHold({ heldMax: 2, heldBytesMax: 1_000 }, this.metrics.holdSeconds)
+    const holdLimits = {
+      heldMax: 2,
+      heldBytesMax: 1_000,
+      failoverMsMax: 60_000,
+      restMsMin: 0,
+      drainPerSecond: 1_000_000,
+    }
+    this.hold = new FailoverHold(holdLimits, this.metrics.holdSeconds, () => Date.now())
     this.#holdMsMax = holdMsMax
     this.pools = new Pools({
       limits: {

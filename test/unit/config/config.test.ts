@@ -61,7 +61,14 @@ describe('a good file', () => {
       { host: 'db1', port: 3306 },
       { host: 'db2', port: 3307 },
     ])
-    expect(config.clusters.main!.hold).toEqual({ waitMsMax: 30_000, heldMax: 10_000, heldBytesMax: 67_108_864 })
+    expect(config.clusters.main!.hold).toEqual({
+      waitMsMax: 30_000,
+      heldMax: 10_000,
+      heldBytesMax: 67_108_864,
+      failoverMsMax: 60_000,
+      restMsMin: 5_000,
+      drainPerSecond: 5_000,
+    })
     expect(config.admin.bind).toEqual({ host: '127.0.0.1', port: 6032 })
     expect(config.stateDir).toBe(join(folder, '.sluice'))
   })
