@@ -21,6 +21,7 @@ import type { Endpoint, RouteRule, RoutingPolicy } from './routing/policy.ts'
 import { FailoverHold } from './session/failover-hold.ts'
 import type { Sessions } from './session/sessions.ts'
 import type { Shared } from './session/shared.ts'
+import { type StatementKind, Statements } from './session/statements.ts'
 import { Tally } from './session/tally.ts'
 import type { Classification } from './sql/classification.ts'
 import { type Classifier, createClassifier, type SqlContext } from './sql/classifier.ts'
@@ -53,6 +54,7 @@ export class Cluster {
   readonly #pools: Pools
   readonly #hold: FailoverHold
   readonly #classifier: Classifier
+  readonly #statements: Statements
   readonly #tally: Tally
   readonly #failovers: FailoverRecorder
   readonly #full = new FullBackends()
@@ -77,7 +79,8 @@ export class Cluster {
         log.info({ cluster: name, ...times, ...waits }, 'writes go on')
       },
     })
-    this.#tally = new Tally(name, metrics, nowMs)
+    this.#statements = new Statements(name, limits.statementsMax)
+    this.#tally = new Tally(name, metrics, this.#statements, nowMs)
     const { safeFunctions, readProcedures } = config
     this.#classifier = createClassifier({ digestsMax: limits.digestsMax, safeFunctions, readProcedures })
     this.#pools = new Pools({
@@ -151,6 +154,11 @@ export class Cluster {
 
   get held(): number {
     return this.#hold.held
+  }
+
+  /** What became of its statements, by digest. */
+  get statements(): readonly StatementKind[] {
+    return this.#statements.kinds
   }
 
   /** The failover under way. */

@@ -50,17 +50,10 @@ const OCTAVE_MAX = 30
 const BUCKETS = (OCTAVE_MAX - SUB_BITS + 2) * SUB_BUCKETS
 
 /** Durations in log-linear buckets: four to each doubling, so that a quantile is at most a quarter off. */
-export class Histogram {
-  readonly name: string
-  readonly help: string
+export class Durations {
   readonly #counts = new Float64Array(BUCKETS)
   #sumMs = 0
   #count = 0
-
-  constructor(name: string, help: string) {
-    this.name = name
-    this.help = help
-  }
 
   observeMs(durationMs: number): void {
     this.#sumMs += durationMs
@@ -94,6 +87,17 @@ export class Histogram {
       if (count >= rank) return upperMs(at)
     }
     return upperMs(BUCKETS - 1)
+  }
+}
+
+export class Histogram extends Durations {
+  readonly name: string
+  readonly help: string
+
+  constructor(name: string, help: string) {
+    super()
+    this.name = name
+    this.help = help
   }
 }
 

@@ -86,6 +86,7 @@ export function createProxy(config: Config, log: Log): RunningProxy {
     pools: () =>
       [...clusters.values()].flatMap(({ name, pools }) => pools.snapshot().map((pool) => ({ cluster: name, ...pool }))),
     sessions: () => sessions.list(),
+    statements: () => [...clusters.values()].flatMap(({ statements }) => statements),
     events: (after) => events.after(after),
     failovers: () => [...clusters.values()].flatMap(({ failover }) => failover ?? []),
   }

@@ -4,13 +4,23 @@ import { readFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
-import { type Context, Hono } from 'hono'
+import { Hono } from 'hono'
 import { eventStream } from './event-stream.ts'
 import type { Exposition } from './exposition.ts'
-import { type AdminSnapshots, clockOf, eventsJson, poolsJson, sessionsJson, topologyJson } from './snapshots.ts'
+import {
+  type AdminSnapshots,
+  clockOf,
+  eventsJson,
+  poolsJson,
+  STATEMENT_ORDERS,
+  sessionsJson,
+  statementsJson,
+  topologyJson,
+} from './snapshots.ts'
 
 const SESSIONS_SHOWN = 1_000
 const EVENTS_SHOWN = 200
+const STATEMENTS_SHOWN = 200
 const PATHS = ['/healthz', '/readyz', '/metrics', '/topology', '/pools', '/sessions', '/statements', '/events', '/']
 
 /** The page loads nothing from elsewhere, and must not be made to. */
@@ -28,7 +38,6 @@ export interface AdminServer {
 export function createAdminApp(snapshots: AdminSnapshots): Hono {
   const app = new Hono()
   const clock = () => clockOf(snapshots.nowMs(), Date.now())
-  const missing = (context: Context) => context.json({ error: 'not kept by this proxy' }, 404)
   const streams = { open: 0 }
   let exposition: Promise<Exposition> | null = null
 
@@ -62,9 +71,17 @@ export function createAdminApp(snapshots: AdminSnapshots): Hono {
     const filter = { limit: shown, user: user ?? null, pinned: pinned === '1' || pinned === 'true' }
     return context.json(sessionsJson(snapshots.sessions(), filter, clock()))
   })
-  app.get('/statements', (context) =>
-    snapshots.statements === undefined ? missing(context) : context.json({ statements: snapshots.statements() }),
-  )
+  app.get('/statements', (context) => {
+    const { limit = '', cluster = null, target = null, order = 'time' } = context.req.query()
+    const wanted = STATEMENT_ORDERS.find((each) => each === order)
+    if (wanted === undefined) {
+      return context.json({ error: `there is no order ${order}; expected one of ${STATEMENT_ORDERS.join(', ')}` }, 400)
+    }
+    const shown = /^\d+$/.test(limit) ? Number(limit) : STATEMENTS_SHOWN
+    return context.json(
+      statementsJson(snapshots.statements(), { limit: shown, cluster, target, order: wanted }, clock()),
+    )
+  })
   app.get('/events', (context) => {
     const { limit = '', cluster = null, kind = null } = context.req.query()
     const shown = /^\d+$/.test(limit) ? Number(limit) : EVENTS_SHOWN

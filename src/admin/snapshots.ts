@@ -6,6 +6,7 @@ import type { Metrics } from '../metrics.ts'
 import type { PoolSnapshot } from '../pool/pools.ts'
 import { PIN_ENDS } from '../routing/session-state.ts'
 import type { SessionSnapshot } from '../session/sessions.ts'
+import type { StatementKind } from '../session/statements.ts'
 import type { BackendEvent, ClusterEvent, KeptEvent } from '../topology/events.ts'
 import { type FailoverTimeline, figuresOf } from '../topology/failover-timeline.ts'
 import type { Topology } from '../topology/topology.ts'
@@ -20,8 +21,8 @@ export interface AdminSnapshots {
   topology(): readonly Topology[]
   pools(): readonly ClusterPool[]
   sessions(): readonly SessionSnapshot[]
-  /** Per digest; absent while nobody counts them. */
-  statements?(): readonly object[]
+  /** What became of statements, by cluster and digest. */
+  statements(): readonly StatementKind[]
   /** What happened after the event of this id (0: all that is kept), oldest first. */
   events(after: number): readonly KeptEvent[]
   /** The failovers under way. */
@@ -112,6 +113,64 @@ export function sessionsJson(sessions: readonly SessionSnapshot[], filter: Sessi
     })),
   }
 }
+
+export const STATEMENT_ORDERS = ['time', 'count', 'errors', 'p95', 'last'] as const
+export type StatementOrder = (typeof STATEMENT_ORDERS)[number]
+
+/** Which kinds of statements are asked for; those with the most of `order` come first. */
+export interface StatementFilter {
+  readonly limit: number
+  readonly cluster: string | null
+  readonly target: string | null
+  readonly order: StatementOrder
+}
+
+const RANKS: Readonly<Record<StatementOrder, (kind: StatementKind) => number>> = {
+  time: ({ durations }) => durations.sumSeconds,
+  count: ({ count }) => count,
+  errors: ({ errors }) => errors,
+  p95: ({ durations }) => durations.quantileMs(0.95) ?? 0,
+  last: ({ lastMs }) => lastMs,
+}
+
+/** `ms`: as clients see it; percentiles are the upper ends of buckets a fifth wide. */
+export function statementsJson(kinds: readonly StatementKind[], filter: StatementFilter, clock: Clock) {
+  const rank = RANKS[filter.order]
+  const wanted = kinds
+    .filter(({ cluster }) => filter.cluster === null || cluster === filter.cluster)
+    .filter(({ targets }) => filter.target === null || targets.some(({ target }) => target === filter.target))
+    .sort((one, other) => rank(other) - rank(one))
+  return {
+    count: kinds.length,
+    matching: wanted.length,
+    statements: wanted.slice(0, filter.limit).map((kind) => {
+      const { cluster, digest, text, access, classified, because, count, errors, targets, durations } = kind
+      const total = durations.sumSeconds * 1000
+      return {
+        cluster,
+        digest,
+        text,
+        access,
+        classified,
+        targets: Object.fromEntries(targets.map(({ target, count: times }) => [target, times])),
+        because,
+        count,
+        errors,
+        ms: {
+          total: rounded(total),
+          mean: rounded(total / Math.max(1, count)),
+          p50: durations.quantileMs(0.5),
+          p95: durations.quantileMs(0.95),
+          p99: durations.quantileMs(0.99),
+        },
+        first: clock(kind.firstMs),
+        last: clock(kind.lastMs),
+      }
+    }),
+  }
+}
+
+const rounded = (ms: number) => Math.round(ms * 1000) / 1000
 
 /** Which events are asked for. */
 export interface EventFilter {

@@ -289,6 +289,7 @@ export function settingsSchema(files: Files) {
       loginBytesMax: whole(1024).default(64 * 1024),
       requestBytesMax: whole(1024, 1024 * 1024 * 1024).default(1024 * 1024 * 1024),
       digestsMax: whole(1).default(10_000),
+      statementsMax: whole(0, 100_000).default(1_000),
       preparedPerSessionMax: whole(1).default(16_382),
       diagnosticsBytesMax: whole(0).default(64 * 1024),
       userVariablesMax: whole(0, 1000).default(256),

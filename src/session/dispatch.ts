@@ -104,7 +104,10 @@ export class Dispatch {
       try {
         const reply = await this.exchangeOnce(decided, request, attempts <= REFUSALS_MAX)
         if (reply !== null && reply.outcome !== 'refused' && reply.outcome !== 'behind') {
-          this.#shared.tally.count(targetOf(decision, connection), classification.access, arrivedMs, startedMs)
+          const target = targetOf(decision, connection)
+          const { because } = decision
+          const failed = reply.outcome !== 'ok'
+          this.#shared.tally.count(classification, { target, because, failed, arrivedMs }, startedMs)
           const isWrite = classification.access === 'write' && reply.outcome === 'ok'
           this.#shared.failovers.answered(connection.backend.id, isWrite, startedMs - arrivedMs)
           return reply

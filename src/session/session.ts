@@ -233,9 +233,11 @@ export class Session {
         await this.serve(request)
       } catch (error) {
         if (error instanceof ClientLost) return 'client lost'
-        if (error instanceof ConnectFailed && error.refusal !== null) this.refuse(error.refusal)
-        else if (!(error instanceof ProxyError)) throw error
-        else if (this.fail(error)) return 'proxy error'
+        const isRefusal = error instanceof ConnectFailed && error.refusal !== null
+        if (!isRefusal && !(error instanceof ProxyError)) throw error
+        this.countFailed(request, error.message)
+        if (isRefusal) this.refuse(error.refusal!)
+        else if (this.fail(error as ProxyError)) return 'proxy error'
       }
       this.#isIdle = true
       this.#request = null
@@ -260,10 +262,13 @@ export class Session {
   private async serve(request: ClientRequest): Promise<void> {
     if (request.kind === 'reset' || request.kind === 'login') return this.startOver(request.kind)
     const classification = this.classify(request)
-    if (classification.command !== null) return answerCommand(classification.command, this, this.#client, this.#shared)
+    if (classification.command !== null) {
+      answerCommand(classification.command, this, this.#client, this.#shared)
+      return this.countOwn(classification, 'asks Sluice')
+    }
     const { kill, facts } = classification
     if (kill?.id != null && classification.statements === 1 && request.kind !== 'prepare') {
-      if (await this.killSession(kill.id, kill.what)) return
+      if (await this.killSession(kill.id, kill.what)) return this.countOwn(classification, 'kills a session of ours')
     }
     const isUserKill = kill?.user != null && classification.statements === 1 && request.kind !== 'prepare'
     const userKilled = isUserKill ? await this.killUser(kill.user!, kill.what) : null
@@ -275,7 +280,7 @@ export class Session {
     let asked: ClientRequest | null = facts.includes('connection-id') ? this.withOwnId(request) : request
     if (facts.length > 0 && (this.#leases.current === null || this.#leases.isReadOut)) {
       asked = await this.answerAboutLast(classification, asked)
-      if (asked === null) return
+      if (asked === null) return this.countOwn(classification, 'answered from what was read out')
     }
     const named = withLockNames(classification, request, this.#client)
     const reply = await this.#dispatch.send(classification, asked, this.#sinceMs, edit)
@@ -506,6 +511,15 @@ export class Session {
     if (settings !== null) this.#state.startOver(settings)
     this.refuse(refusal)
     if (settings === null) this.end('backend refused')
+  }
+
+  /** No backend had a part in the answer. */
+  private countOwn(classification: Classification, because: string, failed = false): void {
+    this.#shared.tally.countOwn(classification, { because, failed, arrivedMs: this.#sinceMs })
+  }
+
+  private countFailed(request: ClientRequest, because: string): void {
+    if (request.kind !== 'reset' && request.kind !== 'login') this.countOwn(this.classify(request), because, true)
   }
 
   /** True if the session is over with it. */

@@ -8,6 +8,7 @@ import { FailoverHold } from '../../src/session/failover-hold.ts'
 import { Session } from '../../src/session/session.ts'
 import { Sessions } from '../../src/session/sessions.ts'
 import type { Shared } from '../../src/session/shared.ts'
+import { Statements } from '../../src/session/statements.ts'
 import { Tally } from '../../src/session/tally.ts'
 import type { Classification } from '../../src/sql/classification.ts'
 import { mysql, type SqlContext } from '../../src/sql/classifier.ts'
@@ -81,6 +82,7 @@ export class Stage {
   readonly failovers: FailoverRecorder
   readonly sessions = new Sessions()
   readonly metrics = createMetrics()
+  readonly statements = new Statements('main', 100)
   readonly pools: Pools
   readonly hold: FailoverHold
   readonly refusing = new Set<string>()
@@ -175,7 +177,7 @@ export class Stage {
       },
       sessions: this.sessions,
       metrics: this.metrics,
-      tally: new Tally('main', this.metrics, () => Date.now()),
+      tally: new Tally('main', this.metrics, this.statements, () => Date.now()),
       failovers: this.failovers,
       log: createLog('silent'),
       policy: { listenerRoute: 'split', userRoutes: new Map(), endpoints: new Map(), rules: [], fallback: 'writer' },

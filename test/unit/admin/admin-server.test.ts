@@ -114,14 +114,52 @@ describe('snapshots', () => {
     expect([answer.count, answer.sessions.length]).toEqual([10_000, 1_000])
   })
 
-  test('what is not kept is said to be so', async () => {
-    expect((await get('/statements')).status).toBe(404)
+  test('statements tell by digest what became of them, those that took most time first', async () => {
+    const answer = await json('/statements')
+    expect(answer).toMatchObject({ count: 2, matching: 2 })
+    expect(answer.statements).toMatchObject(
+      [
+        {
+          cluster: 'main',
+          access: 'write',
+          targets: { writer: 2 },
+          count: 2,
+          errors: 1,
+          ms: { total: 200, mean: 100, p50: expect.any(Number), p95: expect.any(Number), p99: expect.any(Number) },
+          first: expect.stringMatching(/^\d{4}-/),
+          last: expect.stringMatching(/^\d{4}-/),
+        },
+        { access: 'read', targets: { reader: 2, writer: 1 }, because: /no usable reader/, count: 3, errors: 0 },
+      ].map((row) => ('because' in row ? { ...row, because: expect.stringMatching(row.because!) } : row)),
+    )
   })
 
-  test.each(['/topology', '/pools', '/sessions', '/metrics', '/'])('%s leaks no secret', async (path) => {
-    // The fake identity, a session variable and the name of a lock hold this word.
-    expect(await (await get(path)).text()).not.toContain('hunter2')
+  test.each([
+    ['/statements?limit=1', ['write']],
+    ['/statements?target=reader', ['read']],
+    ['/statements?cluster=other', []],
+    ['/statements?order=count', ['read', 'write']],
+    ['/statements?order=errors', ['write', 'read']],
+    ['/statements?order=p95', ['write', 'read']],
+    ['/statements?order=last', ['write', 'read']],
+  ])('%s shows a %j', async (path, accesses) => {
+    const { statements, count } = (await json(path)) as { statements: { access: string }[]; count: number }
+    expect(statements.map(({ access }) => access)).toEqual(accesses)
+    expect(count).toBe(2)
   })
+
+  test('an order that there is not is refused with those that there are', async () => {
+    const answer = await get('/statements?order=rows')
+    expect([answer.status, await answer.json()]).toEqual([400, { error: expect.stringContaining('time, count') }])
+  })
+
+  test.each(['/topology', '/pools', '/sessions', '/statements', '/metrics', '/'])(
+    '%s leaks no secret',
+    async (path) => {
+      // The fake identity, a session variable and the name of a lock hold this word.
+      expect(await (await get(path)).text()).not.toContain('hunter2')
+    },
+  )
 })
 
 describe('events', () => {

@@ -3,9 +3,11 @@
 import type { AdminSnapshots, ClusterPool } from '../../../src/admin/snapshots.ts'
 import { createMetrics } from '../../../src/metrics.ts'
 import type { SessionSnapshot } from '../../../src/session/sessions.ts'
+import { Statements } from '../../../src/session/statements.ts'
 import { EventLog } from '../../../src/topology/events.ts'
 import type { FailoverTimeline } from '../../../src/topology/failover-timeline.ts'
 import type { Backend, Topology } from '../../../src/topology/topology.ts'
+import { classifyForStage } from '../../support/session-stage.ts'
 
 export const NOW_MS = 1_000_000
 
@@ -144,6 +146,23 @@ export function failover(more: Partial<FailoverTimeline> = {}): FailoverTimeline
 
 const events = someEvents()
 
+/** A point select that readers serve, and an update that failed once. */
+const statements = someStatements()
+
+function someStatements(): Statements {
+  const kinds = new Statements('main', 10)
+  const select = classifyForStage('select * from t where id = 1')
+  const update = classifyForStage('update t set a = 1')
+  for (const target of ['reader', 'reader', 'writer']) {
+    const because = target === 'reader' ? 'a read' : 'no usable reader, so the writer serves it'
+    kinds.count(select, { target, because, failed: false, arrivedMs: NOW_MS - 1_000 }, NOW_MS - 999)
+  }
+  for (const failed of [false, true]) {
+    kinds.count(update, { target: 'writer', because: 'a write', failed, arrivedMs: NOW_MS - 500 }, NOW_MS - 400)
+  }
+  return kinds
+}
+
 export function snapshots(more: Partial<AdminSnapshots> = {}): AdminSnapshots {
   return {
     version: '0.1.0',
@@ -153,6 +172,7 @@ export function snapshots(more: Partial<AdminSnapshots> = {}): AdminSnapshots {
     topology: () => [topology],
     pools: () => [pool(13306), pool(13307)],
     sessions: () => [session(1), locked],
+    statements: () => statements.kinds,
     events: (after) => events.after(after),
     failovers: () => [],
     ...more,

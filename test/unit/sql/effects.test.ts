@@ -369,7 +369,10 @@ test.each([
 
 test.each([
   ['SLUICE EXPLAIN SELECT 1', { name: 'explain', sql: 'SELECT 1' }],
-  ["sluice  explain -- c\n delete from t where a = 'ü';", { name: 'explain', sql: "-- c\n delete from t where a = 'ü';" }],
+  [
+    "sluice  explain -- c\n delete from t where a = 'ü';",
+    { name: 'explain', sql: "-- c\n delete from t where a = 'ü';" },
+  ],
   ['SLUICE EXPLAIN SELECT 1; SELECT 2', { name: 'explain', sql: 'SELECT 1; SELECT 2' }],
   ['SLUICE EXPLAIN /* sluice:writer */ SELECT 1', { name: 'explain', sql: '/* sluice:writer */ SELECT 1' }],
   ['SLUICE SHOW SESSION', { name: 'show session' }],
