@@ -1,10 +1,12 @@
-// The text people see for a digest: keywords in capitals, literals as ?, lists of literals and their rows as one.
+// The text people see for a digest: keywords in capitals, names as they are, literals as ?, lists of literals and their rows as one.
 
 import type { Text } from './text.ts'
 import { CLOSE, COMMA, DOT, HINT, NUMBER, OP, OPEN, PARAM, SEMICOLON, STRING, SYSTEM_VARIABLE, WORD } from './tokens.ts'
-import { BEFORE_NAMES, IS_FUNCTION, IS_KEYWORD, IS_RESERVED, LITERAL_WORDS } from './words.ts'
+import { BEFORE_NAMES, IS_FUNCTION, IS_KEYWORD, IS_RESERVED, LITERAL_WORDS, wordSet } from './words.ts'
 
 const LENGTH_MAX = 1024
+const EQUALS = 0x3d
+const BEFORE_EXPRESSIONS = wordSet('select where and or not by having distinct between')
 
 export function digestText(text: Text): string {
   let out = ''
@@ -35,7 +37,8 @@ export function digestText(text: Text): string {
     } else if (kind === SYSTEM_VARIABLE) put('@@', true, false)
     else if (kind === OP && isSign(text, at)) space = true
     else if (kind === HINT) put(text.raw(at), true, true)
-    else if (kind === WORD && isFolded(text, at)) put(text.raw(at).toUpperCase(), true, true)
+    else if (kind === WORD && isFolded(text, at))
+      put(isName(text, at) ? text.lower(at) : text.raw(at).toUpperCase(), true, true)
     else put(text.raw(at), true, true)
     at++
   }
@@ -47,6 +50,13 @@ function isFolded(text: Text, at: number): boolean {
   const number = text.word(at)
   if (text.isCalled(at)) return true
   return IS_KEYWORD[number] === 1 && BEFORE_NAMES[text.word(at - 1)] !== 1
+}
+
+/** A keyword that need not be one, where an expression or a column stands. */
+function isName(text: Text, at: number): boolean {
+  if (IS_RESERVED[text.word(at)] === 1 || text.isCalled(at)) return false
+  if (text.op(at + 1, EQUALS) || text.op(at + 1, DOT) || BEFORE_EXPRESSIONS[text.word(at - 1)] === 1) return true
+  return text.kind(at - 1) === SYSTEM_VARIABLE || (text.kind(at - 1) === OP && !text.op(at - 1, CLOSE))
 }
 
 /** No space before the parenthesis of a call, except where that space makes a difference. */

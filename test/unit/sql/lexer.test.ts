@@ -160,6 +160,10 @@ describe('the digest', () => {
       'INSERT INTO t(a, b) VALUES (?) ON DUPLICATE KEY UPDATE a = ?',
     ],
     ['SELECT @@session.a, @b := 1; SELECT f(x, 1)', 'SELECT @@session.a, @b := ?; SELECT f(x, ?)'],
+    [
+      'select id, t.Port from t where id = 7 and Status in (1, 2)',
+      'SELECT id, t.Port FROM t WHERE id = ? AND status IN (?)',
+    ],
     ['/* secret */ SELECT /*+ NO_ICP(t) */ 1 -- secret', 'SELECT /*+ NO_ICP(t) */ ?'],
   ])('shows %s as %s', (sql, text) => {
     expect(classifyMysql(sql).digestText).toBe(text)
