@@ -1,7 +1,7 @@
 // One cluster behind the proxy, put together: who is there, the connections to them, and what its sessions share.
 
 import { BlockList } from 'node:net'
-import { type ClusterConfig, type Config, parseNetwork } from './config.ts'
+import { type ClusterConfig, type Config, type ListenerConfig, parseNetwork } from './config.ts'
 import { type CloseReason, ProxyError } from './errors.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
@@ -17,6 +17,7 @@ import {
   type Settings,
 } from './protocol/protocol.ts'
 import { Turns } from './protocol/turns.ts'
+import type { ConsistencyWish } from './routing/consistency.ts'
 import type { Endpoint, RouteRule, RoutingPolicy } from './routing/policy.ts'
 import { FailoverHold } from './session/failover-hold.ts'
 import type { Sessions } from './session/sessions.ts'
@@ -324,10 +325,10 @@ export function accountsOf(config: Config, cluster: string): Accounts {
   return { find: (user) => accounts.get(user) ?? null }
 }
 
-export function policyOf(config: Config, clusterName: string, listenerRoute: string): RoutingPolicy {
-  const cluster = config.clusters[clusterName]!
+export function policyOf(config: Config, listener: PolicyListener): RoutingPolicy {
+  const { reads, endpoints: named } = config.clusters[listener.cluster]!
   const endpoints = new Map<string, Endpoint>()
-  for (const [name, { type, members, excluded }] of Object.entries(cluster.endpoints)) {
+  for (const [name, { type, members, excluded }] of Object.entries(named)) {
     endpoints.set(name, {
       name,
       type,
@@ -337,10 +338,34 @@ export function policyOf(config: Config, clusterName: string, listenerRoute: str
   }
   const userRoutes = new Map<string, string>()
   for (const { name, route } of config.users) if (route !== null) userRoutes.set(name, route)
-  return { listenerRoute, userRoutes, endpoints, rules: config.rules.map(ruleOf), fallback: cluster.reads.fallback }
+  const userConsistencies = new Map<string, ConsistencyWish>()
+  for (const user of config.users) {
+    const wish = wishIn(user)
+    if (wish !== null) userConsistencies.set(user.name, wish)
+  }
+  return {
+    listenerRoute: listener.route,
+    userRoutes,
+    endpoints,
+    rules: config.rules.map(ruleOf),
+    fallback: reads.fallback,
+    consistency: {
+      level: listener.consistency ?? reads.consistency,
+      monotonic: listener.monotonic ?? reads.monotonic,
+    },
+    userConsistencies,
+  }
 }
 
-function ruleOf({ name, match, route }: Config['rules'][number]): RouteRule {
+/** What a listener says about the statements that come to it. */
+type PolicyListener = Pick<ListenerConfig, 'cluster' | 'route' | 'consistency' | 'monotonic'>
+
+function wishIn({ consistency: level, monotonic }: Pick<ListenerConfig, 'consistency' | 'monotonic'>) {
+  return level === null && monotonic === null ? null : { level, monotonic }
+}
+
+function ruleOf(rule: Config['rules'][number]): RouteRule {
+  const { name, match, route } = rule
   const set = (values: readonly string[] | null) => (values === null ? null : new Set(values))
   let clientAddresses: BlockList | null = null
   for (const text of match.clientAddress ?? []) {
@@ -356,5 +381,6 @@ function ruleOf({ name, match, route }: Config['rules'][number]): RouteRule {
     digests: set(match.digest),
     tables: set(match.table),
     route,
+    consistency: wishIn(rule),
   }
 }

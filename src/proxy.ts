@@ -49,7 +49,7 @@ function liveOf(config: Config): Live {
   return {
     config,
     accounts: new Map(Object.keys(config.clusters).map((name) => [name, accountsOf(config, name)])),
-    policies: new Map(config.listeners.map(({ name, cluster, route }) => [name, policyOf(config, cluster, route)])),
+    policies: new Map(config.listeners.map((listener) => [listener.name, policyOf(config, listener)])),
   }
 }
 
@@ -222,14 +222,14 @@ export async function survey(config: Config): Promise<readonly Topology[]> {
 const NOWHERE = { host: '', port: 0 }
 
 function successor(old: ListenerConfig, next: Config): ListenerConfig {
-  const route = next.listeners.find(({ name }) => name === old.name)?.route ?? old.route
-  return { ...old, route }
+  const { route, consistency, monotonic } = next.listeners.find(({ name }) => name === old.name) ?? old
+  return { ...old, route, consistency, monotonic }
 }
 
 /** The settings that differ and cannot be changed under living sessions. */
 function restartNeeded(before: Config, after: Config): readonly string[] {
   const fixed = (config: Config) => ({
-    listeners: config.listeners.map(({ route, ...rest }) => rest),
+    listeners: config.listeners.map(({ route, consistency, monotonic, ...rest }) => rest),
     clusters: Object.entries(config.clusters).map(([name, { endpoints, ...rest }]) => ({ name, ...rest })),
     admin: config.admin,
     limits: config.limits,

@@ -52,7 +52,7 @@ export function explain(sql: string, options: ExplainOptions, output: Output): E
   }
   const text = Buffer.from(sql === '-' ? output.readInput() : sql)
   const cluster = config === null || listener === undefined ? null : config.clusters[listener.cluster]!
-  const policy = config === null || listener === undefined ? SPLIT : policyOf(config, listener.cluster, listener.route)
+  const policy = config === null || listener === undefined ? SPLIT : policyOf(config, listener)
   const { safeFunctions, readProcedures } = cluster ?? { safeFunctions: [], readProcedures: [] }
   const classifier = createClassifier({ digestsMax: 1, safeFunctions, readProcedures })
   const context = sqlContextOf(cluster?.engine ?? 'auto')
@@ -71,6 +71,8 @@ const SPLIT: RoutingPolicy = {
   endpoints: new Map(),
   rules: [],
   fallback: 'writer',
+  consistency: { level: 'service', monotonic: false },
+  userConsistencies: new Map(),
 }
 
 const SESSION: SessionView = {

@@ -128,6 +128,10 @@ function ruleFindings(settings: Values): Finding[] {
   const rules = listOf(settings.rules).map(mapOf)
   for (const [at, rule] of rules.entries()) {
     found.push(...routeFindings(settings, ['rules', at, 'route'], rule.route, clusters))
+    if (rule.route == null && rule.consistency == null && rule.monotonic == null) {
+      const text = `${nameOf(['rules', at])} says nothing; expected a route, a consistency or monotonic`
+      found.push({ path: ['rules', at], what: 'value', text })
+    }
     if (rule.match === undefined || Object.values(mapOf(rule.match)).some((value) => value != null)) continue
     const text = `${nameOf(['rules', at, 'match'])} is empty; expected one of user, schema, clientAddress, digest, table (a listener's route is for all)`
     found.push({ path: ['rules', at, 'match'], what: 'value', text })

@@ -5,6 +5,7 @@
 
 import { isAbsolute, resolve } from 'node:path'
 import { z } from 'zod'
+import { CONSISTENCY_LEVELS } from '../routing/consistency.ts'
 import { parseAddress, parseNetwork } from './address.ts'
 
 export type DeepReadonly<T> = T extends readonly (infer Item)[]
@@ -64,6 +65,11 @@ function optional<Schema extends z.ZodType>(schema: Schema) {
 /** A group of settings that may be left out when all of its members may. */
 function group<Shape extends z.ZodRawShape>(shape: Shape) {
   return z.preprocess((value) => value ?? {}, z.strictObject(shape))
+}
+
+/** How fresh reads must be, said by somebody who need not say anything. */
+function freshness() {
+  return { consistency: optional(z.enum(CONSISTENCY_LEVELS)), monotonic: optional(flag()) }
 }
 
 const text = () => z.string().min(1)
@@ -173,6 +179,7 @@ export function settingsSchema(files: Files) {
     bind: address(6033).default({ host: '127.0.0.1', port: 6033 }),
     cluster: optional(name()),
     route: routeName().default('split'),
+    ...freshness(),
     tls: group({
       mode: z.enum(['off', 'preferred', 'required']).default('preferred'),
       cert: pem('readText'),
@@ -225,6 +232,12 @@ export function settingsSchema(files: Files) {
       lagMsMax: duration(0).default(1_000),
       fallback: z.enum(['writer', 'wait', 'error']).default('writer'),
       waitMsMax: duration(0).default(1_000),
+      consistency: z.enum(CONSISTENCY_LEVELS).default('service'),
+      monotonic: flag().default(false),
+      catchUpMsMax: duration(0).default(250),
+      writerShareMax: decimal(0, 1).default(1),
+      beyondShare: z.enum(['error', 'stale']).default('error'),
+      tableFloorsMax: whole(0).default(10_000),
     }),
     weights: z.record(z.string(), decimal(0, 1_000_000)).default({}),
     pool: group({
@@ -258,6 +271,7 @@ export function settingsSchema(files: Files) {
     backend: optional(z.strictObject({ user: text(), password: secret() })),
     requireTls: flag().default(false),
     route: optional(routeName()),
+    ...freshness(),
     clusters: optional(z.array(name()).min(1)),
   })
 
@@ -272,7 +286,8 @@ export function settingsSchema(files: Files) {
       digest: oneOrMore(),
       table: oneOrMore(),
     }),
-    route: routeName(),
+    route: optional(routeName()),
+    ...freshness(),
   })
 
   return z.strictObject({

@@ -1,7 +1,9 @@
 // What the operator decided about routes: endpoints, rules, bounds. Values only, made from the settings in proxy.ts.
 
 import type { BlockList } from 'node:net'
+import type { Classification } from '../sql/classification.ts'
 import type { Backend } from '../topology/topology.ts'
+import type { Consistency, ConsistencyWish } from './consistency.ts'
 
 /** `split` decides statement by statement; `writer` and `reader` are the roles; anything else names an endpoint. */
 export type RouteName = string
@@ -23,7 +25,16 @@ export interface RouteRule {
   readonly clientAddresses: BlockList | null
   readonly digests: ReadonlySet<string> | null
   readonly tables: ReadonlySet<string> | null
-  readonly route: RouteName
+  /** Null: it says nothing about it, and so of `consistency`. */
+  readonly route: RouteName | null
+  readonly consistency: ConsistencyWish | null
+}
+
+/** What rules look at in a session. */
+export interface SessionTraits {
+  readonly user: string
+  readonly schema: string | null
+  readonly clientAddress: string
 }
 
 export interface RoutingPolicy {
@@ -33,6 +44,28 @@ export interface RoutingPolicy {
   readonly rules: readonly RouteRule[]
   /** What reads do when no reader is usable. */
   readonly fallback: 'writer' | 'wait' | 'error'
+  /** How fresh reads must be, where neither statement, session, rule nor user says otherwise. */
+  readonly consistency: Consistency
+  readonly userConsistencies: ReadonlyMap<string, ConsistencyWish>
+}
+
+export function matches(rule: RouteRule, classification: Classification, session: SessionTraits): boolean {
+  const { users, schemas, clientAddresses, digests, tables } = rule
+  if (users !== null && !users.has(session.user)) return false
+  if (schemas !== null && (session.schema === null || !schemas.has(session.schema))) return false
+  if (digests !== null && !digests.has(classification.digest)) return false
+  if (clientAddresses !== null) {
+    const { clientAddress } = session
+    if (!clientAddresses.check(clientAddress, clientAddress.includes(':') ? 'ipv6' : 'ipv4')) return false
+  }
+  if (tables === null) return true
+  return (
+    classification.tables?.some((table) => tables.has(table) || tables.has(inSchema(table, session.schema))) ?? false
+  )
+}
+
+function inSchema(table: string, schema: string | null): string {
+  return schema === null || table.includes('.') ? table : `${schema}.${table}`
 }
 
 export function isMember(endpoint: Endpoint, backend: Backend): boolean {

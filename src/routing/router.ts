@@ -3,7 +3,7 @@
 import type { ErrorCode } from '../errors.ts'
 import type { Classification, RouteHint } from '../sql/classification.ts'
 import type { Backend, Topology } from '../topology/topology.ts'
-import { isMember, type RouteName, type RouteRule, type RoutingPolicy } from './policy.ts'
+import { isMember, matches, type RouteName, type RoutingPolicy, type SessionTraits } from './policy.ts'
 import { pickReader } from './reader-picker.ts'
 
 export type Route =
@@ -13,13 +13,10 @@ export type Route =
   | { readonly action: 'reject'; readonly code: ErrorCode; readonly because: string }
 
 /** What the router sees of a session. */
-export interface SessionView {
+export interface SessionView extends SessionTraits {
   readonly pinned: boolean
   readonly autocommit: boolean
   readonly override: RouteHint | null
-  readonly user: string
-  readonly schema: string | null
-  readonly clientAddress: string
   /** Where the session's last statement ran, while that connection is still at hand. */
   readonly lastBackend: Backend | null
   /** The only place where the newest values of user variables are known. */
@@ -89,7 +86,7 @@ function wishFor(classification: Classification, session: SessionView, policy: R
   const { override } = session
   if (override !== null) return { route: nameOf(override), whose: '@sluice_route', explicit: false }
   for (const rule of policy.rules) {
-    if (matches(rule, classification, session))
+    if (rule.route !== null && matches(rule, classification, session))
       return { route: rule.route, whose: `rule ${rule.name}`, explicit: false }
   }
   const userRoute = policy.userRoutes.get(session.user)
@@ -103,25 +100,6 @@ function nameOf(hint: RouteHint): RouteName {
 
 function named(route: string): RouteName {
   return route === 'auto' ? 'split' : route
-}
-
-function matches(rule: RouteRule, classification: Classification, session: SessionView): boolean {
-  const { users, schemas, clientAddresses, digests, tables } = rule
-  if (users !== null && !users.has(session.user)) return false
-  if (schemas !== null && (session.schema === null || !schemas.has(session.schema))) return false
-  if (digests !== null && !digests.has(classification.digest)) return false
-  if (clientAddresses !== null) {
-    const { clientAddress } = session
-    if (!clientAddresses.check(clientAddress, clientAddress.includes(':') ? 'ipv6' : 'ipv4')) return false
-  }
-  if (tables === null) return true
-  return (
-    classification.tables?.some((table) => tables.has(table) || tables.has(inSchema(table, session.schema))) ?? false
-  )
-}
-
-function inSchema(table: string, schema: string | null): string {
-  return schema === null || table.includes('.') ? table : `${schema}.${table}`
 }
 
 function writerIn(topology: Topology, loads: Loads): Backend | null {

@@ -69,6 +69,13 @@ export interface Assignment {
   readonly unscoped?: true
 }
 
+/** How fresh the answer must be, said in a leading comment. */
+export interface FreshnessHint {
+  readonly consistency: 'eventual' | 'session' | 'service' | 'global' | null
+  /** A position that the answer must include, in the servers' own words. */
+  readonly after: string | null
+}
+
 /** Where the author of a statement wants it to go, said in a leading comment. */
 export interface RouteHint {
   readonly to: 'writer' | 'reader' | 'auto' | 'endpoint'
@@ -104,6 +111,7 @@ export interface Classification {
   /** Tables named in the text (`t` or `db.t`, as written, unquoted), or null if they are not known for certain. */
   readonly tables: readonly string[] | null
   readonly hint: RouteHint | null
+  readonly freshness: FreshnessHint | null
   readonly kill: KillRequest | null
   /** A command of our own: `SLUICE EXPLAIN …`, `SLUICE SHOW SESSION`, `SLUICE SHOW TOPOLOGY`. */
   readonly command: SluiceCommand | null

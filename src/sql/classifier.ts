@@ -8,7 +8,7 @@ import { digest } from './digest.ts'
 import { digestText } from './digest-text.ts'
 import { type Effect, effect, type Statement } from './effect.ts'
 import { pinsInSchema } from './held.ts'
-import { hintMix, routeHint } from './hints.ts'
+import { freshnessHint, hintMix, routeHint } from './hints.ts'
 import { scan } from './lexer.ts'
 import { Memory } from './memory.ts'
 import { withOwnId } from './own-id.ts'
@@ -80,9 +80,9 @@ export function createClassifier(options: ClassifierOptions): Classifier {
     const { rules, mix } = readingOf(context)
     scan(sql, rules, tokens)
     digest(tokens, secret)
-    const guard =
-      tokens.hint === 0 ? tokens.guard ^ mix : Math.imul(tokens.guard ^ mix ^ hintMix(sql, tokens), 0x01000193)
-    const { high, low, doubt } = tokens
+    const { high, low, doubt, hint: route, freshness, afterTo } = tokens
+    const isPlain = route === 0 && freshness === 0 && afterTo === 0
+    const guard = isPlain ? tokens.guard ^ mix : Math.imul(tokens.guard ^ mix ^ hintMix(sql, tokens), 0x01000193)
     if (doubt === null) {
       const known = memory.find(high, low, guard)
       if (known !== null) {
@@ -170,6 +170,7 @@ function classifyTokens(
   const text = new Text(sql, tokens)
   const command = commandOf(text)
   const hint = routeHint(sql, tokens)
+  const freshness = freshnessHint(sql, tokens)
   const { doubt } = tokens
   const normalised = digestText(text)
   const whole = command === null ? textEffect(text, context, vouched, DEPTH_MAX) : { statements: 1, combined: OWN }
@@ -189,10 +190,11 @@ function classifyTokens(
     routines,
     tables: doubt === null ? tables : null,
     hint,
+    freshness,
     kill,
     command,
   }
-  return { classification, literal: literal || command !== null }
+  return { classification, literal: literal || command !== null || freshness?.after != null }
 }
 
 /** To the rules an assigned variable is like all that stays behind on a connection; only this one can be moved. */

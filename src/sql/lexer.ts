@@ -104,6 +104,8 @@ export function scan(sql: Buffer, rules: LexRules, tokens: Tokens): void {
   tokens.doubt = null
   tokens.headOnly = false
   tokens.hint = 0
+  tokens.freshness = 0
+  tokens.afterTo = 0
 
   let at = 0
   while (at < end) {
@@ -237,7 +239,7 @@ export function scan(sql: Buffer, rules: LexRules, tokens: Tokens): void {
         if (at + 1 < end && sql[at + 1] === 0x2d && (at + 2 >= end || startsDashComment(sql[at + 2]!))) {
           if (at + 2 < end && sql[at + 2]! >= 0x80) tokens.doubt ??= 'a comment that may be none'
           at = lineEnd(sql, at + 2)
-          if (count === 0 && tokens.hint === 0) findHint(sql, tokens, from + 2, at)
+          if (count === 0) findHint(sql, tokens, from + 2, at)
           continue
         }
         at++
@@ -245,7 +247,7 @@ export function scan(sql: Buffer, rules: LexRules, tokens: Tokens): void {
 
       case HASH:
         at = lineEnd(sql, at + 1)
-        if (count === 0 && tokens.hint === 0) findHint(sql, tokens, from + 1, at)
+        if (count === 0) findHint(sql, tokens, from + 1, at)
         continue
 
       case SLASH: {
@@ -272,7 +274,7 @@ export function scan(sql: Buffer, rules: LexRules, tokens: Tokens): void {
           mixBytes(sql, from, at, tokens, count, secret)
           break
         }
-        if (count === 0 && tokens.hint === 0 && third !== 0x2b) findHint(sql, tokens, from + 2, at - 2)
+        if (count === 0 && third !== 0x2b) findHint(sql, tokens, from + 2, at - 2)
         continue
       }
 

@@ -18,6 +18,7 @@ export function classification(change: Partial<Classification> = {}): Classifica
     routines: [],
     tables: [],
     hint: null,
+    freshness: null,
     kill: null,
     command: null,
     ...change,

@@ -55,6 +55,8 @@ describe('a good file', () => {
         tls: { mode: 'preferred', cert: null, key: null },
         rsaKey: null,
         compression: true,
+        consistency: null,
+        monotonic: null,
       },
     ])
     expect(config.clusters.main!.topology.seeds).toEqual([
@@ -88,6 +90,8 @@ describe('a good file', () => {
         name: 'rule-1',
         match: { user: ['app'], schema: null, clientAddress: null, digest: null, table: ['a', 'b'] },
         route: 'reader',
+        consistency: null,
+        monotonic: null,
       },
     ])
   })
@@ -342,6 +346,10 @@ describe('what is wrong, and what is expected', () => {
     [
       GOOD.replace('    monitor', '    endpoints: { e: { members: [a], excluded: [b] } }\n    monitor'),
       ['6:37: clusters.main.endpoints.e has members and excluded; expected one of the two'],
+    ],
+    [
+      `${GOOD}rules: [{ match: { user: app } }]\n`,
+      ['9:9: rules[0] says nothing; expected a route, a consistency or monotonic'],
     ],
     [
       `${GOOD}rules: [{ match: {}, route: reader }]\n`,

@@ -60,6 +60,8 @@ const split: RoutingPolicy = {
   ]),
   rules: [],
   fallback: 'writer',
+  consistency: { level: 'eventual', monotonic: false },
+  userConsistencies: new Map(),
 }
 const loads: Loads = { outstanding: () => 0, usable: ({ health }) => health === 'up', turn: 0 }
 
@@ -131,6 +133,7 @@ describe('the strongest wish wins', () => {
         digests: null,
         tables: null,
         route: 'analytics',
+        consistency: null,
         ...change,
       },
     ],

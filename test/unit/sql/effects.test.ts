@@ -341,6 +341,37 @@ test.each([
 })
 
 test.each([
+  ['/* sluice:consistency=eventual */ SELECT 1', { consistency: 'eventual', after: null }],
+  ['/*sluice:consistency=GLOBAL*/ SELECT 1', { consistency: 'global', after: null }],
+  ['/* sluice:after=0-1-100,1-1-5 */ SELECT 1', { consistency: null, after: '0-1-100,1-1-5' }],
+  [
+    '/* sluice:after=3E11FA47-71CA-11E1-9E33-C80AA9429562:t:1-5:7 */ SELECT 1',
+    {
+      consistency: null,
+      after: '3E11FA47-71CA-11E1-9E33-C80AA9429562:t:1-5:7',
+    },
+  ],
+  [
+    '/* sluice:reader sluice:consistency=session, sluice:after=0-1-1 */ SELECT 1',
+    {
+      consistency: 'session',
+      after: '0-1-1',
+    },
+  ],
+  ['/* sluice:writer */ /* sluice:consistency=session */ SELECT 1', { consistency: 'session', after: null }],
+  ['/* sluice:consistency=sometimes */ SELECT 1', null],
+  ['/* sluice:reader */ SELECT 1', null],
+  ['SELECT 1 /* sluice:consistency=eventual */', null],
+])('%s: fresh as %j', (sql, freshness) => {
+  expect(classifyMysql(sql).freshness).toEqual(freshness)
+})
+
+test('two positions in the hints of one statement are two answers', () => {
+  const after = (position: string) => classifyMysql(`/* sluice:after=${position} */ SELECT 1`).freshness?.after
+  expect([after('0-1-1'), after('0-1-2'), after('0-1-1')]).toEqual(['0-1-1', '0-1-2', '0-1-1'])
+})
+
+test.each([
   ['KILL 5', { what: 'connection', id: 5, user: null }],
   ['KILL CONNECTION 5;', { what: 'connection', id: 5, user: null }],
   ['KILL QUERY 17', { what: 'query', id: 17, user: null }],
