@@ -14,7 +14,7 @@ import { createMetrics } from './metrics.ts'
 import { createMysqlProtocol } from './protocol/mysql/index.ts'
 import type { AcceptOptions, Accounts, ClientTls } from './protocol/protocol.ts'
 import { lazyRsaKey, parseRsaKey } from './protocol/rsa-key.ts'
-import { proveAdoption } from './protocol/socket-transport.ts'
+import { proveSockets } from './protocol/socket-transport.ts'
 import { clientContext, keptCertificate } from './protocol/tls.ts'
 import type { RoutingPolicy } from './routing/policy.ts'
 import { Listener } from './session/listener.ts'
@@ -160,7 +160,7 @@ export function createProxy(config: Config, log: Log): RunningProxy {
     },
 
     async start(): Promise<void> {
-      await proveAdoption()
+      await proveSockets()
       await Promise.all(Array.from(clusters.values(), (cluster) => cluster.start()))
       const made = await Promise.all(config.listeners.map(createListener))
       for (const listener of made) await listener.listen()

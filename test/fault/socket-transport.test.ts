@@ -6,8 +6,9 @@ import net from 'node:net'
 import { duplexPair } from 'node:stream'
 import { setTimeout as wait } from 'node:timers/promises'
 import tls from 'node:tls'
-import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
-import { acceptSocket, connectSocket, proveAdoption } from '../../src/protocol/socket-transport.ts'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { allowDirectWrites } from '../../src/protocol/direct-write.ts'
+import { acceptSocket, connectSocket, proveSockets } from '../../src/protocol/socket-transport.ts'
 import { clientContext, makeCertificate, startClientTls, startServerTls } from '../../src/protocol/tls.ts'
 import type { Transport } from '../../src/protocol/transport.ts'
 
@@ -72,30 +73,8 @@ function relay(from: Transport, to: Transport): void {
 }
 
 describe('sockets', () => {
-  test('this version of Node lets an accepted socket read into a buffer of ours', async () => {
-    expect(await proveAdoption()).toBe(true)
-  })
-
-  test('bytes arrive in order, however they are cut, in both directions', async () => {
-    const { near, far } = await transports()
-    const sent = createHash('sha1')
-    const back = createHash('sha1')
-    let count = 0
-    relay(far, far)
-    near.onBytes = (bytes) => {
-      back.update(bytes)
-      count += bytes.length
-    }
-    near.resume()
-    let total = 0
-    for (let size = 1; size < 300_000; size = Math.ceil(size * 1.07)) {
-      const part = Buffer.alloc(size, size % 251)
-      sent.update(part)
-      total += size
-      near.write(part)
-    }
-    await vi.waitUntil(() => count === total, { timeout: 5_000 })
-    expect(back.digest('hex')).toBe(sent.digest('hex'))
+  test('this version of Node lets an accepted socket read into a buffer of ours, and be written to directly', async () => {
+    expect(await proveSockets()).toEqual({ adoption: true, directWrites: true })
   })
 
   test('1 GiB is relayed to a reader at its own pace, through one buffer', async () => {
@@ -117,6 +96,63 @@ describe('sockets', () => {
     }
     expect(count).toBe(total)
     expect((most - before) / 2 ** 20).toBeLessThan(64)
+  })
+
+  test('a pause right after a resume holds, and nothing is lost', async () => {
+    const { port, arrival } = await listen()
+    const socket = dial(port)
+    const transport = await arrival()
+    const received: string[] = []
+    transport.onBytes = (bytes) => received.push(bytes.toString())
+    transport.resume()
+    transport.pause()
+    socket.write('one')
+    await wait(50)
+    expect(received).toEqual([])
+    transport.resume()
+    await vi.waitUntil(() => received.length > 0)
+    expect(received).toEqual(['one'])
+  })
+
+  test('a listener that closes does not wait for the clients it has let in, and they go on', async () => {
+    const { port, arrival, close } = await listen()
+    const socket = dial(port)
+    const transport = await arrival()
+    relay(transport, transport)
+    await close()
+    socket.write('still here')
+    const [heard] = await once(socket, 'data')
+    expect(String(heard)).toBe('still here')
+  })
+})
+
+describe.each([
+  ['directly', true],
+  ['through streams', false],
+])('written %s', (_how, direct) => {
+  beforeAll(() => allowDirectWrites(direct))
+  afterAll(() => allowDirectWrites(true))
+
+  test('bytes arrive in order, however they are cut, in both directions', async () => {
+    const { near, far } = await transports()
+    const sent = createHash('sha1')
+    const back = createHash('sha1')
+    let count = 0
+    relay(far, far)
+    near.onBytes = (bytes) => {
+      back.update(bytes)
+      count += bytes.length
+    }
+    near.resume()
+    let total = 0
+    for (let size = 1; size < 300_000; size = Math.ceil(size * 1.07)) {
+      const part = Buffer.alloc(size, size % 251)
+      sent.update(part)
+      total += size
+      near.write(part)
+    }
+    await vi.waitUntil(() => count === total, { timeout: 5_000 })
+    expect(back.digest('hex')).toBe(sent.digest('hex'))
   })
 
   test('a client that does not read stops the backend from being read', async () => {
@@ -146,31 +182,22 @@ describe('sockets', () => {
     await vi.waitUntil(() => relayed === total, { timeout: 10_000 })
   })
 
-  test('a pause right after a resume holds, and nothing is lost', async () => {
-    const { port, arrival } = await listen()
-    const socket = dial(port)
-    const transport = await arrival()
-    const received: string[] = []
-    transport.onBytes = (bytes) => received.push(bytes.toString())
-    transport.resume()
-    transport.pause()
-    socket.write('one')
-    await wait(50)
-    expect(received).toEqual([])
-    transport.resume()
-    await vi.waitUntil(() => received.length > 0)
-    expect(received).toEqual(['one'])
-  })
-
-  test('a listener that closes does not wait for the clients it has let in, and they go on', async () => {
-    const { port, arrival, close } = await listen()
-    const socket = dial(port)
-    const transport = await arrival()
-    relay(transport, transport)
-    await close()
-    socket.write('still here')
-    const [heard] = await once(socket, 'data')
-    expect(String(heard)).toBe('still here')
+  test('what is lost on its way to a client that has gone is told once, and as no drain', async () => {
+    const { near, far } = await transports()
+    let drained = false
+    const closed: (Error | null)[] = []
+    far.onDrain = () => {
+      drained = true
+    }
+    far.onClosed = (error) => closed.push(error)
+    far.resume()
+    while (far.write(Buffer.alloc(256 * 1024)));
+    near.destroy()
+    await vi.waitUntil(() => closed.length > 0)
+    await wait(20)
+    expect(closed).toEqual([expect.any(Error)])
+    expect(drained).toBe(false)
+    expect(far.write(Buffer.from('more'))).toBe(true)
   })
 })
 
