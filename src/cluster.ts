@@ -213,7 +213,7 @@ export class Cluster {
       classify: (sql: Buffer, context: SqlContext) => this.#classifier.classify(sql, context),
       withOwnId: (sql: Buffer, context: SqlContext, id: number) => this.#classifier.withOwnId(sql, context, id),
       learn: (classification: Classification) => this.learn(classification),
-      suspect: (backend: Backend, why: string) => this.#monitor.suspect(backend.id, why),
+      suspect: (backend: Backend, why: string) => this.suspect(backend, why),
       outstanding: (backend: Backend) => this.#pools.outstanding(backend),
       usable: (backend: Backend) =>
         backend.health === 'up' && !(backend.role === 'reader' && this.#full.isPaused(backend.id, nowMs())),
@@ -222,6 +222,12 @@ export class Cluster {
         return cluster.#turn
       },
     }
+  }
+
+  private suspect({ id, role }: Backend, why: string): void {
+    const known = this.topology.backends.find((backend) => backend.id === id)
+    // That a connection to the writer is lost because that is none any more is no news of it.
+    if (role !== 'writer' || known === undefined || known.role === 'writer') this.#monitor.suspect(id, why)
   }
 
   private async connect(backend: Backend, identity: Identity, account: Account): Promise<BackendConnection> {

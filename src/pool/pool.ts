@@ -198,6 +198,12 @@ export class Pool {
     }
   }
 
+  /** The backend is not the writer any more: what sessions hold there is of no use, and in the way of the next writer's. */
+  demote(why: string): void {
+    this.retire()
+    for (const { place, connection } of [...this.#leases]) if (place === 'lent') connection.giveUpSoon(why)
+  }
+
   /** The backend answers no more. What waits for it goes elsewhere; what was sent there counts as lost. */
   giveUp(why: string): void {
     for (const { connection } of [...this.#leases]) connection.giveUp(why)

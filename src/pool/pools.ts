@@ -3,7 +3,7 @@
 
 import type { CloseReason, ProxyError } from '../errors.ts'
 import type { Account, BackendConnection, Identity } from '../protocol/protocol.ts'
-import type { Backend, Role, Topology } from '../topology/topology.ts'
+import { type Backend, type Role, type Topology, writerOf } from '../topology/topology.ts'
 import { Pool, type PoolCounts, type PoolLimits } from './pool.ts'
 
 export interface PoolsOptions {
@@ -66,17 +66,23 @@ export class Pools {
   /** A new topology was published. */
   follow(topology: Topology): void {
     const present = new Map(topology.backends.map((backend) => [backend.id, backend]))
+    const hasWriter = writerOf(topology) !== null
     for (const entry of this.#backends.values()) {
       const backend = present.get(entry.backend.id)
       const role = backend?.role ?? 'unknown'
       if (backend !== undefined) entry.backend = backend
       // TCP may take minutes to notice that nobody is there any more.
       if (backend?.lost === true) for (const pool of entry.pools.values()) pool.giveUp(backend.why)
+      const isDeposed = entry.role === 'writer' && role !== 'writer' && (role !== 'unknown' || hasWriter)
       // A server of unknown role is one we cannot see just now; what it was, it may still be.
-      if (backend !== undefined && (role === entry.role || role === 'unknown')) continue
+      if (backend !== undefined && !isDeposed && (role === entry.role || role === 'unknown')) continue
       const isFirstSight = entry.role === 'unknown' && backend !== undefined
       entry.role = role
-      if (!isFirstSight) for (const pool of entry.pools.values()) pool.retire()
+      if (isFirstSight) continue
+      for (const pool of entry.pools.values()) {
+        if (isDeposed) pool.demote(`it is not the writer any more: ${backend?.why ?? 'it has left the cluster'}`)
+        else pool.retire()
+      }
     }
   }
 

@@ -343,6 +343,8 @@ export interface BackendConnection {
   reset(): Promise<boolean>
   /** Its backend answers no more: what it is at fails with BackendLost, as if the backend had closed it. */
   giveUp(why: string): void
+  /** The same, but what it is at may come to its end first. */
+  giveUpSoon(why: string): void
   close(reason: CloseReason): void
 }
 

@@ -18,7 +18,7 @@ import { type Route, route } from '../routing/router.ts'
 import type { SessionState } from '../routing/session-state.ts'
 import type { Classification, PinReason } from '../sql/classification.ts'
 import type { Leases } from './leases.ts'
-import { ATTEMPTS_MAX, lossOf, mayRepeat, REFUSALS_MAX, unknownOutcome } from './repeat.ts'
+import { ATTEMPTS_MAX, lossOf, mayRepeat, unknownOutcome } from './repeat.ts'
 import type { Shared } from './shared.ts'
 
 export class Dispatch {
@@ -86,7 +86,8 @@ export class Dispatch {
     this.#interruption = null
     this.#edit = edit
     let heldSinceMs: number | null = null
-    for (let attempts = 1; attempts <= ATTEMPTS_MAX; attempts++) {
+    let losses = 0
+    for (let attempts = 1; attempts <= ATTEMPTS_MAX || this.mayWaitOn(heldSinceMs); attempts++) {
       this.checkInterruption()
       const decision = this.route(decided, request.routeAttribute)
       const mustQueue = heldSinceMs === null && this.mustQueue(decision)
@@ -102,7 +103,7 @@ export class Dispatch {
       const startedMs = this.#shared.nowMs()
       const { connection } = this.#leases.current!
       try {
-        const reply = await this.exchangeOnce(decided, request, attempts <= REFUSALS_MAX)
+        const reply = await this.exchangeOnce(decided, request)
         if (reply !== null && reply.outcome !== 'refused' && reply.outcome !== 'behind') {
           const target = targetOf(decision, connection)
           const { because } = decision
@@ -112,6 +113,9 @@ export class Dispatch {
           this.#shared.failovers.answered(connection.backend.id, isWrite, startedMs - arrivedMs)
           return reply
         }
+        if (reply?.outcome === 'refused' && this.#state.pinned) {
+          throw new BackendLost('unsent', true, `${connection.backend.id} has become read-only`)
+        }
         decided = this.afterRefusal(reply?.outcome ?? 'behind', connection, classification, request)
         if (reply !== null) this.#leases.giveBack()
       } catch (error) {
@@ -119,13 +123,20 @@ export class Dispatch {
         if (this.#stopped) this.gone()
         this.#leases.discard('backend lost')
         this.#shared.suspect(connection.backend, error.message)
-        const loss = lossOf(error, classification, this.losePins(), connection.backend.id)
+        const held = { pins: this.losePins(), autocommit: this.#state.autocommit }
+        const loss = lossOf(error, classification, held, connection.backend.id)
         if (loss !== null) throw loss
-        if (!mayRepeat(error, classification, attempts)) throw unknownOutcome(error, connection.backend.id)
+        if (error.progress !== 'unsent') losses += 1
+        if (!mayRepeat(error, classification, losses)) throw unknownOutcome(error, connection.backend.id)
         this.#shared.metrics.retries.labels(error.progress).value += 1
       }
     }
     throw new ProxyError('BACKEND_CONNECT_FAILED', `no backend could serve the statement in ${ATTEMPTS_MAX} attempts`)
+  }
+
+  /** A writer that comes and goes is waited for as long as one that is gone. */
+  private mayWaitOn(sinceMs: number | null): boolean {
+    return sinceMs !== null && this.#shared.nowMs() < sinceMs + this.#shared.waits.writer.waitMsMax
   }
 
   /** What else a session held on a connection that is gone. What it can do without is said where it is missed. */
@@ -174,19 +185,15 @@ export class Dispatch {
   }
 
   /** Null: the backend could not take on the session's settings, so the request was not sent. Waits for nothing it need not. */
-  private exchangeOnce(
-    classification: Classification,
-    request: ClientRequest,
-    mayWait: boolean,
-  ): Promise<Reply | null> {
+  private exchangeOnce(classification: Classification, request: ClientRequest): Promise<Reply | null> {
     const { connection } = this.#leases.current!
     const missing = this.#leases.missingVariables(classification)
     const aligning = connection.align(this.#state.settings, missing)
     if (aligning === null && classification.facts.length === 0 && !connection.stained) {
-      return this.exchangeNow(classification, request, mayWait)
+      return this.exchangeNow(classification, request)
     }
     const given = missing.length === 0 || aligning === null ? aligning : this.giveVariables(aligning)
-    return this.exchangeAligned(classification, request, mayWait, given)
+    return this.exchangeAligned(classification, request, given)
   }
 
   private async giveVariables(aligning: Promise<Refusal | null>): Promise<Refusal | null> {
@@ -198,7 +205,6 @@ export class Dispatch {
   private async exchangeAligned(
     classification: Classification,
     request: ClientRequest,
-    mayWait: boolean,
     aligning: Promise<Refusal | null> | null,
   ): Promise<Reply | null> {
     const { connection } = this.#leases.current!
@@ -217,15 +223,16 @@ export class Dispatch {
     if (maySetInsertIdSilently(classification)) await this.#leases.prepareInsertId()
     if (classification.facts.length > 0 || connection.stained) await this.#leases.restore(classification.facts)
     this.checkInterruption()
-    return this.exchangeNow(classification, request, mayWait)
+    return this.exchangeNow(classification, request)
   }
 
-  private exchangeNow(classification: Classification, request: ClientRequest, mayWait: boolean): Promise<Reply | null> {
+  private exchangeNow(classification: Classification, request: ClientRequest): Promise<Reply | null> {
     const { connection } = this.#leases.current!
     const onReader = connection.backend.role === 'reader'
     const isFree = !this.#state.pinned && classification.transaction === 'none'
     return connection.exchange(request, this.#client, {
-      holdRefused: isFree && mayWait,
+      // A writer that refuses is none any more, and what is held there is lost.
+      holdRefused: isFree || connection.backend.role === 'writer',
       holdBehind: isFree && onReader,
       holdUnknownSession: classification.kill !== null && classification.statements === 1 && request.kind !== 'prepare',
       edit: this.#edit,

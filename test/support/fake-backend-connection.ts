@@ -1,14 +1,15 @@
 // A backend connection without a backend: remembers what it was asked, and answers as told.
 
-import type {
-  BackendConnection,
-  ClientRequest,
-  ReadOut,
-  ReadOutWish,
-  Refusal,
-  Reply,
-  SavedVariable,
-  Settings,
+import {
+  type BackendConnection,
+  BackendLost,
+  type ClientRequest,
+  type ReadOut,
+  type ReadOutWish,
+  type Refusal,
+  type Reply,
+  type SavedVariable,
+  type Settings,
 } from '../../src/protocol/protocol.ts'
 import { NO_SETTINGS } from '../../src/protocol/settings.ts'
 import { reply } from './values.ts'
@@ -72,6 +73,7 @@ export class FakeBackendConnection implements BackendConnection {
   }
 
   async exchange(request: ClientRequest): Promise<Reply> {
+    if (this.broken) throw new BackendLost('unsent', true, 'it is gone')
     this.calls.push(`${this.backend.id}: ${request.sql.toString()}`)
     if (this.pending !== null) {
       const cancelled = new Promise<void>((resolve) => {
@@ -126,6 +128,10 @@ export class FakeBackendConnection implements BackendConnection {
     this.calls.push(`give up: ${why}`)
     this.broken = true
     this.onLost()
+  }
+
+  giveUpSoon(why: string): void {
+    if (this.pending === null) this.giveUp(why)
   }
 
   close(): void {

@@ -98,6 +98,9 @@ export class MysqlBackend implements BackendConnection {
   #cancelling: Promise<void> | null = null
   /** What was told may still arrive, and would hit whoever uses the connection then: nobody must. */
   #doubtful = false
+  /** Set, it ends with what it is busy with. */
+  #endsBecause: string | null = null
+  #whyLost = 'the connection was lost before the statement was sent'
   /** Called when the exchange that nobody waits for is over. */
   #finished: () => void = () => {}
 
@@ -155,7 +158,7 @@ export class MysqlBackend implements BackendConnection {
     // A listener speaks one protocol, so these are ours: the one assertion at the seam.
     const mysqlRequest = request as MysqlRequest
     const mysqlClient = client as MysqlClient
-    if (this.broken) throw new BackendLost('unsent', true, 'the connection was lost before the statement was sent')
+    if (this.broken) throw new BackendLost('unsent', true, this.#whyLost)
     const statement = mysqlRequest.prepared
     let frames: readonly Buffer[] = mysqlRequest.frames
     if (statement !== null && request.kind === 'prepare') statement.prepareUnder(this.#settings)
@@ -179,15 +182,22 @@ export class MysqlBackend implements BackendConnection {
     const reply = this.learned(end, mysqlRequest, mysqlClient)
     this.unreported = end.endedInEof && options.mayChange
     const { sets } = options
-    if (sets.length > 0 && this.#login.engine === 'mariadb' && reply.outcome === 'ok') {
-      return this.withUntold(reply, sets).finally(() => this.leaveDoubtful())
+    const isUntold = sets.length > 0 && this.#login.engine === 'mariadb' && reply.outcome === 'ok'
+    if (!isUntold && !end.collationUnknown) {
+      this.leaveDoubtful()
+      return reply
     }
-    if (end.collationUnknown) return this.withCollation(reply).finally(() => this.leaveDoubtful())
-    this.leaveDoubtful()
-    return reply
+    return (isUntold ? this.withUntold(reply, sets) : this.withCollation(reply))
+      .catch((error: unknown) => {
+        // The statement has run and was answered: only what it changed is not known, and goes with the connection.
+        if (error instanceof BackendLost) return { ...reply, unmovable: true, disturbed: true }
+        throw error
+      })
+      .finally(() => this.leaveDoubtful())
   }
 
   private leaveDoubtful(): void {
+    if (this.#endsBecause !== null) this.giveUp(this.#endsBecause)
     if (this.#doubtful) this.broken = true
   }
 
@@ -279,6 +289,11 @@ export class MysqlBackend implements BackendConnection {
   giveUp(why: string): void {
     this.#transport.destroy()
     this.lost(why)
+  }
+
+  giveUpSoon(why: string): void {
+    if (this.#work === null) this.giveUp(why)
+    else this.#endsBecause = why
   }
 
   close(reason: CloseReason): void {
@@ -432,6 +447,7 @@ export class MysqlBackend implements BackendConnection {
       capabilities,
       settings: this.#settings,
       status: this.#status,
+      onWriter: this.backend.role === 'writer',
       mayMakeRoom: kind === 'prepare' && this.#prepared.idle > 0,
     }
   }
@@ -479,7 +495,7 @@ export class MysqlBackend implements BackendConnection {
   private async withCollation(reply: Reply): Promise<Reply> {
     const rows = await this.query('SELECT @@collation_connection')
     const collation = Array.isArray(rows) ? (rows[0]?.[0] ?? null) : null
-    if (collation === null) throw new BackendLost('replying', false, 'the collation could not be asked for')
+    if (collation === null) return { ...reply, unmovable: true, disturbed: true }
     const variables = new Map([...(reply.changed?.variables ?? []), ['collation_connection', collation]])
     const changed = { schema: reply.changed?.schema, variables }
     this.follow(changed)
@@ -509,7 +525,7 @@ export class MysqlBackend implements BackendConnection {
 
   /** Commands of our own, sent together; their replies in order. Throws BackendLost. */
   private ask(commands: readonly (readonly [Buffer, ReplyKind])[]): Promise<readonly OwnReply[]> {
-    if (this.broken) return Promise.reject(new BackendLost('unsent', true, 'the connection was lost'))
+    if (this.broken) return Promise.reject(new BackendLost('unsent', true, this.#whyLost))
     this.#options.ownRoundTrips.value += 1
     return new Promise((resolve, reject) => {
       const replies = new OwnReplies(
@@ -556,6 +572,7 @@ export class MysqlBackend implements BackendConnection {
     const work = this.#work
     this.#work = null
     const message = `lost ${this.backend.id}: ${why}`
+    this.#whyLost = message
     if (work?.kind === 'exchange') work.exchange.backendLost(message)
     else if (work !== null) work.done(new BackendLost('unsent', true, message))
     this.#finished()

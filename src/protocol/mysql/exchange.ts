@@ -26,6 +26,8 @@ import { isInsertId, isKept, isReported, isUnmovable, MULTI_STATEMENTS } from '.
 
 /** A backend that is read-only says one of these instead of executing anything. */
 const READ_ONLY: ReadonlySet<number> = new Set([1792, 1836, 1874])
+/** The transaction is read-only: so is every one on a reader, and on the writer those that asked for it. */
+const READ_ONLY_TRANSACTION = 1792
 /** Some option of the server's forbids the statement; the text tells which. */
 const OPTION_PREVENTS = 1290
 /** There is no connection of that number. */
@@ -45,6 +47,7 @@ export interface Line {
   readonly settings: Settings
   /** Status flags before the request. */
   readonly status: number
+  readonly onWriter: boolean
   /** Statements are prepared on it that nobody needs just now. */
   readonly mayMakeRoom: boolean
 }
@@ -195,7 +198,9 @@ export class Exchange {
       this.finish('error')
       return true
     }
-    if (holdRefused && isReadOnly(errno, chunk.subarray(start + HEADER_BYTES, end))) this.finish('refused')
+    const isOwnDoing = errno === READ_ONLY_TRANSACTION && this.#line.onWriter
+    const mayBeHeld = holdRefused && !isOwnDoing
+    if (mayBeHeld && isReadOnly(errno, chunk.subarray(start + HEADER_BYTES, end))) this.finish('refused')
     else if (holdBehind && BEHIND.has(errno)) this.finish('behind')
     else if (holdUnknownSession && errno === UNKNOWN_THREAD) this.holdUnknown(chunk.subarray(start + HEADER_BYTES, end))
     else return false

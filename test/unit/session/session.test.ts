@@ -179,6 +179,7 @@ describe('when a connection is lost', () => {
   test.each([
     ['a statement', 'select 1', 'TRANSACTION_LOST'],
     ['a COMMIT', 'commit', 'COMMIT_UNKNOWN'],
+    ['what commits by the way', 'begin', 'COMMIT_UNKNOWN'],
   ])('%s in a transaction is told so, and the session goes on', async (_what, sql, code) => {
     const stage = new Stage()
     const { client, session } = await tell(stage, 'insert 0')
@@ -205,6 +206,88 @@ describe('when a connection is lost', () => {
     await settle()
     expect(client.answers).toEqual(['welcome', 'STATE_LOST'])
     expect(stage.calls.at(-1)).toBe('db2: select 2')
+  })
+})
+
+describe('a writer that is demoted', () => {
+  const demote = (stage: Stage) => {
+    stage.change('db1', { role: 'reader', why: 'it is read-only' })
+    stage.change('db2', { role: 'writer' })
+  }
+
+  test.each(['insert 1', 'commit'])('and refuses %s has lost the transaction, which is told as such', async (sql) => {
+    const stage = new Stage()
+    const { client, session } = await tell(stage, 'insert 0')
+    stage.connectionTo('db1').replies.push({ transaction: 'open' }, { outcome: 'refused', transaction: 'open' })
+    client.ask('begin')
+    client.ask(sql)
+    await settle()
+    expect(client.answers).toEqual(['welcome', 'TRANSACTION_LOST'])
+    expect(session.snapshot.transaction).toBe('none')
+    expect(stage.connectionTo('db1').broken).toBe(true)
+    demote(stage)
+    client.ask('insert 2')
+    await settle()
+    expect(stage.calls.at(-1)).toBe('db2: insert 2')
+    expect(client.answers).toHaveLength(2)
+  })
+
+  test('and refuses a statement of its own is waited for, however often it comes and goes', async () => {
+    const stage = new Stage({ holdMsMax: 60_000 })
+    const { client } = await tell(stage, 'insert 0')
+    for (let turn = 0; turn < 30; turn++) {
+      stage.connectionTo('db1').replies.push({ outcome: 'refused' })
+      if (turn === 0) client.ask('insert 1')
+      else stage.change('db1', { health: 'up' })
+      await settle()
+    }
+    expect(client.answers).toEqual(['welcome'])
+    demote(stage)
+    await settle()
+    expect(stage.calls.at(-1)).toBe('db2: insert 1')
+    expect(client.answers).toEqual(['welcome'])
+  })
+
+  test('that goes on refusing is given up when the time for waiting is over', async () => {
+    const stage = new Stage({ holdMsMax: 1_000 })
+    const { client } = await tell(stage, 'insert 0')
+    client.ask('insert 1')
+    for (let turn = 0; turn < 12; turn++) {
+      stage.connectionTo('db1').replies.push({ outcome: 'refused' })
+      if (turn > 0) stage.change('db1', { health: 'up' })
+      await vi.advanceTimersByTimeAsync(100)
+    }
+    expect(client.answers).toEqual(['welcome', 'NO_WRITER'])
+  })
+
+  test.each([
+    ['a transaction', 'begin', 'TRANSACTION_LOST'],
+    ['a temporary table', 'create temporary table tmp', 'STATE_LOST'],
+  ])('has lost %s at once, not only when it is asked', async (_what, sql, code) => {
+    const stage = new Stage()
+    const { client } = await tell(stage, 'insert 0')
+    if (sql === 'begin') stage.connectionTo('db1').replies.push({ transaction: 'open' })
+    client.ask(sql)
+    await settle()
+    demote(stage)
+    expect(stage.connectionTo('db1').broken).toBe(true)
+    client.ask('insert 1')
+    client.ask('insert 2')
+    await settle()
+    expect(client.answers).toEqual(['welcome', code])
+    expect(stage.calls.filter((call) => call.includes('insert 1'))).toEqual([])
+    expect(stage.calls.at(-1)).toBe('db2: insert 2')
+  })
+
+  test('because another has taken its place loses them too, though nobody knows what it is now', async () => {
+    const stage = new Stage()
+    const { client } = await tell(stage, 'create temporary table tmp')
+    stage.change('db2', { role: 'writer' })
+    stage.change('db1', { role: 'unknown', why: 'it takes writes, but db2 is the writer' })
+    expect(stage.connectionTo('db1').broken).toBe(true)
+    client.ask('insert 1')
+    await settle()
+    expect(client.answers).toEqual(['welcome', 'STATE_LOST'])
   })
 })
 

@@ -56,6 +56,7 @@ function stage(options: Partial<ExchangeOptions> = {}) {
     form: { deprecateEof: true, optionalMetadata: false },
     capabilities: CAPABILITIES,
     settings: NO_SETTINGS,
+    onWriter: false,
     mayMakeRoom: false,
     status: STATUS.AUTOCOMMIT,
   }
