@@ -177,6 +177,11 @@ export class AuroraCluster {
     return this.living().map(({ name }) => name)
   }
 
+  /** Nothing of a failover is still to come. */
+  get settled(): boolean {
+    return this.#timers.size === 0
+  }
+
   /** How a backend of this name is known: `host:port`. */
   idOf(name: string): string {
     return `${name}.${this.#domain}:${this.port}`
@@ -236,11 +241,14 @@ export class AuroraCluster {
    * Resolves once the new writer takes writes, with what happened until then; what comes later happens by itself.
    * Without a name, chance and the seed choose.
    */
-  async failover(to: string | null = null): Promise<readonly FailoverStep[]> {
+  async failover(
+    to: string | null = null,
+    oldWriter: OldWriter = this.#script.oldWriter,
+  ): Promise<readonly FailoverStep[]> {
     const startMs = performance.now()
     const steps: FailoverStep[] = []
     const told = (what: string) => steps.push({ ms: Math.round(performance.now() - startMs), what })
-    const { outageMs, oldWriter, oldWriterBackMs, staleMs, twoMastersMs, dnsLateMs } = this.#script
+    const { outageMs, oldWriterBackMs, staleMs, twoMastersMs, dnsLateMs } = this.#script
     const old = this.instance(this.#writer)
     const readers = this.living().filter(({ name }) => name !== old.name)
     const next = to === null ? readers[Math.floor(this.#random() * readers.length)] : this.instance(to)
@@ -348,8 +356,7 @@ export class AuroraCluster {
   private later(ms: number, what: () => unknown): void {
     const timer = setTimeout(
       () => {
-        this.#timers.delete(timer)
-        void what()
+        void Promise.resolve(what()).then(() => this.#timers.delete(timer))
       },
       Math.max(0, ms),
     )
