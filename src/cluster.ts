@@ -18,6 +18,7 @@ import {
 } from './protocol/protocol.ts'
 import { Turns } from './protocol/turns.ts'
 import type { ConsistencyWish } from './routing/consistency.ts'
+import { Floors, type Need } from './routing/floors.ts'
 import type { Endpoint, RouteRule, RoutingPolicy } from './routing/policy.ts'
 import { FailoverHold } from './session/failover-hold.ts'
 import type { Sessions } from './session/sessions.ts'
@@ -31,6 +32,7 @@ import { FailoverRecorder, type FailoverTimeline } from './topology/failover-tim
 import { FullBackends } from './topology/full-backends.ts'
 import { Monitor } from './topology/monitor.ts'
 import { type Backend, type Topology, TopologyStore } from './topology/topology.ts'
+import { WriterPosition } from './topology/writer-position.ts'
 
 export interface ClusterParts {
   readonly name: string
@@ -58,6 +60,8 @@ export class Cluster {
   readonly #statements: Statements
   readonly #tally: Tally
   readonly #failovers: FailoverRecorder
+  readonly #floors: Floors
+  readonly #writerPosition: WriterPosition
   readonly #full = new FullBackends()
   /** Backends whose engine is not the one of the settings, each told of once. */
   readonly #odd = new Set<string>()
@@ -98,13 +102,17 @@ export class Cluster {
     })
     const { user, password, timeoutMs, heartbeat } = config.monitor
     const { kind } = config.topology
+    const prober = (host: string, port: number) =>
+      protocol.prober({ host, port, user, password, tls, timeoutMs, kind, heartbeat })
+    this.#floors = new Floors((id) => this.#monitor.progress(id))
+    this.#writerPosition = new WriterPosition({ writer: () => this.writer, prober })
     this.#monitor = new Monitor({
       cluster: name,
       topology: config.topology,
       weights: new Map(Object.entries(config.weights)),
       lagMsMax: config.reads.lagMsMax,
       probing: config.monitor,
-      prober: (host, port) => protocol.prober({ host, port, user, password, tls, timeoutMs, kind, heartbeat }),
+      prober,
       store: this.#store,
       log,
       nowMs,
@@ -124,6 +132,7 @@ export class Cluster {
       last = topology
       this.#failovers.follow(topology)
       this.checkEngine(topology)
+      this.#floors.follow(topology)
       this.#pools.follow(topology)
       this.#hold.follow(topology)
     })
@@ -175,6 +184,7 @@ export class Cluster {
   /** Leaves no statement running that nobody waits for, as far as the servers can be told in time. */
   async stop(): Promise<void> {
     this.#monitor.stop()
+    this.#writerPosition.close()
     await this.#pools.settle(KILLING_TRIES * this.#parts.config.connectMsMax)
     const error = new ProxyError('SHUTTING_DOWN', 'the proxy is shutting down')
     this.#hold.close(error)
@@ -186,6 +196,7 @@ export class Cluster {
   sharedBy(policy: () => RoutingPolicy): Shared {
     const { config, limits, metrics, sessions, log, protocol, nowMs } = this.#parts
     const cluster = this
+    const floors = this.#floors
     return {
       cluster: this.name,
       pools: this.#pools,
@@ -197,6 +208,18 @@ export class Cluster {
       userVariables: { countMax: limits.userVariablesMax, bytesMax: limits.userVariableBytesMax },
       tally: this.#tally,
       failovers: this.#failovers,
+      freshness: {
+        floors,
+        writerPosition: () => this.#writerPosition.ask(),
+        positionOf: (text) => protocol.position(text),
+        catchUpMsMax: config.reads.catchUpMsMax,
+        reads: {
+          free: metrics.freshReads.labels(this.name, 'free'),
+          waited: metrics.freshReads.labels(this.name, 'waited'),
+          writer: metrics.freshReads.labels(this.name, 'writer'),
+        },
+        catchUpSeconds: metrics.catchUpSeconds,
+      },
       sessions,
       metrics,
       log,
@@ -217,6 +240,14 @@ export class Cluster {
       outstanding: (backend: Backend) => this.#pools.outstanding(backend),
       usable: (backend: Backend) =>
         backend.health === 'up' && !(backend.role === 'reader' && this.#full.isPaused(backend.id, nowMs())),
+      reaches: ({ id, role }: Backend, need: Need) => role === 'writer' || floors.reaches(id, need),
+      quickest: (backends: readonly Backend[], need: Need) => {
+        const id = floors.quickest(
+          backends.map((backend) => backend.id),
+          need,
+        )
+        return backends.find((backend) => backend.id === id) ?? null
+      },
       get turn() {
         cluster.#turn = (cluster.#turn + 1) & 0xffff
         return cluster.#turn

@@ -181,6 +181,13 @@ export function createMetrics() {
       'Hints to a reader that a pinned session could not follow.',
     ).labels(),
     errors: counter('sluice_errors_total', "The proxy's own errors sent to clients.", 'code'),
+    freshReads: counter(
+      'sluice_fresh_reads_total',
+      'Reads that had to see something: served by a reader at once (free), after a wait (waited), or by the writer (writer).',
+      'cluster',
+      'how',
+    ),
+    catchUpSeconds: histogram('sluice_catch_up_seconds', 'How long reads waited on a reader for what they had to see.'),
     readerLagMs: gauge('sluice_reader_lag_ms', 'Milliseconds a reader is behind the writer.', 'cluster', 'backend'),
     alignments: counter('sluice_alignments_total', "Backend connections brought to a session's settings.").labels(),
     ownRoundTrips: counter(

@@ -85,9 +85,17 @@ const SESSION: SessionView = {
   lastBackend: null,
   variablesAt: null,
   attribute: null,
+  need: null,
+  waited: false,
 }
 
-const LOADS: Loads = { outstanding: () => 0, usable: () => true, turn: 0 }
+const LOADS: Loads = {
+  outstanding: () => 0,
+  usable: () => true,
+  reaches: () => true,
+  quickest: () => null,
+  turn: 0,
+}
 
 function sqlContextOf(engine: 'auto' | 'mysql' | 'mariadb') {
   const version = engine === 'mariadb' ? '11.4.0-MariaDB' : '8.4.0'

@@ -5,6 +5,7 @@ import type { Duplex } from 'node:stream'
 import type { CloseReason, ErrorCode, ProxyError } from '../errors.ts'
 import type { Classification } from '../sql/classification.ts'
 import type { SqlContext } from '../sql/classifier.ts'
+import type { Position } from '../topology/claim.ts'
 import type { Prober } from '../topology/monitor.ts'
 import type { TopologyKind } from '../topology/roles.ts'
 import type { Backend } from '../topology/topology.ts'
@@ -215,8 +216,6 @@ export interface Reply {
   readonly cursorOpen: boolean
   /** The connection was asked something of ours since: its answers about the last statement are about that. */
   readonly disturbed: boolean
-  /** Where a write ended (GTID), or null. */
-  readonly position: string | null
 }
 
 export interface SettingsChange {
@@ -297,7 +296,14 @@ export interface ExchangeOptions {
   readonly sets: readonly string[]
   /** The client asked for a read-only transaction: a refusal must read as that transaction's, whatever refuses. */
   readonly readOnlyTransaction: boolean
+  readonly committed: Committed
 }
+
+/**
+ * Called before the client hears of it: something was committed, and this is how far the backend was then. Null, at the end
+ * of an answer that told no position: where it is `certain`, nothing was committed that has one.
+ */
+export type Committed = (position: Position | null, certain: boolean) => void
 
 export interface BackendConnection {
   readonly backend: Backend
@@ -329,6 +335,8 @@ export interface BackendConnection {
   readOut(wish: ReadOutWish): Promise<ReadOut>
   /** Runs a statement of our own; its answer stays here. Rows as text. Throws BackendLost. */
   query(sql: string): Promise<readonly (readonly (string | null)[])[] | Refusal>
+  /** Waits until the backend has all of `position`, at most `msMax`. False: it has not. Throws BackendLost. */
+  catchUp(position: Position, msMax: number): Promise<boolean>
   /** Has the server stop the exchange in progress, by a second connection. `exchange` does not end before that is done. */
   cancel(): Promise<void>
   /**
@@ -426,6 +434,8 @@ export interface Protocol {
   turnAway(stream: Duplex, error: ProxyError): void
   /** Throws ConnectFailed. */
   connect(options: ConnectOptions): Promise<BackendConnection>
+  /** A position as people and servers write it; null where it is none. */
+  position(text: string): Position | null
   prober(target: ProbeTarget): Prober
 }
 

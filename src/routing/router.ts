@@ -3,14 +3,26 @@
 import type { ErrorCode } from '../errors.ts'
 import type { Classification, RouteHint } from '../sql/classification.ts'
 import type { Backend, Topology } from '../topology/topology.ts'
+import type { Need } from './floors.ts'
 import { isMember, matches, type RouteName, type RoutingPolicy, type SessionTraits } from './policy.ts'
 import { pickReader } from './reader-picker.ts'
 
 export type Route =
   | { readonly action: 'stay'; readonly target: string; readonly because: string; readonly ignoredHint: boolean }
-  | { readonly action: 'send'; readonly backend: Backend; readonly target: string; readonly because: string }
+  | Send
   | { readonly action: 'hold'; readonly target: string; readonly because: string }
   | { readonly action: 'reject'; readonly code: ErrorCode; readonly because: string }
+
+export interface Send {
+  readonly action: 'send'
+  readonly backend: Backend
+  readonly target: string
+  readonly because: string
+  /** The backend is not known to have this, and must be waited for; left out where it need not. */
+  readonly awaits?: Need
+  /** The writer serves what a reader would have served, had it what must be seen. */
+  readonly insteadOfReader?: true
+}
 
 /** What the router sees of a session. */
 export interface SessionView extends SessionTraits {
@@ -23,12 +35,20 @@ export interface SessionView extends SessionTraits {
   readonly variablesAt: Backend | null
   /** The route that came with the statement as an attribute. */
   readonly attribute: RouteName | null
+  /** What a reader must have to answer this statement; null: nothing. */
+  readonly need: Need | null
+  /** A reader was waited for in vain. */
+  readonly waited: boolean
 }
 
 /** What the router asks of the world besides the topology: who is busy, who is to be avoided, whose turn it is. */
 export interface Loads {
   outstanding(backend: Backend): number
   usable(backend: Backend): boolean
+  /** Has this backend all that is needed? */
+  reaches(backend: Backend, need: Need): boolean
+  /** Which of these will have it first; null: none is worth waiting for. */
+  quickest(backends: readonly Backend[], need: Need): Backend | null
   readonly turn: number
 }
 
@@ -55,19 +75,20 @@ export function route(
   const wish = wishFor(classification, session, policy)
   if (wish.route === 'writer') return toWriter(topology, loads, `${wish.whose} asks for the writer`)
   if (classification.transaction === 'begin-read-only') {
-    return toReaders(wish, topology, policy, loads, 'a read-only transaction')
+    return toReaders({ wish, session, topology, policy, loads }, 'a read-only transaction')
   }
   const { variablesAt } = session
   if (access === 'read' && classification.facts.includes('user-variable') && variablesAt !== null) {
     const target = variablesAt.role === 'reader' ? 'reader' : 'writer'
-    if (loads.usable(variablesAt))
+    if (loads.usable(variablesAt) && (session.need === null || loads.reaches(variablesAt, session.need)))
       return { action: 'send', backend: variablesAt, target, because: 'reads user variables where they are' }
   }
   if (access === 'session') return toSessionPlace(classification, session, topology, loads)
-  if (access === 'read' && session.autocommit) return toReaders(wish, topology, policy, loads, classification.because)
+  if (access === 'read' && session.autocommit)
+    return toReaders({ wish, session, topology, policy, loads }, classification.because)
   if (access === 'read') return toWriter(topology, loads, 'autocommit is off: the read opens a transaction')
   if (wish.explicit && wish.route !== 'split' && leavesNothing(classification)) {
-    return toReaders(wish, topology, policy, loads, `${wish.whose} vouches for it`)
+    return toReaders({ wish, session, topology, policy, loads }, `${wish.whose} vouches for it`)
   }
   return toWriter(topology, loads, classification.because)
 }
@@ -126,7 +147,17 @@ function toSessionPlace(classification: Classification, session: SessionView, to
   return { action: 'send', backend: anybody, target: 'reader', because: `${because}; no writer is known` }
 }
 
-function toReaders(wish: Wish, topology: Topology, policy: RoutingPolicy, loads: Loads, because: string): Route {
+/** What a choice of readers is made from. */
+interface Choice {
+  readonly wish: Wish
+  readonly session: SessionView
+  readonly topology: Topology
+  readonly policy: RoutingPolicy
+  readonly loads: Loads
+}
+
+function toReaders(choice: Choice, because: string): Route {
+  const { wish, session, topology, policy, loads } = choice
   const endpoint = wish.route === 'split' || wish.route === 'reader' ? null : (policy.endpoints.get(wish.route) ?? null)
   if (endpoint === null && wish.route !== 'split' && wish.route !== 'reader') {
     const known = [...policy.endpoints.keys()].join(', ') || 'none'
@@ -137,10 +168,43 @@ function toReaders(wish: Wish, topology: Topology, policy: RoutingPolicy, loads:
     (backend) => loads.usable(backend) && (endpoint === null ? backend.role === 'reader' : isMember(endpoint, backend)),
   )
   const target = endpoint?.name ?? 'reader'
-  const backend = pickReader(candidates, loads.outstanding.bind(loads), loads.turn)
+  const { need } = session
+  const fresh = need === null ? candidates : candidates.filter((backend) => loads.reaches(backend, need))
+  const backend = pickReader(fresh, loads.outstanding.bind(loads), loads.turn)
   if (backend !== null) return { action: 'send', backend, target, because }
   const whom = endpoint === null ? 'reader' : `member of ${endpoint.name}`
+  if (need !== null && candidates.some(({ weight }) => weight > 0))
+    return toFresh(choice, need, { candidates, target, because, whom })
   if (policy.fallback === 'error') return { action: 'reject', code: 'NO_READER', because: `no usable ${whom}` }
   if (policy.fallback === 'wait') return { action: 'hold', target, because: `${because}; no usable ${whom}` }
   return toWriter(topology, loads, `${because}; no usable ${whom}, so the writer serves it`)
+}
+
+interface Behind {
+  readonly candidates: readonly Backend[]
+  readonly target: string
+  readonly because: string
+  readonly whom: string
+}
+
+/** There are readers, and none of them is known to have what must be seen. */
+function toFresh({ session, topology, loads }: Choice, need: Need, behind: Behind): Route {
+  const { candidates, target, because, whom } = behind
+  const quickest = session.waited
+    ? null
+    : loads.quickest(
+        candidates.filter(({ weight }) => weight > 0),
+        need,
+      )
+  if (quickest !== null) {
+    return {
+      action: 'send',
+      backend: quickest,
+      target,
+      because: `${because}; waits for what it must see`,
+      awaits: need,
+    }
+  }
+  const instead = toWriter(topology, loads, `${because}; no ${whom} has what it must see yet, so the writer serves it`)
+  return instead.action === 'send' ? { ...instead, insteadOfReader: true } : instead
 }

@@ -4,6 +4,7 @@ import type { Reply, Settings, SettingsChange } from '../protocol/protocol.ts'
 import { withChange } from '../protocol/settings.ts'
 import type { Assignment, Classification, PinChange, PinReason, RouteHint } from '../sql/classification.ts'
 import { pinsInSchema } from '../sql/held.ts'
+import { CONSISTENCY_VARIABLE, type ConsistencyLevel, isConsistencyLevel } from './consistency.ts'
 import { asksForConditions, Diagnostics } from './diagnostics.ts'
 import { ROUTE_VARIABLE, UserVariables } from './user-variables.ts'
 
@@ -52,6 +53,7 @@ export class SessionState {
   #autocommit = true
   #pins: Map<PinReason, Pin> | null = null
   #override: RouteHint | null = null
+  #consistency: ConsistencyLevel | null = null
   /** It reads its conditions with GET DIAGNOSTICS, which only their own connection can answer. */
   #getsDiagnostics = false
   readonly diagnostics: Diagnostics
@@ -104,6 +106,11 @@ export class SessionState {
   /** The session's own wish for a route. */
   get override(): RouteHint | null {
     return this.#override
+  }
+
+  /** The session's own wish for how fresh its reads must be. */
+  get consistency(): ConsistencyLevel | null {
+    return this.#consistency
   }
 
   /** A statement has arrived: pins that only waited for it end, unless it asks for what they keep. */
@@ -165,6 +172,7 @@ export class SessionState {
     this.#autocommit = true
     this.#pins = null
     this.#override = null
+    this.#consistency = null
     this.#getsDiagnostics = false
     this.diagnostics.forget()
     this.variables.forget()
@@ -255,7 +263,9 @@ export class SessionState {
 
   private observeAssignments(classification: Classification): void {
     for (const assignment of classification.assigns) {
-      if (assignment.scope === 'user' && assignment.name === ROUTE_VARIABLE) this.#override = routeOf(assignment)
+      if (assignment.scope !== 'user') continue
+      if (assignment.name === ROUTE_VARIABLE) this.#override = routeOf(assignment)
+      else if (assignment.name === CONSISTENCY_VARIABLE) this.#consistency = consistencyIn(assignment)
     }
   }
 }
@@ -271,8 +281,18 @@ function explains({ pins, assigns, assigned, routines }: Classification, { chang
   return assigned.length > 0 && routines.length === 0
 }
 
+/** The text of a literal without its quotes. */
+function wordIn({ value }: Assignment): string | null {
+  return value?.replace(/^(['"])(.*)\1$/s, '$2') ?? null
+}
+
+function consistencyIn(assignment: Assignment): ConsistencyLevel | null {
+  const word = wordIn(assignment)?.toLowerCase() ?? ''
+  return isConsistencyLevel(word) ? word : null
+}
+
 function routeOf(assignment: Assignment): RouteHint | null {
-  const value = assignment.value?.replace(/^(['"])(.*)\1$/s, '$2') ?? null
+  const value = wordIn(assignment)
   if (value === null || value === 'auto' || value.toUpperCase() === 'NULL' || value === '') return null
   if (value === 'writer' || value === 'reader') return { to: value, endpoint: null }
   return { to: 'endpoint', endpoint: value }

@@ -3,6 +3,7 @@
 
 import type { SavedVariable } from '../protocol/protocol.ts'
 import type { Classification } from '../sql/classification.ts'
+import { CONSISTENCY_VARIABLE } from './consistency.ts'
 
 interface Entry {
   /** Null while only the connection knows where it was assigned last. */
@@ -13,6 +14,8 @@ interface Entry {
 
 /** Says which backend should serve, by `SET @sluice_route = …`. */
 export const ROUTE_VARIABLE = 'sluice_route'
+/** These are for us, and need not be anywhere else. */
+const OURS: ReadonlySet<string> = new Set([ROUTE_VARIABLE, CONSISTENCY_VARIABLE])
 
 /** Reads the same in every character set and mode. */
 const MOVABLE_NAME = /^[\x20-\x5b\x5d-\x7e]+$/
@@ -61,7 +64,7 @@ export class UserVariables {
    * session has prepared statements in SQL, which may assign whatever was named when they were prepared.
    */
   observe({ assigned, routines }: Classification, prepared: boolean): boolean | null {
-    const names = assigned.filter((name) => name !== ROUTE_VARIABLE)
+    const names = assigned.filter((name) => !OURS.has(name))
     const any = (prepared || routines.length > 0) && this.some
     if (!any && names.length === 0) return null
     return this.assigned(any ? [...new Set([...this.#entries.keys(), ...names])] : names)

@@ -17,6 +17,7 @@ import { maySetInsertIdSilently } from '../routing/diagnostics.ts'
 import { type Route, route } from '../routing/router.ts'
 import type { SessionState } from '../routing/session-state.ts'
 import type { Classification, PinReason } from '../sql/classification.ts'
+import { Freshness } from './freshness.ts'
 import type { Leases } from './leases.ts'
 import { ATTEMPTS_MAX, lossOf, mayRepeat, unknownOutcome } from './repeat.ts'
 import type { Shared } from './shared.ts'
@@ -26,6 +27,7 @@ export class Dispatch {
   readonly #state: SessionState
   readonly #leases: Leases
   readonly #shared: Shared
+  readonly #freshness: Freshness
   #waiting = false
   #stopped = false
   /** The statement is to come to nothing, and what its client is told. */
@@ -40,6 +42,7 @@ export class Dispatch {
     this.#state = state
     this.#leases = leases
     this.#shared = shared
+    this.#freshness = new Freshness(client, state, shared)
   }
 
   /** The statement waits for a connection or for a backend. */
@@ -60,7 +63,12 @@ export class Dispatch {
   }
 
   /** Where a statement would go just now, and why. */
-  route(classification: Classification, attribute: string | null): Route {
+  route(
+    classification: Classification,
+    attribute: string | null,
+    need = this.#freshness.needNow(classification),
+    waited = false,
+  ): Route {
     const view = {
       pinned: this.#leases.current !== null && this.#state.staysFor(classification),
       autocommit: this.#state.autocommit,
@@ -71,6 +79,8 @@ export class Dispatch {
       lastBackend: this.#leases.lastBackend,
       variablesAt: this.#state.variables.unread ? this.#leases.variablesAt : null,
       attribute,
+      need,
+      waited,
     }
     return route(classification, view, this.#shared.topology(), this.#shared.policy, this.#shared)
   }
@@ -87,13 +97,17 @@ export class Dispatch {
     this.#edit = edit
     let heldSinceMs: number | null = null
     let losses = 0
+    let waited = false
+    const isPinned = this.#leases.current !== null && this.#state.staysFor(classification)
+    const asked = isPinned ? null : this.#freshness.need(classification)
+    const need = asked instanceof Promise ? await asked : asked
     for (let attempts = 1; attempts <= ATTEMPTS_MAX || this.mayWaitOn(heldSinceMs); attempts++) {
       this.checkInterruption()
-      const decision = this.route(decided, request.routeAttribute)
+      const decision = this.route(decided, request.routeAttribute, need, waited)
       const mustQueue = heldSinceMs === null && this.mustQueue(decision)
       if (mustQueue || decision.action === 'hold') {
         heldSinceMs ??= this.#shared.nowMs()
-        await this.hold(decision, decided, request, heldSinceMs)
+        await this.hold(decision, () => this.route(decided, request.routeAttribute, need, waited), request, heldSinceMs)
         continue
       }
       const isReady = this.#leases.current !== null || this.obtainNow(decision)
@@ -103,9 +117,19 @@ export class Dispatch {
       const startedMs = this.#shared.nowMs()
       const { connection } = this.#leases.current!
       try {
+        if (decision.action === 'send' && decision.awaits !== undefined) {
+          const isThere = await this.#freshness.catchUp(decision, decision.awaits, connection)
+          waited = true
+          this.checkInterruption()
+          if (!isThere) {
+            this.#leases.giveBack()
+            continue
+          }
+        }
         const reply = await this.exchangeOnce(decided, request)
         if (reply !== null && reply.outcome !== 'refused' && reply.outcome !== 'behind') {
           const target = targetOf(decision, connection)
+          if (need !== null) this.#freshness.count(decision)
           const { because } = decision
           const failed = reply.outcome !== 'ok'
           this.#shared.tally.count(classification, { target, because, failed, arrivedMs }, startedMs)
@@ -229,6 +253,7 @@ export class Dispatch {
   private exchangeNow(classification: Classification, request: ClientRequest): Promise<Reply | null> {
     const { connection } = this.#leases.current!
     const onReader = connection.backend.role === 'reader'
+    this.#freshness.begin(classification)
     const isFree = !this.#state.pinned && classification.transaction === 'none'
     return connection.exchange(request, this.#client, {
       // A writer that refuses is none any more, and what is held there is lost.
@@ -239,6 +264,7 @@ export class Dispatch {
       mayChange: classification.access === 'write',
       sets: request.kind === 'prepare' ? [] : unscopedIn(classification),
       readOnlyTransaction: onReader && this.#state.transaction === 'read-only',
+      committed: request.kind === 'prepare' || onReader ? UNHEARD : this.#freshness.committed,
     })
   }
 
@@ -279,7 +305,7 @@ export class Dispatch {
   /** Writes wait for a writer, and reads for a reader where the settings say so. */
   private async hold(
     decision: Route & { readonly because: string },
-    classification: Classification,
+    again: () => Route,
     request: ClientRequest,
     sinceMs: number,
   ): Promise<void> {
@@ -290,7 +316,7 @@ export class Dispatch {
     try {
       await this.#shared.hold.wait({
         target: isForReader ? 'reader' : 'writer',
-        served: () => this.route(classification, request.routeAttribute).action !== 'hold',
+        served: () => again().action !== 'hold',
         because: decision.because,
         sinceMs,
         code: isForReader ? 'NO_READER' : 'NO_WRITER',
@@ -327,6 +353,8 @@ export class Dispatch {
 }
 
 const nothing = () => {}
+/** What a reader commits is nobody's, and to prepare a statement commits nothing. */
+const UNHEARD = () => {}
 
 function unscopedIn({ assigns }: Classification): readonly string[] {
   return assigns.length === 0 ? [] : assigns.filter(({ unscoped }) => unscoped === true).map(({ name }) => name)

@@ -11,6 +11,7 @@ import type { SqlContext } from '../sql/classifier.ts'
 import type { FailoverRecorder } from '../topology/failover-timeline.ts'
 import type { Backend, Topology } from '../topology/topology.ts'
 import type { FailoverHold } from './failover-hold.ts'
+import type { ClusterFreshness } from './freshness.ts'
 import type { Sessions } from './sessions.ts'
 import type { Tally } from './tally.ts'
 
@@ -21,6 +22,7 @@ export interface Shared extends Loads {
   readonly sessions: Sessions
   /** How long statements wait for a backend, and which setting says so. */
   readonly waits: Readonly<Record<'writer' | 'reader', { readonly waitMsMax: number; readonly setting: string }>>
+  readonly freshness: ClusterFreshness
   readonly metrics: Metrics
   readonly tally: Tally
   /** Writes down what a change of the writer does to sessions. */

@@ -78,6 +78,8 @@ export interface Claim {
 export interface Prober {
   /** `cluster` unless said otherwise. */
   probe(depth?: ProbeDepth): Promise<Claim>
+  /** What it has executed, and nothing else; null where that is not counted. */
+  position(): Promise<Position | null>
   close(): void
 }
 

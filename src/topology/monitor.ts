@@ -7,6 +7,7 @@ import { patternFrom } from './host-pattern.ts'
 import { idOf, membershipOf } from './membership.ts'
 import { answered, doubted, isHeard, isUnasked, missed, type Observation, unobserved } from './observation.ts'
 import type { TopologyKind } from './roles.ts'
+import { type Progress, progressOf } from './staleness.ts'
 import {
   changesBetween,
   nextTopology,
@@ -58,6 +59,8 @@ interface Member {
   askedMs: number
   /** When it last said that it takes writes. */
   writableMs: number | null
+  /** How far it had come when it answered last. */
+  progress: Progress | null
   timer: NodeJS.Timeout | null
   dueMs: number
   /** The probe on its way, so that there is never a second one. */
@@ -126,6 +129,11 @@ export class Monitor {
     return this.#members.get(id)?.writableMs ?? null
   }
 
+  /** How far this backend had come when it answered last; null: it never did, or is no member. The same until it answers. */
+  progress(id: string): Progress | null {
+    return this.#members.get(id)?.progress ?? null
+  }
+
   private add(seen: Observation, isSeed: boolean): Member {
     const member: Member = {
       prober: this.#options.prober(seen.host, seen.port),
@@ -135,6 +143,7 @@ export class Monitor {
       seen,
       askedMs: Number.NEGATIVE_INFINITY,
       writableMs: null,
+      progress: null,
       timer: null,
       dueMs: 0,
       probing: null,
@@ -202,6 +211,13 @@ export class Monitor {
     if (this.#stopped) return
     this.followLists()
     this.publish()
+    if (member.seen.answeredMs >= member.askedMs && member.seen.trouble === null) this.note(member)
+  }
+
+  private note(member: Member): void {
+    const { seen } = member
+    const known = this.#options.store.current.backends.find(({ id }) => id === seen.id)
+    member.progress = progressOf(seen, known?.lagMs ?? null)
   }
 
   /** Members come and go as the servers' lists say; where they keep none, the seeds are the members. */

@@ -1,7 +1,7 @@
 // How far behind is a reader, and is that too far? Its own word counts, and so does what it lacks of what the writer has:
 // a replica that lost its source says that it has caught up. Pure.
 
-import type { Claim } from './claim.ts'
+import type { Claim, Position } from './claim.ts'
 import { lacking, type Observation } from './observation.ts'
 import { newestRow, rosterLagMs } from './roster.ts'
 import { linksOf, upstreamOf } from './sources.ts'
@@ -46,6 +46,27 @@ export function freshnessOf(
   const { lagMsMax, wasOut } = bounds
   if (lagMs === null || lagMs <= (wasOut ? lagMsMax * BACK_SHARE : lagMsMax)) return { lagMs, tooStale: null }
   return { lagMs, tooStale: `it is ${lagMs} ms behind; reads.lagMsMax is ${lagMsMax}` }
+}
+
+/** How far a server had come when it was last asked. */
+export interface Progress {
+  /** What it had executed; null where that is not counted, or says nothing about what it shows. */
+  readonly position: Position | null
+  /** It had all that was committed before this moment; null: that cannot be told, or need not be. */
+  readonly asOfMs: number | null
+  readonly askedMs: number
+}
+
+/** Servers that count in seconds may be late by nearly one more than they say. */
+const LAG_STEP_MS = 1_000
+
+/** How far a server has come; null: it was never asked. */
+export function progressOf({ claim, askedMs }: Observation, lagMs: number | null): Progress | null {
+  if (claim === null) return null
+  // Where storage is shared nothing is executed twice, so a position says nothing of what a reader shows.
+  const position = claim.sharedStorage ? null : claim.position
+  const asOfMs = position !== null || lagMs === null ? null : askedMs - lagMs - LAG_STEP_MS
+  return { position, asOfMs, askedMs }
 }
 
 /** Whether what it has executed says what it shows: not where storage is shared, or the server is written to itself. */

@@ -12,6 +12,7 @@ import {
   type Settings,
 } from '../../src/protocol/protocol.ts'
 import { NO_SETTINGS } from '../../src/protocol/settings.ts'
+import type { Position } from '../../src/topology/claim.ts'
 import { reply } from './values.ts'
 
 let lastServerId = 0
@@ -42,6 +43,8 @@ export class FakeBackendConnection implements BackendConnection {
   refusal: Refusal | null = null
   /** What a read-out finds. */
   remains: ReadOut = { conditions: null, counters: null, variables: null }
+  /** Does it get what it waits for in time? */
+  catchesUp = true
   /** Can its user variables be read out? */
   tells = true
   /** Answers to requests, in order; plain success when there are no more. */
@@ -89,6 +92,11 @@ export class FakeBackendConnection implements BackendConnection {
   async query(sql: string): Promise<readonly (readonly (string | null)[])[]> {
     this.calls.push(`${this.backend.id} itself: ${sql}`)
     return sql === 'SHOW GRANTS' ? this.grants.map((grant) => [grant]) : []
+  }
+
+  async catchUp(position: Position, msMax: number): Promise<boolean> {
+    this.calls.push(`${this.backend.id} waits for ${position.text}, ${msMax} ms at most`)
+    return this.catchesUp
   }
 
   async readOut(wish: ReadOutWish): Promise<ReadOut> {

@@ -3,7 +3,9 @@
 import { createLog } from '../../src/log.ts'
 import { createMetrics } from '../../src/metrics.ts'
 import { Pools } from '../../src/pool/pools.ts'
+import { mariadbPosition } from '../../src/protocol/mysql/positions.ts'
 import { ConnectFailed } from '../../src/protocol/protocol.ts'
+import { Floors, type Need } from '../../src/routing/floors.ts'
 import { FailoverHold } from '../../src/session/failover-hold.ts'
 import { Session } from '../../src/session/session.ts'
 import { Sessions } from '../../src/session/sessions.ts'
@@ -13,6 +15,7 @@ import { Tally } from '../../src/session/tally.ts'
 import type { Classification } from '../../src/sql/classification.ts'
 import { mysql, type SqlContext } from '../../src/sql/classifier.ts'
 import { FailoverRecorder, type FailoverTimeline } from '../../src/topology/failover-timeline.ts'
+import type { Progress } from '../../src/topology/staleness.ts'
 import type { Backend, Topology } from '../../src/topology/topology.ts'
 import { FakeBackendConnection } from './fake-backend-connection.ts'
 import { FakeClient } from './fake-client.ts'
@@ -85,6 +88,9 @@ export class Stage {
   readonly statements = new Statements('main', 100)
   readonly pools: Pools
   readonly hold: FailoverHold
+  /** What was heard of the servers, by their names. */
+  readonly progress = new Map<string, Progress>()
+  readonly floors = new Floors((id) => this.progress.get(id) ?? null)
   readonly refusing = new Set<string>()
   topology: Topology
   readonly shared: Shared
@@ -139,6 +145,7 @@ export class Stage {
       onEnd: (timeline) => this.timelines.push(timeline),
     })
     this.failovers.follow(this.topology)
+    this.floors.follow(this.topology)
     this.shared = this.share()
   }
 
@@ -161,6 +168,7 @@ export class Stage {
     const changed = backends.map((one) => (one.id === id ? { ...one, ...change } : one))
     this.topology = { ...this.topology, epoch: epoch + 1, backends: changed }
     this.failovers.follow(this.topology)
+    this.floors.follow(this.topology)
     this.pools.follow(this.topology)
     this.hold.follow(this.topology)
   }
@@ -200,6 +208,26 @@ export class Stage {
       suspect: ({ id }: Backend) => {
         this.suspected.push(id)
         this.change(id, { health: 'suspect' })
+      },
+      freshness: {
+        floors: this.floors,
+        writerPosition: async () => null,
+        positionOf: mariadbPosition,
+        catchUpMsMax: 250,
+        reads: {
+          free: this.metrics.freshReads.labels('main', 'free'),
+          waited: this.metrics.freshReads.labels('main', 'waited'),
+          writer: this.metrics.freshReads.labels('main', 'writer'),
+        },
+        catchUpSeconds: this.metrics.catchUpSeconds,
+      },
+      reaches: ({ id, role }: Backend, need: Need) => role === 'writer' || this.floors.reaches(id, need),
+      quickest: (backends: readonly Backend[], need: Need) => {
+        const id = this.floors.quickest(
+          backends.map((one) => one.id),
+          need,
+        )
+        return backends.find((one) => one.id === id) ?? null
       },
       outstanding: (one: Backend) => this.pools.outstanding(one),
       usable: ({ health }: Backend) => health === 'up',

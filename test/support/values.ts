@@ -40,7 +40,6 @@ export function reply(change: Partial<Reply> = {}): Reply {
     insertId: 0n,
     cursorOpen: false,
     disturbed: false,
-    position: null,
     ...change,
   }
 }

@@ -2,6 +2,7 @@
 // made clean again. Replies pass through: only the frames that mean something are looked at.
 
 import type { CloseReason } from '../../errors.ts'
+import type { Position } from '../../topology/claim.ts'
 import {
   type BackendConnection,
   BackendLost,
@@ -47,6 +48,7 @@ import {
   alignmentSql,
   armingSql,
   BASE_VARIABLES,
+  gtidTracker,
   isInsertId,
   isKept,
   isUnmovable,
@@ -91,6 +93,8 @@ export class MysqlBackend implements BackendConnection {
   #settings: Settings = NO_SETTINGS
   /** The server's trackers tell us everything; a client that sets its own takes them from us for a moment. */
   #armed = true
+  /** How it is set to tell what was committed. */
+  #gtids: string | null = null
   /** Status flags as the server told them last. */
   #status: number
   #work: Work | null = null
@@ -209,6 +213,14 @@ export class MysqlBackend implements BackendConnection {
     return rowsIn(reply!, this.#form)
   }
 
+  async catchUp(position: Position, msMax: number): Promise<boolean> {
+    const wait = this.#login.engine === 'mysql' ? 'WAIT_FOR_EXECUTED_GTID_SET' : 'MASTER_GTID_WAIT'
+    // No time at all would be for ever.
+    const seconds = (Math.max(1, Math.round(msMax)) / 1000).toFixed(3)
+    const answer = await this.query(`SELECT ${wait}('${position.text.replaceAll(/\s/g, '')}', ${seconds})`)
+    return Array.isArray(answer) && answer[0]?.[0] === '0'
+  }
+
   async readOut({ conditions, counters, variables }: ReadOutWish): Promise<ReadOut> {
     const aboutLast = [...(conditions ? [SHOW_WARNINGS] : []), ...(counters ? [SELECT_COUNTERS] : [])]
     const aboutVariables = variables === null ? [] : variableQuestions(variables.names, variables.bytesMax)
@@ -274,13 +286,15 @@ export class MysqlBackend implements BackendConnection {
   }
 
   async reset(): Promise<boolean> {
+    const gtids = this.gtidTrackerFor(NO_SETTINGS)
     const [reset, arming] = await this.ask([
       [buildCommand(COMMAND.RESET_CONNECTION), 'single'],
-      [buildQuery(armingSql(), this.attributes), 'single'],
+      [buildQuery(armingSql(gtids), this.attributes), 'single'],
     ])
     if (errorIn(reset!) !== null || errorIn(arming!) !== null) return false
     this.#prepared.clear()
     this.#armed = true
+    this.#gtids = gtids
     this.dirty = false
     this.#settings = this.settingsLeft(this.#settings.schema)
     return true
@@ -351,7 +365,11 @@ export class MysqlBackend implements BackendConnection {
       await this.leaveSchema()
       return this.align(settings, variables)
     }
-    const sql = alignmentSql(from, settings, this.#armed, variables)
+    const gtids = this.gtidTrackerFor(settings)
+    // In a transaction it cannot be set.
+    const isToSet = gtids !== this.#gtids && (this.#status & STATUS.IN_TRANS) === 0
+    const arming = { armed: this.#armed, gtids: isToSet ? gtids : null }
+    const sql = alignmentSql(from, settings, arming, variables)
     if (sql !== null) {
       commands.push([buildQuery(sql, this.attributes), 'single'])
       whats.push('variables')
@@ -372,7 +390,8 @@ export class MysqlBackend implements BackendConnection {
         if (error !== null) return refusalOf(whats[index]!, reply, error.message.toString())
       }
     }
-    this.#armed = true
+    if (isToSet) this.#gtids = gtids
+    this.#armed = gtids === this.#gtids
     this.#settings = settings
     return null
   }
@@ -394,11 +413,17 @@ export class MysqlBackend implements BackendConnection {
   /** Everything the server remembered for sessions is gone; it is told again what to report. */
   private async arm(): Promise<void> {
     this.#prepared.clear()
-    const [reply] = await this.ask([[buildQuery(armingSql(), this.attributes), 'single']])
+    const gtids = this.gtidTrackerFor(NO_SETTINGS)
+    const [reply] = await this.ask([[buildQuery(armingSql(gtids), this.attributes), 'single']])
     const error = errorIn(reply!)
     if (error !== null) throw new BackendLost('unsent', false, `${this.backend.id}: ${error.message}`)
     this.#armed = true
+    this.#gtids = gtids
     this.#settings = this.settingsLeft(null)
+  }
+
+  private gtidTrackerFor(settings: Settings): string | null {
+    return gtidTracker(this.#login.engine, settings)
   }
 
   /** What a reset or a login leaves: neither touches the option to run several statements in one text. */
@@ -449,6 +474,7 @@ export class MysqlBackend implements BackendConnection {
       status: this.#status,
       onWriter: this.backend.role === 'writer',
       mayMakeRoom: kind === 'prepare' && this.#prepared.idle > 0,
+      tellsPositions: this.#armed && this.#gtids === this.gtidTrackerFor(this.#settings),
     }
   }
 
@@ -518,6 +544,7 @@ export class MysqlBackend implements BackendConnection {
     const variables = new Map(this.#settings.variables)
     for (const [name, value] of changed.variables) {
       if (name.startsWith('session_track_')) this.#armed = false
+      if (name === 'session_track_gtids') this.#gtids = value
       variables.set(name, value)
     }
     this.#settings = settingsOf(schema, variables)

@@ -19,10 +19,11 @@ import {
   tellsStatementIdOnly,
   withoutChanges,
 } from './messages.ts'
+import { positionOf } from './positions.ts'
 import { type ReplyForm, ReplyTracker, type Stop } from './reply-tracker.ts'
 import type { MysqlRequest } from './request.ts'
 import { Upload } from './upload.ts'
-import { isInsertId, isKept, isReported, isUnmovable, MULTI_STATEMENTS } from './variables.ts'
+import { isInsertId, isKept, isReported, isTracker, isUnmovable, MULTI_STATEMENTS } from './variables.ts'
 
 /** A backend that is read-only says one of these instead of executing anything. */
 const READ_ONLY: ReadonlySet<number> = new Set([1792, 1836, 1874])
@@ -50,6 +51,8 @@ export interface Line {
   readonly onWriter: boolean
   /** Statements are prepared on it that nobody needs just now. */
   readonly mayMakeRoom: boolean
+  /** The server tells with every OK what was committed. */
+  readonly tellsPositions: boolean
 }
 
 /** A reply until its connection has had its say. */
@@ -99,7 +102,8 @@ export class Exchange {
   #collationUnknown = false
   #warned = false
   #unmovable = false
-  #position: string | null = null
+  /** The server has told what was committed. */
+  #positioned = false
   #insertId = 0n
   #prepared: ExchangeEnd['prepared'] = null
   #unknownSession: Reply['unknownSession'] = null
@@ -139,6 +143,7 @@ export class Exchange {
       if (stop === 'prepared') this.takePrepared(chunk)
       else if (stop === 'infile') this.startUpload()
       const replaced = this.replacement(stop, chunk)
+      if (tracker.ended) this.endPositions()
       if (replaced !== null) {
         const end = tracker.start + HEADER_BYTES + replaced.length
         // Written over what it replaces, it goes out with what stands before it.
@@ -259,10 +264,26 @@ export class Exchange {
       if (isKept(name)) this.keep(name, value?.toString() ?? '')
       else if (isUnmovable(name)) this.#unmovable = true
       else if (isInsertId(name)) this.#insertId = BigInt(value?.toString() ?? '0')
-      else if (name === 'last_gtid') this.#position = value?.toString() ?? null
+      else if (name === 'last_gtid') this.positioned(value)
     } else if (kind === TRACK.SCHEMA) this.#schema = value === null || value.length === 0 ? null : value.toString()
     else if (kind === TRACK.STATE_CHANGE) this.#stateChanged = true
-    else if (kind === TRACK.GTIDS) this.#position = value?.toString() ?? null
+    else if (kind === TRACK.GTIDS) this.positioned(value)
+  }
+
+  private positioned(gtids: Buffer | null): void {
+    const position = positionOf(gtids?.toString() ?? '')
+    if (position === null) return
+    this.#positioned = true
+    this.#options.committed(position, true)
+  }
+
+  /** Neither errors nor EOFs tell what was committed before them, and no later answer does. */
+  private endPositions(): void {
+    const { stop, okLayout } = this.#tracker
+    const isTold = stop !== 'error' && okLayout && this.#line.tellsPositions
+    const isMute = this.#variables !== null && [...this.#variables.keys()].some(isTracker)
+    const isCertain = isTold && !isMute
+    if (!this.#positioned || !isCertain) this.#options.committed(null, isCertain)
   }
 
   private keep(name: string, value: string): void {
@@ -358,7 +379,6 @@ export class Exchange {
         warnings: outcome === 'ok' ? tracker.warnings : 0,
         affectedRows: outcome === 'ok' && tracker.okLayout && tracker.stop === 'ok' ? tracker.affectedRows : -1,
         insertId: this.#insertId,
-        position: this.#position,
         rows: outcome === 'ok' && tracker.stop !== 'ok' ? tracker.rows : -1,
         cursorOpen: false,
         unknownSession: this.#unknownSession,

@@ -25,6 +25,7 @@ import { type ClientOptions, MysqlClient } from './client.ts'
 import { serverVersion } from './messages.ts'
 import { modesOf } from './modes.ts'
 import { ProvenPasswords } from './password-hash.ts'
+import { positionOf } from './positions.ts'
 import { createProber } from './probe.ts'
 
 /** A table named without its schema may be one of the server's own there. */
@@ -85,6 +86,8 @@ export function createMysqlProtocol(nowMs: () => number): Protocol {
         throw error
       }
     },
+
+    position: positionOf,
 
     prober: (target: ProbeTarget): Prober => createProber(target),
   }

@@ -5,6 +5,7 @@ import { connect, type Socket } from 'node:net'
 import type { Connection, ConnectionOptions } from 'mysql2'
 import {
   type Claim,
+  type Position,
   type ProbeDepth,
   ProbeFailed,
   type ProbeFailure,
@@ -13,7 +14,7 @@ import {
 } from '../../topology/claim.ts'
 import type { BackendTls, Heartbeat, ProbeTarget } from '../protocol.ts'
 import { serverVersion } from './login-messages.ts'
-import { mariadbPosition, mysqlPosition } from './positions.ts'
+import { mariadbPosition, mysqlPosition, positionOf } from './positions.ts'
 import { type Row, replicationStatus } from './replication-status.ts'
 import { hasMajority, ROSTER_SQL, ROSTER_VARIABLES, rosterFrom } from './rosters.ts'
 
@@ -27,29 +28,31 @@ export function createProber(target: ProbeTarget): Prober {
     line?.destroy()
     line = null
   }
-  const ask = async (depth: ProbeDepth): Promise<Claim> => {
+  const askOn = async <T>(question: (line: ProbeLine) => Promise<T>): Promise<T> => {
     const isReused = line !== null
     line ??= new ProbeLine(target)
     const asked = line
     try {
-      return await asked.ask(depth)
+      return await question(asked)
     } catch (error) {
       // Somebody may have closed it since the last question; that says nothing of the server.
       if (!isReused || asked.destroyed || !isLoss(error)) throw error
       hangUp()
-      return ask(depth)
+      return askOn(question)
+    }
+  }
+  const ask = async <T>(question: (line: ProbeLine) => Promise<T>): Promise<T> => {
+    try {
+      return await within(target.timeoutMs, askOn(question), () => new ProbeFailed('timeout', silence(target)))
+    } catch (error) {
+      hangUp()
+      throw error instanceof ProbeFailed ? error : failureOf(error, target)
     }
   }
 
   return {
-    async probe(depth = 'cluster'): Promise<Claim> {
-      try {
-        return await within(target.timeoutMs, ask(depth), () => new ProbeFailed('timeout', silence(target)))
-      } catch (error) {
-        hangUp()
-        throw error instanceof ProbeFailed ? error : failureOf(error, target)
-      }
-    },
+    probe: (depth = 'cluster') => ask((asked) => asked.ask(depth)),
+    position: () => ask((asked) => asked.position()),
     close: hangUp,
   }
 }
@@ -79,6 +82,8 @@ class ProbeLine {
   readonly #sockets: Socket[] = []
   #connection: Connection | null = null
   #questions: Questions | null = null
+  /** The variable that tells the position. */
+  #positionName: string | null = null
   #deniedProbes = 0
   #destroyed = false
 
@@ -99,6 +104,13 @@ class ProbeLine {
     return this.claim(this.#connection, this.#questions, depth)
   }
 
+  async position(): Promise<Position | null> {
+    this.#connection ??= await this.open()
+    this.#positionName ??= await this.findPositionName(this.#connection)
+    const [rows] = await query(this.#connection, `SELECT @@global.${this.#positionName} AS position`)
+    return positionOf(String(rows![0]?.position ?? ''))
+  }
+
   destroy(): void {
     this.#destroyed = true
     this.hangUp()
@@ -108,7 +120,14 @@ class ProbeLine {
     for (const socket of this.#sockets.splice(0)) socket.destroy()
     this.#connection = null
     this.#questions = null
+    this.#positionName = null
     this.#deniedProbes = 0
+  }
+
+  private async findPositionName(connection: Connection): Promise<string> {
+    const [rows] = await query(connection, 'SELECT @@version AS version')
+    const { engine } = serverVersion(String(rows![0]?.version ?? ''))
+    return engine === 'mysql' ? 'gtid_executed' : 'gtid_current_pos'
   }
 
   private async open(): Promise<Connection> {

@@ -66,16 +66,31 @@ export const BASE_VARIABLES: ReadonlyMap<string, string> = new Map([
 /** Tells us of every change of the session's state. */
 const ARMED = "session_track_system_variables = '*', session_track_schema = ON, session_track_state_change = ON"
 
+const GTIDS = 'session_track_gtids'
+
+/** What tells us how far the server was when it committed something. MariaDB has a variable for it, reported as all are. */
+export function gtidTracker(engine: 'mysql' | 'mariadb', { variables }: Settings): string | null {
+  if (engine === 'mariadb') return null
+  return variables.get(GTIDS) === 'ALL_GTIDS' ? 'ALL_GTIDS' : 'OWN_GTID'
+}
+
 /** For a connection whose variables are all at the server's defaults. */
-export function armingSql(): string {
-  return `SET ${namesSql(BASE_VARIABLES)}, ${ARMED}`
+export function armingSql(gtids: string | null): string {
+  return `SET ${namesSql(BASE_VARIABLES)}, ${ARMED}${gtids === null ? '' : `, ${GTIDS} = ${gtids}`}`
+}
+
+/** What must be set besides the settings. */
+export interface Arming {
+  readonly armed: boolean
+  /** Null: it is set as it should be. */
+  readonly gtids: string | null
 }
 
 /** What must be set for a connection in state `from` to be in state `to`; null: nothing. */
 export function alignmentSql(
   from: Settings,
   to: Settings,
-  armed: boolean,
+  { armed, gtids }: Arming,
   variables: readonly SavedVariable[] = [],
 ): string | null {
   const parts: string[] = []
@@ -84,6 +99,7 @@ export function alignmentSql(
     : null
   if (names !== null) parts.push(names)
   if (!armed) parts.push(ARMED)
+  if (gtids !== null) parts.push(`${GTIDS} = ${gtids}`)
   for (const [name, value] of to.variables) {
     if (isOurs(name) || from.variables.get(name) === value || (names !== null && NAMES.includes(name))) continue
     parts.push(`SESSION ${name} = ${literal(name, value)}`)

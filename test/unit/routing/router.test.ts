@@ -50,6 +50,8 @@ const free: SessionView = {
   lastBackend: null,
   variablesAt: null,
   attribute: null,
+  need: null,
+  waited: false,
 }
 const split: RoutingPolicy = {
   listenerRoute: 'split',
@@ -63,7 +65,13 @@ const split: RoutingPolicy = {
   consistency: { level: 'eventual', monotonic: false },
   userConsistencies: new Map(),
 }
-const loads: Loads = { outstanding: () => 0, usable: ({ health }) => health === 'up', turn: 0 }
+const loads: Loads = {
+  outstanding: () => 0,
+  usable: ({ health }) => health === 'up',
+  reaches: () => true,
+  quickest: () => null,
+  turn: 0,
+}
 
 function told(decision: Route): string {
   if (decision.action === 'send') return `send ${decision.backend.id} as ${decision.target}`

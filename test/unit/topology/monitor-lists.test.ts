@@ -38,6 +38,7 @@ class FakeAurora {
         if (!this.running.has(name)) throw new ProbeFailed('network', 'no such host name')
         return this.claim(name, depth)
       },
+      position: async () => null,
       close: () => this.closed.push(host),
     }
   }

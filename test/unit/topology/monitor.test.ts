@@ -36,6 +36,10 @@ class FakeProber implements Prober {
     return claim
   }
 
+  async position(): Promise<null> {
+    return null
+  }
+
   close(): void {
     this.closed = true
   }

@@ -11,6 +11,7 @@ import {
   CAPABILITY,
   COMMAND,
   STATUS,
+  TRACK,
 } from '../../../../src/protocol/mysql/messages.ts'
 import { requestOf } from '../../../../src/protocol/mysql/request.ts'
 import type { ExchangeOptions } from '../../../../src/protocol/protocol.ts'
@@ -26,6 +27,7 @@ const OPTIONS: ExchangeOptions = {
   mayChange: false,
   sets: [],
   readOnlyTransaction: false,
+  committed: () => {},
 }
 
 /** A client that takes everything at once, or nothing until it is told to, and a backend that can be paused. */
@@ -58,6 +60,7 @@ function stage(options: Partial<ExchangeOptions> = {}) {
     settings: NO_SETTINGS,
     onWriter: false,
     mayMakeRoom: false,
+    tellsPositions: true,
     status: STATUS.AUTOCOMMIT,
   }
   const exchange = new Exchange(request, client as unknown as MysqlClient, line, { ...OPTIONS, ...options })
@@ -137,5 +140,68 @@ describe('a backend that is lost', () => {
     exchange.backendLost('gone')
     await expect(exchange.done).rejects.toMatchObject({ progress: 'replying', resumable: true })
     expect(client.sequence).toBe(4)
+  })
+})
+
+describe('what was committed', () => {
+  const STATE = STATUS.AUTOCOMMIT | STATUS.SESSION_STATE_CHANGED
+  const GTID = 'd65b62f1-ea45-11f1-99f0-02fc00000001:7'
+  const tracked = (kind: number, ...parts: readonly Buffer[]): Buffer => {
+    const bytes = Buffer.concat(parts)
+    return Buffer.concat([Buffer.from([kind, bytes.length]), bytes])
+  }
+  const text = (value: string) => Buffer.concat([Buffer.from([value.length]), Buffer.from(value)])
+  const gtids = tracked(TRACK.GTIDS, Buffer.from([0]), text(GTID))
+  const lastGtid = tracked(TRACK.SYSTEM_VARIABLES, text('last_gtid'), text('0-1-7'))
+  const okWith = (changes: Buffer | null, more = 0) =>
+    frame(buildOk({ changes, status: (changes === null ? STATUS.AUTOCOMMIT : STATE) | more }, CAPABILITIES), 1)
+  const error = frame(buildError(1062, '23000', 'Duplicate entry'), 1)
+  const eof = frame(Buffer.from([0xfe, 0, 0, STATUS.AUTOCOMMIT, 0]), 1)
+
+  const listen = () => {
+    const heard: [position: string | null, certain: boolean, sentBytes: number][] = []
+    const { exchange, seen } = stage({
+      committed: (position, certain) => heard.push([position?.text ?? null, certain, seen.bytes.length]),
+    })
+    return { exchange, heard, seen }
+  }
+
+  test.each([
+    ['MySQL', gtids, GTID],
+    ['MariaDB', lastGtid, '0-1-7'],
+  ])('is heard before the client gets a byte of the answer that tells it: %s', (_engine, changes, position) => {
+    const { exchange, heard, seen } = listen()
+    exchange.feed(okWith(changes))
+    expect(heard).toEqual([[position, true, 0]])
+    expect(seen.bytes.length).toBeGreaterThan(0)
+  })
+
+  test('is heard with the first of several answers in one packet of bytes', () => {
+    const { exchange, heard } = listen()
+    exchange.feed(Buffer.concat([okWith(gtids, STATUS.MORE_RESULTS_EXISTS), okWith(null)]))
+    expect(heard).toEqual([[GTID, true, 0]])
+  })
+
+  test.each([
+    ['an OK without a position: nothing was', [okWith(null)], [[null, true, 0]]],
+    ['an error: nobody knows', [error], [[null, false, 0]]],
+    ['an old EOF: nobody knows', [eof], [[null, false, 0]]],
+    [
+      'an error behind an answer that told one: nobody knows what came after',
+      [okWith(gtids, STATUS.MORE_RESULTS_EXISTS), error],
+      [
+        [GTID, true, 0],
+        [null, false, okWith(null).length],
+      ],
+    ],
+    [
+      'an OK of who has switched its trackers: nobody knows',
+      [okWith(tracked(TRACK.SYSTEM_VARIABLES, text('session_track_gtids'), text('OFF')))],
+      [[null, false, 0]],
+    ],
+  ] as const)('%s', (_promise, chunks, expected) => {
+    const { exchange, heard } = listen()
+    for (const chunk of chunks) exchange.feed(Buffer.from(chunk))
+    expect(heard).toEqual(expected)
   })
 })
