@@ -30,8 +30,9 @@ import { type Classifier, createClassifier, type SqlContext } from './sql/classi
 import { type EventLog, eventsBetween } from './topology/events.ts'
 import { FailoverRecorder, type FailoverTimeline } from './topology/failover-timeline.ts'
 import { FullBackends } from './topology/full-backends.ts'
-import { Monitor } from './topology/monitor.ts'
+import { Monitor, type Prober } from './topology/monitor.ts'
 import { type Backend, type Topology, TopologyStore } from './topology/topology.ts'
+import type { Watch } from './topology/watch.ts'
 import { WriterPosition } from './topology/writer-position.ts'
 
 export interface ClusterParts {
@@ -41,9 +42,15 @@ export interface ClusterParts {
   readonly protocol: Protocol
   readonly metrics: Metrics
   readonly sessions: Sessions
-  readonly events: EventLog
+  readonly events: Pick<EventLog, 'add'>
+  /** Who finds out who is there, and publishes it in this store. */
+  readonly watch: (store: TopologyStore) => Watch
   readonly log: Log
   readonly nowMs: () => number
+}
+
+export interface MonitorParts extends Pick<ClusterParts, 'name' | 'config' | 'protocol' | 'log' | 'nowMs'> {
+  readonly store: TopologyStore
 }
 
 /** How often the time to reach a server is granted at a stop for ending what runs there. */
@@ -53,7 +60,7 @@ export class Cluster {
   readonly name: string
   readonly #parts: ClusterParts
   readonly #store: TopologyStore
-  readonly #monitor: Monitor
+  readonly #watch: Watch
   readonly #pools: Pools
   readonly #hold: FailoverHold
   readonly #classifier: Classifier
@@ -70,8 +77,7 @@ export class Cluster {
   #turn = 0
 
   constructor(parts: ClusterParts) {
-    const { name, config, limits, protocol, metrics, sessions, events, log, nowMs } = parts
-    const tls = backendTls(config)
+    const { name, config, limits, metrics, sessions, events, log, nowMs } = parts
     this.name = name
     this.#parts = parts
     this.#store = new TopologyStore(name)
@@ -100,27 +106,14 @@ export class Cluster {
         metrics.resets.value += 1
       },
     })
-    const { user, password, timeoutMs, heartbeat } = config.monitor
-    const { kind } = config.topology
-    const prober = (host: string, port: number) =>
-      protocol.prober({ host, port, user, password, tls, timeoutMs, kind, heartbeat })
-    this.#floors = new Floors((id) => this.#monitor.progress(id))
+    this.#floors = new Floors((id) => this.#watch.progress(id))
+    const prober = (host: string, port: number) => proberOf(parts, host, port)
     this.#writerPosition = new WriterPosition({ writer: () => this.writer, prober })
-    this.#monitor = new Monitor({
-      cluster: name,
-      topology: config.topology,
-      weights: new Map(Object.entries(config.weights)),
-      lagMsMax: config.reads.lagMsMax,
-      probing: config.monitor,
-      prober,
-      store: this.#store,
-      log,
-      nowMs,
-    })
+    this.#watch = parts.watch(this.#store)
     this.#failovers = new FailoverRecorder({
       cluster: name,
       nowMs,
-      heardMs: (backend) => this.#monitor.writableMs(backend),
+      heardMs: (backend) => this.#watch.writableMs(backend),
       sessions: () => sessions.idsOf(name),
       failovers: metrics.failovers.labels(name),
       log,
@@ -178,12 +171,12 @@ export class Cluster {
 
   /** Resolves once every backend has been asked, whatever they answered. */
   start(): Promise<void> {
-    return this.#monitor.start()
+    return this.#watch.start()
   }
 
   /** Leaves no statement running that nobody waits for, as far as the servers can be told in time. */
   async stop(): Promise<void> {
-    this.#monitor.stop()
+    this.#watch.stop()
     this.#writerPosition.close()
     await this.#pools.settle(KILLING_TRIES * this.#parts.config.connectMsMax)
     const error = new ProxyError('SHUTTING_DOWN', 'the proxy is shutting down')
@@ -258,7 +251,7 @@ export class Cluster {
   private suspect({ id, role }: Backend, why: string): void {
     const known = this.topology.backends.find((backend) => backend.id === id)
     // That a connection to the writer is lost because that is none any more is no news of it.
-    if (role !== 'writer' || known === undefined || known.role === 'writer') this.#monitor.suspect(id, why)
+    if (role !== 'writer' || known === undefined || known.role === 'writer') this.#watch.suspect(id, why)
   }
 
   private async connect(backend: Backend, identity: Identity, account: Account): Promise<BackendConnection> {
@@ -306,7 +299,7 @@ export class Cluster {
       return connection
     }
     connection.close('proxy in doubt')
-    this.#monitor.suspect(backend.id, why)
+    this.#watch.suspect(backend.id, why)
     throw new ConnectFailed('network', why, null)
   }
 
@@ -336,6 +329,28 @@ export class Cluster {
     metrics.learnedWrites.value += 1
     log.info({ cluster: this.name, digest: classification.digest }, 'a reader refused a statement; it is a write now')
   }
+}
+
+/** What asks the servers of a cluster themselves, as its settings say. */
+export function monitorOf(parts: MonitorParts): Monitor {
+  const { name, config, store, log, nowMs } = parts
+  return new Monitor({
+    cluster: name,
+    topology: config.topology,
+    weights: new Map(Object.entries(config.weights)),
+    lagMsMax: config.reads.lagMsMax,
+    probing: config.monitor,
+    prober: (host, port) => proberOf(parts, host, port),
+    store,
+    log,
+    nowMs,
+  })
+}
+
+function proberOf({ config, protocol }: Pick<ClusterParts, 'config' | 'protocol'>, host: string, port: number): Prober {
+  const { user, password, timeoutMs, heartbeat } = config.monitor
+  const { kind } = config.topology
+  return protocol.prober({ host, port, user, password, tls: backendTls(config), timeoutMs, kind, heartbeat })
 }
 
 export function backendTls(config: ClusterConfig): BackendTls {

@@ -49,6 +49,13 @@ const SUB_BUCKETS = 1 << SUB_BITS
 const OCTAVE_MAX = 30
 const BUCKETS = (OCTAVE_MAX - SUB_BITS + 2) * SUB_BUCKETS
 
+/** Durations as a value, for other processes. */
+export interface DurationsRecord {
+  readonly counts: Float64Array
+  readonly sumMs: number
+  readonly count: number
+}
+
 /** Durations in log-linear buckets: four to each doubling, so that a quantile is at most a quarter off. */
 export class Durations {
   readonly #counts = new Float64Array(BUCKETS)
@@ -59,6 +66,23 @@ export class Durations {
     this.#sumMs += durationMs
     this.#count += 1
     this.#counts[bucketOf(durationMs)]! += 1
+  }
+
+  /** Adds what others have counted. */
+  add({ counts, sumMs, count }: DurationsRecord): void {
+    this.#sumMs += sumMs
+    this.#count += count
+    for (let at = 0; at < BUCKETS; at++) this.#counts[at]! += counts[at] ?? 0
+  }
+
+  clear(): void {
+    this.#sumMs = 0
+    this.#count = 0
+    this.#counts.fill(0)
+  }
+
+  get record(): DurationsRecord {
+    return { counts: this.#counts, sumMs: this.#sumMs, count: this.#count }
   }
 
   get count(): number {
@@ -124,7 +148,7 @@ export function createMetrics() {
   const families: Family<readonly string[]>[] = []
   const histograms: Histogram[] = []
   /** Run before each scrape: fills in gauges that are cheaper to compute than to keep. */
-  const beforeScrape: (() => void)[] = []
+  const beforeScrape: (() => void | Promise<void>)[] = []
 
   const family = <const Labels extends readonly string[]>(
     type: MetricType,
@@ -198,5 +222,48 @@ export function createMetrics() {
     clientCloses: counter('sluice_client_closes_total', 'Client connections ended.', 'reason'),
     backendCloses: counter('sluice_backend_closes_total', 'Backend connections ended.', 'reason'),
     logins: counter('sluice_logins_total', 'Logins of clients.', 'result'),
+    workers: gauge('sluice_workers', 'Processes that serve clients.').labels(),
+    workerDeaths: counter('sluice_worker_deaths_total', 'Workers that ended by themselves and were replaced.').labels(),
+    workerSessions: gauge('sluice_worker_client_connections', 'Clients connected to each worker.', 'worker'),
+    workerCpuSeconds: gauge('sluice_worker_cpu_seconds', "Processor time of each worker's present process.", 'worker'),
+    workerResidentBytes: gauge('sluice_worker_resident_bytes', 'Resident memory of each worker.', 'worker'),
   }
+}
+
+/** All that was counted so far, as a value, for other processes. */
+export interface MetricsRecord {
+  readonly families: readonly {
+    readonly name: string
+    readonly type: MetricType
+    readonly children: readonly { readonly labels: readonly string[]; readonly value: number }[]
+  }[]
+  readonly histograms: readonly { readonly name: string; readonly durations: DurationsRecord }[]
+}
+
+export function recordOf({ families, histograms }: Metrics): MetricsRecord {
+  return {
+    families: families.map(({ name, type, children }) => ({
+      name,
+      type,
+      children: Array.from(children, ({ labels, value }) => ({ labels, value })),
+    })),
+    histograms: histograms.map((histogram) => ({ name: histogram.name, durations: histogram.record })),
+  }
+}
+
+/** Adds what others have counted; of those who are gone `counter`s only. */
+export function addRecord(metrics: Metrics, record: MetricsRecord, types: ReadonlySet<MetricType>): void {
+  for (const { name, type, children } of record.families) {
+    const family = metrics.families.find((each) => each.name === name)
+    if (family === undefined || !types.has(type)) continue
+    for (const { labels, value } of children) family.labels(...labels).value += value
+  }
+  for (const { name, durations } of record.histograms) {
+    metrics.histograms.find((each) => each.name === name)?.add(durations)
+  }
+}
+
+export function clearMetrics({ families, histograms }: Metrics): void {
+  for (const family of families) family.clear()
+  for (const histogram of histograms) histogram.clear()
 }

@@ -1,156 +1,101 @@
-// The wiring: settings in, a proxy with start() and stop() out. The only place that knows concrete protocols.
+// The wiring of one process that does everything: settings in, a proxy with start() and stop() out.
 
-import type { KeyObject } from 'node:crypto'
-import { mkdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { performance } from 'node:perf_hooks'
 import type { AdminServer } from './admin/admin-server.ts'
-import type { AdminSnapshots } from './admin/snapshots.ts'
-import { accountsOf, Cluster, policyOf } from './cluster.ts'
-import type { Config, ListenerConfig } from './config.ts'
-import { ProxyError } from './errors.ts'
+import type { AdminSnapshots, ClusterPool } from './admin/snapshots.ts'
+import { monitorOf } from './cluster.ts'
+import type { Config } from './config.ts'
 import { createLog, type Log } from './log.ts'
-import { createMetrics } from './metrics.ts'
-import { createMysqlProtocol } from './protocol/mysql/index.ts'
-import type { AcceptOptions, Accounts, ClientTls } from './protocol/protocol.ts'
-import { lazyRsaKey, parseRsaKey } from './protocol/rsa-key.ts'
-import { proveSockets } from './protocol/socket-transport.ts'
-import { clientContext, keptCertificate } from './protocol/tls.ts'
-import type { RoutingPolicy } from './routing/policy.ts'
-import { Listener } from './session/listener.ts'
-import { Sessions } from './session/sessions.ts'
+import type { Metrics } from './metrics.ts'
+import { createProtocol, Serving } from './serving.ts'
+import { type Bind, keyOf, type SocketHandle } from './session/listening-socket.ts'
+import type { SessionSnapshot } from './session/sessions.ts'
+import type { StatementKind } from './session/statements.ts'
 import { EventLog } from './topology/events.ts'
-import type { Topology } from './topology/topology.ts'
+import type { FailoverTimeline } from './topology/failover-timeline.ts'
+import { type Topology, TopologyStore } from './topology/topology.ts'
 
-export interface RunningProxy {
-  /** Resolves once the listeners accept. Rejects when an address cannot be listened on. */
-  start(): Promise<void>
+/** Sockets that listen, by the address that the settings have for them. */
+export type Sockets = ReadonlyMap<string, SocketHandle>
+
+/** A proxy as the command that runs it knows it, of one process or of several. */
+export interface Proxy {
+  /** Resolves once clients could be served. */
+  prepare(): Promise<void>
+  /** Resolves once the listeners accept; on sockets that are given rather than on new ones. Rejects when an address cannot be listened on. */
+  listen(given?: Sockets): Promise<void>
+  /** The sockets it listens on, for a process that takes over. */
+  sockets(): Sockets
+  /** The number that the next client will have; and where a process that takes over begins. */
+  nextId: number
   /** Closes the listeners, lets sessions finish up to the deadline, closes everything. */
   stop(): Promise<void>
+  /** The same once another process has the sockets: nobody is turned away. */
+  retire(): Promise<void>
   /** Takes over what can change while sessions live; gives the settings that need a restart. */
   reload(config: Config): readonly string[]
+}
+
+export interface RunningProxy extends Proxy {
+  /** Resolves once the listeners accept. */
+  start(): Promise<void>
   /** Where clients connect, by the listener's name. */
-  addresses(): ReadonlyMap<string, { readonly host: string; readonly port: number }>
+  addresses(): ReadonlyMap<string, Bind>
   readonly admin: AdminServer | null
-  readonly snapshots: AdminSnapshots
+  readonly snapshots: OwnSnapshots
 }
 
-const { version } = createRequire(import.meta.url)('../package.json') as { version: string }
+/** What this process alone can tell, without asking others. */
+interface OwnSnapshots extends AdminSnapshots {
+  pools(): readonly ClusterPool[]
+  sessions(): readonly SessionSnapshot[]
+  statements(): readonly StatementKind[]
+  failovers(): readonly FailoverTimeline[]
+}
+
+export const { version } = createRequire(import.meta.url)('../package.json') as { version: string }
 const nowMs = () => performance.now()
-
-/** What a reload replaces. */
-interface Live {
-  readonly config: Config
-  readonly accounts: ReadonlyMap<string, Accounts>
-  readonly policies: ReadonlyMap<string, RoutingPolicy>
-}
-
-function liveOf(config: Config): Live {
-  return {
-    config,
-    accounts: new Map(Object.keys(config.clusters).map((name) => [name, accountsOf(config, name)])),
-    policies: new Map(config.listeners.map((listener) => [listener.name, policyOf(config, listener)])),
-  }
-}
+const NOWHERE = { host: '', port: 0 }
 
 export function createProxy(config: Config, log: Log): RunningProxy {
-  const metrics = createMetrics()
-  const sessions = new Sessions()
-  const protocol = createMysqlProtocol(nowMs)
-  const { limits } = config
-  const events = new EventLog(limits)
-  const clusters = new Map<string, Cluster>()
-  for (const [name, cluster] of Object.entries(config.clusters)) {
-    const parts = { name, config: cluster, limits, protocol, metrics, sessions, events, log, nowMs }
-    clusters.set(name, new Cluster(parts))
-  }
-  let live = liveOf(config)
-  let listeners: readonly Listener[] = []
-  let admin: AdminServer | null = null
+  const protocol = createProtocol(nowMs)
+  const events = new EventLog(config.limits)
+  const watch = (name: string, store: TopologyStore) =>
+    monitorOf({ name, config: config.clusters[name]!, protocol, store, log, nowMs })
+  const serving = new Serving({ config, protocol, log, nowMs, events, watch, siblings: null })
+  const { clusters, metrics, sessions } = serving
+  let listening = false
   let stopping = false
-  const keptKey = lazyRsaKey(config.stateDir, ({ message }) => {
-    log.warn({ stateDir: config.stateDir, why: message }, 'the RSA key for clients without TLS cannot be kept')
-  })
+  let admin: AdminServer | null = null
 
-  const snapshots: AdminSnapshots = {
+  const snapshots: OwnSnapshots = {
     version,
     metrics,
     nowMs,
     ready: () => {
       if (stopping) return 'draining'
-      if (listeners.length === 0) return 'starting'
+      if (!listening) return 'starting'
       for (const { name, writer } of clusters.values()) if (writer === null) return `cluster ${name} has no writer`
       return null
     },
     topology: () => Array.from(clusters.values(), ({ topology }) => topology),
-    pools: () =>
-      [...clusters.values()].flatMap(({ name, pools }) => pools.snapshot().map((pool) => ({ cluster: name, ...pool }))),
-    sessions: () => sessions.list(),
-    statements: () => [...clusters.values()].flatMap(({ statements }) => statements),
+    pools: () => serving.pools,
+    sessions: () => serving.sessionList,
+    statements: () => serving.statements,
     events: (after) => events.after(after),
-    failovers: () => [...clusters.values()].flatMap(({ failover }) => failover ?? []),
+    failovers: () => serving.failovers,
   }
-  metrics.beforeScrape.push(() => gauges())
+  metrics.workers.value = 1
+  metrics.beforeScrape.push(() => gaugeLag(metrics, snapshots.topology()))
 
-  function gauges(): void {
-    metrics.clientConnections.value = sessions.count
-    metrics.backendConnections.clear()
-    metrics.readerLagMs.clear()
-    metrics.pinnedSessions.clear()
-    for (const { name, pools, topology, held } of clusters.values()) {
-      metrics.heldStatements.labels(name).value = held
-      for (const { backend, idle, lent, cleaning, opening } of pools.snapshot()) {
-        for (const [state, count] of Object.entries({ idle, lent, cleaning, opening })) {
-          metrics.backendConnections.labels(name, backend, state).value += count
-        }
-      }
-      for (const { id, role, lagMs } of topology.backends) {
-        if (role === 'reader' && lagMs !== null) metrics.readerLagMs.labels(name, id).value = lagMs
-      }
-    }
-    for (const { pins } of sessions.list()) {
-      for (const { reason } of pins) metrics.pinnedSessions.labels(reason).value += 1
-    }
-  }
-
-  async function createListener(listener: ListenerConfig): Promise<Listener> {
-    const { name, bind, cluster: clusterName, compression } = listener
-    const cluster = clusters.get(clusterName)!
-    const tls = await clientTls(listener, config.stateDir)
-    const given = givenRsaKey(listener)
-    // A session asks again when its client changes its user, maybe after a reload.
-    const accounts: Accounts = { find: (user) => live.accounts.get(clusterName)!.find(user) }
-    const { clientsMax, loginMsMax, loginBytesMax, requestBytesMax, preparedPerSessionMax } = limits
-    const rsaKey = () => given ?? keptKey()
-    let last: AcceptOptions | null = null
-    return new Listener({
-      name,
-      ...bind,
-      clientsMax,
-      protocol,
-      shared: cluster.sharedBy(() => live.policies.get(name)!),
-      accept: () => {
-        const serverVersion = cluster.serverVersion
-        if (serverVersion === null) {
-          throw new ProxyError('NO_WRITER', `no backend of cluster ${clusterName} has been reached yet`)
-        }
-        const { serverModes } = cluster
-        if (last?.serverVersion === serverVersion && last.serverModes === serverModes) return last
-        last = {
-          accounts,
-          serverVersion,
-          serverModes,
-          tls,
-          rsaKey,
-          loginMsMax,
-          loginBytesMax,
-          requestBytesMax,
-          preparedMax: preparedPerSessionMax,
-          compression,
-        }
-        return last
-      },
-    })
+  async function end(how: 'stop' | 'retire'): Promise<void> {
+    stopping = true
+    for (const { socket } of serving.listeners) socket.close()
+    if (how === 'retire') admin?.stopListening()
+    await serving[how]()
+    await admin?.close()
+    log.info('stopped')
   }
 
   return {
@@ -158,101 +103,73 @@ export function createProxy(config: Config, log: Log): RunningProxy {
     get admin() {
       return admin
     },
+    get nextId() {
+      return sessions.nextId
+    },
+    set nextId(id) {
+      sessions.nextId = id
+    },
 
     async start(): Promise<void> {
-      await proveSockets()
-      await Promise.all(Array.from(clusters.values(), (cluster) => cluster.start()))
-      const made = await Promise.all(config.listeners.map(createListener))
-      for (const listener of made) await listener.listen()
-      listeners = made
+      await this.prepare()
+      await this.listen()
+    },
+
+    prepare: () => serving.start(),
+
+    async listen(given: Sockets = new Map()): Promise<void> {
+      for (const { socket } of serving.listeners) await socket.listen(given.get(keyOf(socket.bind)) ?? null)
+      listening = true
       const { startAdmin } = await import('./admin/admin-server.ts')
-      admin = await startAdmin(config.admin.bind, snapshots)
+      const { bind } = config.admin
+      admin = await startAdmin(bind, snapshots, given.get(keyOf(bind)) ?? null)
       log.info({ listeners: config.listeners.map(({ name }) => name), admin: admin.port }, 'accepting clients')
     },
 
-    async stop(): Promise<void> {
-      stopping = true
-      for (const listener of listeners) listener.close()
-      await sessions.drain(limits.drainMsMax)
-      await Promise.all(Array.from(clusters.values(), (cluster) => cluster.stop()))
-      await admin?.close()
-      log.info('stopped')
+    sockets() {
+      const sockets = new Map(serving.listeners.map(({ socket }) => [keyOf(socket.bind), socket.handle]))
+      if (admin !== null) sockets.set(keyOf(config.admin.bind), admin.handle)
+      return sockets
     },
 
+    stop: () => end('stop'),
+    retire: () => end('retire'),
+
     reload(next: Config): readonly string[] {
-      const needRestart = restartNeeded(live.config, next)
-      const { users, rules } = next
-      // Clusters and listeners stay as they are; everything about them that is a decision and not a connection changes.
-      const merged = { ...next, listeners: config.listeners.map((old) => successor(old, next)), users, rules }
-      for (const name of clusters.keys()) if (next.clusters[name] === undefined) return needRestart
-      live = liveOf(merged)
-      log.level = next.log.level
+      const needRestart = serving.reload(next)
       log.info({ needRestart }, 'settings taken over')
       return needRestart
     },
 
-    addresses: () => new Map(config.listeners.map(({ name }, at) => [name, listeners[at]?.address ?? NOWHERE])),
+    addresses: () =>
+      new Map(
+        config.listeners.map(({ name }, at) => [name, listening ? serving.listeners[at]!.socket.address : NOWHERE]),
+      ),
+  }
+}
+
+export function gaugeLag({ readerLagMs }: Metrics, topologies: readonly Topology[]): void {
+  readerLagMs.clear()
+  for (const { cluster, backends } of topologies) {
+    for (const { id, role, lagMs } of backends) {
+      if (role === 'reader' && lagMs !== null) readerLagMs.labels(cluster, id).value = lagMs
+    }
   }
 }
 
 /** What every cluster of the settings is just now, asked as a proxy would ask and no further. */
 export async function survey(config: Config): Promise<readonly Topology[]> {
-  const parts = {
-    limits: config.limits,
-    protocol: createMysqlProtocol(nowMs),
-    metrics: createMetrics(),
-    sessions: new Sessions(),
-    events: new EventLog(config.limits),
-    log: createLog('silent'),
-    nowMs,
-  }
+  const [protocol, log] = [createProtocol(nowMs), createLog('silent')]
   return Promise.all(
     Object.entries(config.clusters).map(async ([name, cluster]) => {
-      const asked = new Cluster({ ...parts, name, config: cluster })
+      const store = new TopologyStore(name)
+      const monitor = monitorOf({ name, config: cluster, protocol, store, log, nowMs })
       try {
-        await asked.start()
-        return asked.topology
+        await monitor.start()
+        return store.current
       } finally {
-        asked.stop()
+        monitor.stop()
       }
     }),
   )
-}
-
-const NOWHERE = { host: '', port: 0 }
-
-function successor(old: ListenerConfig, next: Config): ListenerConfig {
-  const { route, consistency, monotonic } = next.listeners.find(({ name }) => name === old.name) ?? old
-  return { ...old, route, consistency, monotonic }
-}
-
-/** The settings that differ and cannot be changed under living sessions. */
-function restartNeeded(before: Config, after: Config): readonly string[] {
-  const fixed = (config: Config) => ({
-    listeners: config.listeners.map(({ route, consistency, monotonic, ...rest }) => rest),
-    clusters: Object.entries(config.clusters).map(([name, { endpoints, ...rest }]) => ({ name, ...rest })),
-    admin: config.admin,
-    limits: config.limits,
-  })
-  const [one, other] = [fixed(before), fixed(after)]
-  const keys = Object.keys(one) as (keyof typeof one)[]
-  return keys.filter((key) => JSON.stringify(one[key]) !== JSON.stringify(other[key]))
-}
-
-function givenRsaKey({ name, rsaKey }: ListenerConfig): Promise<KeyObject> | null {
-  if (rsaKey === null) return null
-  try {
-    return Promise.resolve(parseRsaKey(rsaKey))
-  } catch (error) {
-    const { message } = error as Error
-    throw new Error(`rsaKey of listener ${name}: ${message}; expected a private RSA key`, { cause: error })
-  }
-}
-
-async function clientTls(listener: ListenerConfig, stateDir: string): Promise<ClientTls> {
-  const { mode, cert, key } = listener.tls
-  if (mode === 'off') return { mode, secureContext: null }
-  if (cert !== null && key !== null) return { mode, secureContext: clientContext({ cert, key }) }
-  mkdirSync(stateDir, { recursive: true })
-  return { mode, secureContext: clientContext(await keptCertificate(stateDir, Date.now())) }
 }

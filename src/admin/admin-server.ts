@@ -5,6 +5,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { Hono } from 'hono'
+import { type Bind, handleOf, listen, type SocketHandle } from '../session/listening-socket.ts'
 import { eventStream } from './event-stream.ts'
 import type { Exposition } from './exposition.ts'
 import {
@@ -32,6 +33,10 @@ export interface AdminServer {
   /** Where it listens; the port is the real one where 0 was asked for. */
   readonly host: string
   readonly port: number
+  /** For a process that takes over. */
+  readonly handle: SocketHandle
+  /** Who is connected stays. */
+  stopListening(): void
   close(): Promise<void>
 }
 
@@ -64,14 +69,14 @@ export function createAdminApp(snapshots: AdminSnapshots): Hono {
     return context.body(await text(), 200, { 'content-type': contentType })
   })
   app.get('/topology', (context) => context.json(topologyJson(snapshots.topology(), clock())))
-  app.get('/pools', (context) => context.json(poolsJson(snapshots.pools())))
-  app.get('/sessions', (context) => {
+  app.get('/pools', async (context) => context.json(poolsJson(await snapshots.pools())))
+  app.get('/sessions', async (context) => {
     const { limit, user, pinned } = context.req.query()
     const shown = limit !== undefined && /^\d+$/.test(limit) ? Number(limit) : SESSIONS_SHOWN
     const filter = { limit: shown, user: user ?? null, pinned: pinned === '1' || pinned === 'true' }
-    return context.json(sessionsJson(snapshots.sessions(), filter, clock()))
+    return context.json(sessionsJson(await snapshots.sessions(), filter, clock()))
   })
-  app.get('/statements', (context) => {
+  app.get('/statements', async (context) => {
     const { limit = '', cluster = null, target = null, order = 'time' } = context.req.query()
     const wanted = STATEMENT_ORDERS.find((each) => each === order)
     if (wanted === undefined) {
@@ -79,17 +84,17 @@ export function createAdminApp(snapshots: AdminSnapshots): Hono {
     }
     const shown = /^\d+$/.test(limit) ? Number(limit) : STATEMENTS_SHOWN
     return context.json(
-      statementsJson(snapshots.statements(), { limit: shown, cluster, target, order: wanted }, clock()),
+      statementsJson(await snapshots.statements(), { limit: shown, cluster, target, order: wanted }, clock()),
     )
   })
-  app.get('/events', (context) => {
+  app.get('/events', async (context) => {
     const { limit = '', cluster = null, kind = null } = context.req.query()
     const shown = /^\d+$/.test(limit) ? Number(limit) : EVENTS_SHOWN
     if (context.req.method === 'GET' && context.req.header('accept')?.includes('text/event-stream') === true) {
       return eventStream(context, snapshots, { limit: shown, cluster, kind }, streams)
     }
     const filter = { limit: shown, cluster, kind }
-    return context.json(eventsJson(snapshots.events(0), snapshots.failovers(), filter, clock()))
+    return context.json(eventsJson(snapshots.events(0), await snapshots.failovers(), filter, clock()))
   })
   app.get('/', (context) => {
     context.header('content-security-policy', PAGE_POLICY)
@@ -99,10 +104,11 @@ export function createAdminApp(snapshots: AdminSnapshots): Hono {
   return app
 }
 
-/** Resolves once it listens; rejects when the address cannot be had. */
+/** Resolves once it listens, on the socket that is `given` or a new one; rejects when the address cannot be had. */
 export async function startAdmin(
-  bind: { readonly host: string; readonly port: number },
+  bind: Bind,
   snapshots: AdminSnapshots,
+  given: SocketHandle | null = null,
 ): Promise<AdminServer> {
   const listener = getRequestListener(createAdminApp(snapshots).fetch)
   const server = createServer((request, response) => void listener(request, response))
@@ -110,19 +116,15 @@ export async function startAdmin(
   server.keepAliveTimeout = 5_000
   server.headersTimeout = 10_000
   server.maxConnections = 256
-  await listen(server, bind)
+  await listen(server, bind, given)
   const { address, port } = server.address() as AddressInfo
-  return { host: address, port, close: () => close(server) }
-}
-
-function listen(server: Server, bind: { readonly host: string; readonly port: number }): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(bind.port, bind.host, () => {
-      server.off('error', reject)
-      resolve()
-    })
-  })
+  return {
+    host: address,
+    port,
+    handle: handleOf(server),
+    stopListening: () => void server.close(),
+    close: () => close(server),
+  }
 }
 
 function close(server: Server): Promise<void> {

@@ -19,8 +19,8 @@ export function createExposition(metrics: Metrics): Exposition {
   for (const histogram of metrics.histograms) registry.registerMetric(histogramMetric(histogram))
   return {
     contentType: registry.contentType,
-    text: () => {
-      for (const prepare of metrics.beforeScrape) prepare()
+    async text() {
+      for (const prepare of metrics.beforeScrape) await prepare()
       return registry.metrics()
     },
   }

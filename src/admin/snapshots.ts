@@ -19,15 +19,18 @@ export interface AdminSnapshots {
   /** Null: every cluster has a verified writer and the listeners accept. Else why not. */
   ready(): string | null
   topology(): readonly Topology[]
-  pools(): readonly ClusterPool[]
-  sessions(): readonly SessionSnapshot[]
+  pools(): Awaitable<readonly ClusterPool[]>
+  sessions(): Awaitable<readonly SessionSnapshot[]>
   /** What became of statements, by cluster and digest. */
-  statements(): readonly StatementKind[]
+  statements(): Awaitable<readonly StatementKind[]>
   /** What happened after the event of this id (0: all that is kept), oldest first. */
   events(after: number): readonly KeptEvent[]
   /** The failovers under way. */
-  failovers(): readonly FailoverTimeline[]
+  failovers(): Awaitable<readonly FailoverTimeline[]>
 }
+
+/** Other processes may have to be asked. */
+type Awaitable<T> = T | Promise<T>
 
 export interface ClusterPool extends PoolSnapshot {
   readonly cluster: string

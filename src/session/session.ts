@@ -26,7 +26,7 @@ import { Leases } from './leases.ts'
 import { heldLocks, touchesLocks, withLockNames } from './locks.ts'
 import { type Process, processRows } from './processes.ts'
 import { NO_RIGHTS, type Rights, rightsIn } from './rights.ts'
-import type { SessionSnapshot } from './sessions.ts'
+import type { SessionSnapshot, Victim, Wanted } from './sessions.ts'
 import type { Shared } from './shared.ts'
 
 /** After these nothing is left to a statement in flight. */
@@ -384,11 +384,12 @@ export class Session {
     if (statements > 1) return null
     const user = (await this.rights()).see ? null : this.user
     const full = facts.includes('sessions-in-full')
+    const elsewhere = (await sessions.siblings?.processes(cluster, user)) ?? null
     return (columns, rows) => {
       const backend = this.#leases.current?.connection.backend.id ?? ''
       const serverIds = pools.serverIds(backend)
-      const processes = sessions.processes(cluster, user)
-      const isOurs = (id: number) => serverIds.has(id)
+      const processes = [...sessions.processes(cluster, user), ...(elsewhere?.processes ?? [])]
+      const isOurs = (id: number) => serverIds.has(id) || elsewhere?.serverIds.get(backend)?.has(id) === true
       return processRows(columns, rows, { processes, backend, isOurs, nowMs: this.#shared.nowMs(), full })
     }
   }
@@ -409,8 +410,8 @@ export class Session {
 
   /** Kills one of our sessions, known by our number or by that of its connection to the writer. False: it is none of ours. */
   private async killSession(id: number, what: KillRequest['what']): Promise<boolean> {
-    const { sessions, cluster } = this.#shared
-    const target = sessions.find(id, cluster) ?? (this.writer === null ? null : sessions.user(this.writer.id, id))
+    const { cluster } = this.#shared
+    const target = await this.victim({ cluster, id, writer: this.writer?.id ?? null })
     if (target === null) return false
     if (target === this) {
       this.#client.killed(what)
@@ -425,14 +426,23 @@ export class Session {
     return true
   }
 
+  private async victim(who: Wanted): Promise<Victim | null> {
+    const { sessions } = this.#shared
+    const [here] = sessions.wanted(who)
+    if (here !== undefined || sessions.siblings === null) return here ?? null
+    return (await sessions.siblings.victims(who))[0] ?? null
+  }
+
   /** Ends all other sessions of a user, or what they are at; what of that user's is not ours the writer kills then. */
   private async killUser(name: string, what: KillRequest['what']): Promise<string | null> {
     const user = name === '' ? this.user : name
     const { sessions, cluster } = this.#shared
-    const others = sessions.ofUser(user, cluster).filter((session) => session !== this)
+    const who = { cluster, user }
+    const others = sessions.wanted(who).filter((session) => session !== this)
+    const elsewhere = (await sessions.siblings?.victims(who)) ?? []
     // Who may not is told nothing: servers pass over what they may not kill.
     if (user !== this.user && !(await this.rights()).kill) return null
-    await Promise.all(others.map((session) => session.kill(what)))
+    await Promise.all([...others, ...elsewhere].map((session) => session.kill(what)))
     return user
   }
 

@@ -1,7 +1,7 @@
 // What a cluster does with the connections it opens: after a change of the writer each must say itself that it can write.
 
 import { afterEach, expect, test } from 'vitest'
-import { Cluster } from '../../src/cluster.ts'
+import { Cluster, monitorOf } from '../../src/cluster.ts'
 import { parseConfig } from '../../src/config.ts'
 import { createLog } from '../../src/log.ts'
 import { createMetrics } from '../../src/metrics.ts'
@@ -60,16 +60,20 @@ clusters: { main: { topology: { seeds: [db1, db2] }, monitor: { user: m, passwor
 users: [{ name: app, password: x }]
 `
   const { config } = parseConfig(text, '/x.yaml', {})
-  cluster = new Cluster({
+  const parts = {
     name: 'main',
     config: config.clusters.main!,
-    limits: config.limits,
     protocol,
+    log: createLog('silent'),
+    nowMs: () => performance.now(),
+  }
+  cluster = new Cluster({
+    ...parts,
+    limits: config.limits,
     metrics: createMetrics(),
     sessions: new Sessions(),
     events: new EventLog(config.limits),
-    log: createLog('silent'),
-    nowMs: () => performance.now(),
+    watch: (store) => monitorOf({ ...parts, store }),
   })
   const made = cluster
   const acquire = async (id: string) => {

@@ -20,14 +20,14 @@ const LAYERS: readonly (readonly string[])[] = [
   ['config'],
   ['lab'],
   ['admin'],
-  ['cluster', 'proxy', 'workers', 'cli', 'main'],
+  ['cluster', 'serving', 'proxy', 'workers', 'takeover', 'cli', 'main'],
 ]
 
 /** The lab knows leaves only, so that it could be anybody's. */
 const LAB_MAY_IMPORT = ['errors', 'log', 'lab']
 
 /** The wiring, and the command that does the wiring's work for one statement. */
-const MAY_KNOW_A_PROTOCOL = ['proxy.ts', 'cli/explain.ts']
+const MAY_KNOW_A_PROTOCOL = ['serving.ts', 'cli/explain.ts']
 
 /** Words of a protocol that the core must not know. */
 const PROTOCOL_WORDS = /\b(packets?|capabilit(?:y|ies)|errno|ReadyForQuery|OID)\b/i
