@@ -2,7 +2,7 @@
 
 import { defineConfig } from 'vitest/config'
 
-const WITH_SERVERS = ['conformance', 'integration', 'fault', 'torture'] as const
+const WITH_SERVERS = ['conformance', 'integration', 'fault', 'torture', 'staleness'] as const
 
 export default defineConfig({
   test: {

@@ -53,3 +53,25 @@ function removeOlder(folder, ms) {
     if (entry.isFile() && statSync(file).mtimeMs < ms) rmSync(file)
   }
 }
+
+/**
+ * The options of a command that plays by chance, as variables of the environment: --seed 7 is SLUICE_<COMMAND>_SEED. Without
+ * a seed, another one every time; it is printed with whatever is found.
+ */
+export function wishesIn(command, options) {
+  const asked = process.argv.slice(2)
+  const prefix = `SLUICE_${command.toUpperCase()}`
+  const env = {}
+  for (let at = 0; at < asked.length; at += 2) {
+    const name = asked[at].replace(/^--/, '')
+    if (!options.includes(name) || asked[at + 1] === undefined) {
+      const known = options.map((one) => `--${one} …`).join(', ')
+      console.error(`${command}: ${asked[at]} is not understood; there are ${known}`)
+      process.exit(1)
+    }
+    env[`${prefix}_${name.replace('-', '_').toUpperCase()}`] = asked[at + 1]
+  }
+  env[`${prefix}_SEED`] ??= String(Math.floor(Math.random() * 1_000_000))
+  console.log(`${command}: from seed ${env[`${prefix}_SEED`]}`)
+  return env
+}

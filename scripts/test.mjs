@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { build, install, ran } from './setup.mjs'
 
-const KINDS = ['unit', 'conformance', 'integration', 'fault']
+const KINDS = ['unit', 'conformance', 'integration', 'fault', 'staleness']
 const named = process.argv.slice(2).filter((argument) => KINDS.includes(argument))
 const others = process.argv.slice(2).filter((argument) => !KINDS.includes(argument))
 const kinds = named.length > 0 ? named : KINDS

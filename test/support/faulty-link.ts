@@ -1,4 +1,4 @@
-// A loopback link to a server that fails on command: cuts, freezes, half-closes, or passes one byte at a time. The
+// A loopback link to a server that fails on command: cuts, freezes, half-closes, passes one byte at a time, or late. The
 // monitor's connections go through it unharmed, so that a test breaks only what it means to break.
 
 import net from 'node:net'
@@ -20,6 +20,8 @@ class Connection {
   user: string | null = null
   /** Bytes that passed towards the client since `record()`. */
   recorded: Buffer[] | null = null
+  /** What is late, by direction, in its order. */
+  readonly late = new Map<Direction, Promise<void>>()
 
   constructor(client: net.Socket, server: net.Socket) {
     this.client = client
@@ -41,6 +43,7 @@ export class FaultyLink {
   #cut: Cut | null = null
   #passedBytes = 0
   #frozen = false
+  #lateMs = 0
   #awaited: string | null = null
   readonly #held: (() => void)[] = []
   /** How many connections were cut by `cutNext`. */
@@ -105,6 +108,11 @@ export class FaultyLink {
       client.resume()
       server.resume()
     }
+  }
+
+  /** From now on everything takes so much longer; what is late already keeps its place. */
+  slow(ms: number): void {
+    this.#lateMs = ms
   }
 
   /** What is said to the server with this text in it waits until `letGo`; all else passes. */
@@ -184,10 +192,20 @@ export class FaultyLink {
         return void to.write(rest, () => setImmediate(() => setImmediate(() => connection.end(cut.how))))
       }
     }
+    if (this.#lateMs > 0 || connection.late.has(direction)) return this.passLate(connection, direction, to, bytes)
     if (this.#trickled.has(direction)) return this.passSlowly(from, to, bytes)
     if (to.write(bytes)) return
     from.pause()
     to.once('drain', () => from.resume())
+  }
+
+  private passLate({ late }: Connection, direction: Direction, to: net.Socket, bytes: Buffer): void {
+    const due = new Promise((done) => setTimeout(done, this.#lateMs))
+    const passed = Promise.all([late.get(direction), due]).then(() => {
+      to.write(bytes)
+      if (late.get(direction) === passed) late.delete(direction)
+    })
+    late.set(direction, passed)
   }
 
   private passSlowly(from: net.Socket, to: net.Socket, bytes: Buffer): void {

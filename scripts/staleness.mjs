@@ -1,0 +1,10 @@
+// What `npm run staleness` does: dependencies, servers, and reads that are judged for as long as asked for.
+//   --minutes N  --engine mysql|mariadb  --seed N  --consistency session,service,…  --monotonic true  --sessions N
+
+import { install, ran, wishesIn } from './setup.mjs'
+
+const OPTIONS = ['minutes', 'engine', 'seed', 'consistency', 'monotonic', 'sessions']
+const env = wishesIn('staleness', OPTIONS)
+
+install()
+if (!ran(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', '--project', 'staleness'], env)) process.exit(1)
