@@ -198,8 +198,12 @@ export class Pool {
     }
   }
 
-  /** The backend is not the writer any more: what sessions hold there is of no use, and in the way of the next writer's. */
+  /**
+   * The backend is not the writer any more. What sessions hold there is of no use, and in the way of the next writer's; what
+   * waits for it wants the writer, and goes elsewhere.
+   */
   demote(why: string): void {
+    this.turnAway(new ConnectFailed('network', why, null))
     this.retire()
     for (const { place, connection } of [...this.#leases]) if (place === 'lent') connection.giveUpSoon(why)
   }
@@ -207,14 +211,14 @@ export class Pool {
   /** The backend answers no more. What waits for it goes elsewhere; what was sent there counts as lost. */
   giveUp(why: string): void {
     for (const { connection } of [...this.#leases]) connection.giveUp(why)
-    for (const waiter of this.#waiters) this.settle(waiter, new ConnectFailed('network', why, null))
+    this.turnAway(new ConnectFailed('network', why, null))
   }
 
   /** Retires everything, and turns away who waits. The pool is not used again. */
   close(error: Error): void {
     this.#retired = true
     this.retire()
-    for (const waiter of this.#waiters) this.settle(waiter, error)
+    this.turnAway(error)
   }
 
   /** Closes what has been idle or alive for too long. Called every second or so. */
@@ -378,6 +382,10 @@ export class Pool {
     if (!isReadyFor(first.keeper, lease)) return this.clear(lease)
     this.lend(lease, first.keeper)
     this.settle(first, lease)
+  }
+
+  private turnAway(error: Error): void {
+    for (const waiter of this.#waiters) this.settle(waiter, error)
   }
 
   private settle(waiter: Waiter, outcome: Lease | Error): void {

@@ -279,6 +279,20 @@ describe('a writer that is demoted', () => {
     expect(stage.calls.at(-1)).toBe('db2: insert 2')
   })
 
+  test('gets nothing of what waits for a connection to it', async () => {
+    const stage = new Stage({ connectionsMax: 1 })
+    const ann = await tell(stage, 'insert 0')
+    stage.connectionTo('db1').replies.push({ transaction: 'open' })
+    ann.client.ask('begin')
+    await settle()
+    const bob = await tell(stage, 'begin')
+    expect(bob.session.snapshot.state).toBe('waiting')
+    demote(stage)
+    await settle()
+    expect(stage.calls.filter((call) => call.endsWith('begin'))).toEqual(['db1: begin', 'db2: begin'])
+    expect(bob.client.answers).toEqual(['welcome'])
+  })
+
   test('because another has taken its place loses them too, though nobody knows what it is now', async () => {
     const stage = new Stage()
     const { client } = await tell(stage, 'create temporary table tmp')
