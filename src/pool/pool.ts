@@ -113,9 +113,9 @@ export class Pool {
    * Rejects with ProxyError (wait too long, too many waiting) or ConnectFailed.
    */
   acquire(keeper: Keeper): Lease | Promise<Lease> {
-    // Nobody overtakes those who wait.
-    const lease = this.#waiters.size === 0 ? this.choose(keeper) : null
-    if (lease !== null && isReadyFor(keeper, lease)) {
+    const lease = this.choose(keeper)
+    // Nobody overtakes those who wait; but each has a connection cleared for it, as long as there are any.
+    if (lease !== null && this.#waiters.size === 0 && isReadyFor(keeper, lease)) {
       this.lend(lease, keeper)
       return lease
     }

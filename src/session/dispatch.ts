@@ -166,9 +166,9 @@ export class Dispatch {
   /** What else a session held on a connection that is gone. What it can do without is said where it is missed. */
   private losePins(): readonly PinReason[] {
     const pins = this.#state.losePins()
-    return pins.length > 0 && !pins.includes('user-variable') && this.#leases.loseVariables()
-      ? [...pins, 'user-variable']
-      : pins
+    // Whoever runs a lost transaction again asks for no more than its error's number.
+    if (pins.length === 0 || pins.includes('transaction') || pins.includes('user-variable')) return pins
+    return this.#leases.loseVariables() ? [...pins, 'user-variable'] : pins
   }
 
   /** False: the session has another connection now. */

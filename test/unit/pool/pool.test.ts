@@ -91,6 +91,18 @@ describe('whoever asks', () => {
     expect(opened).toHaveLength(1)
   })
 
+  test('gets what others merely kept also in a crowd: each of those who wait has one cleared for it', async () => {
+    const { pool, opened } = poolOf({ connectionsMax: 3 })
+    const held = await Promise.all([1, 2, 3].map(() => pool.acquire(keeper(PLAIN, () => true))))
+    for (const lease of held) {
+      lease.connection.dirty = true
+      pool.release(lease)
+    }
+    const leases = await Promise.all([1, 2, 3].map(() => pool.acquire(keeper())))
+    expect(new Set(leases)).toEqual(new Set(held))
+    expect(opened).toHaveLength(3)
+  })
+
   test('waits in line, and nobody overtakes', async () => {
     const { pool } = poolOf({ connectionsMax: 1 })
     const first = await pool.acquire(keeper())

@@ -136,6 +136,19 @@ test('those that went with a connection are missed once, and in words', async ()
   expect(stage.calls.slice(2)).toEqual(['db2: select 1', 'db2: select @a from t'])
 })
 
+test('those that went with a transaction are missed after it, and never taken for NULL', async () => {
+  const stage = new Stage()
+  const { client } = await tell(stage, 'set @a')
+  stage.connectionTo('db1').replies.push({ transaction: 'open' }, new BackendLost('sent', true, 'gone'))
+  for (const sql of ['begin', 'insert 1']) client.ask(sql)
+  await settle()
+  stage.change('db1', { health: 'up' })
+  for (const sql of ['begin', 'begin']) client.ask(sql)
+  await settle()
+  expect(client.answers).toEqual(['welcome', 'TRANSACTION_LOST', 'STATE_LOST'])
+  expect(stage.calls.slice(1)).toEqual(['db1: begin', 'db1: insert 1', 'close', 'db1: begin'])
+})
+
 test('those that were read out outlive every connection', async () => {
   const stage = new Stage()
   const { client } = await tell(stage, 'set @a', 'select 1 from t')
