@@ -276,9 +276,10 @@ function isServersToSay({ reason, name, perhaps }: PinChange): boolean {
 }
 
 /** Do the text or the other reports say what it was that changed? A procedure may have done anything. */
-function explains({ pins, assigns, assigned, routines }: Classification, { changed }: Reply): boolean {
+function explains({ pins, assigns, assigned, routines, facts }: Classification, { changed }: Reply): boolean {
   if (changed !== null || pins.length > 0 || assigns.length > 0) return true
-  return assigned.length > 0 && routines.length === 0
+  // A write that reads a variable which was never set makes it, for the binary log: NULL it was, and NULL it is.
+  return (assigned.length > 0 || facts.includes('user-variable')) && routines.length === 0
 }
 
 /** The text of a literal without its quotes. */

@@ -48,6 +48,9 @@ const SHARE = word('share')
 const SET = word('set')
 const INSERT = word('insert')
 const REPLACE = word('replace')
+const EXISTS = word('exists')
+const INDEX = word('index')
+const KEY = word('key')
 const CHARACTER = word('character')
 const CHAR = word('char')
 const AS = word('as')
@@ -186,9 +189,9 @@ export function survey(text: Text, from: number, to: number, context: SqlContext
     if (!isTarget(at)) found.routines.push(text.name(at))
   }
 
-  /** INSERT INTO t (columns) … */
+  /** INSERT INTO t (columns) …, CREATE TEMPORARY TABLE t (columns, INDEX i (columns)) … */
   function isTarget(at: number): boolean {
-    return text.is(at - 1, INTO, INSERT, REPLACE)
+    return text.is(at - 1, INTO, INSERT, REPLACE) || text.is(at - 1, TABLE, EXISTS, INDEX, KEY)
   }
 
   /** False where a name before a parenthesis is an alias with columns, a type or the like: after an operand, or AS. */

@@ -135,6 +135,8 @@ test.each([
   ['SELECT f(1), d.g() FROM t', ['f', 'd.g']],
   ['INSERT INTO t (a) VALUES (f(1))', ['f']],
   ['INSERT INTO d.t (a) SELECT a FROM v', []],
+  ['CREATE TEMPORARY TABLE t (a INT)', []],
+  ['CREATE TEMPORARY TABLE IF NOT EXISTS d.t (a INT, INDEX i (a)) SELECT f() AS a', ['f']],
   ['SET @a = f()', ['f']],
   ['CALL p', ['p']],
   ['CALL d.p(f(@a))', ['d.p', 'f']],
