@@ -43,6 +43,7 @@ export class FaultyLink {
   #cut: Cut | null = null
   #passedBytes = 0
   #frozen = false
+  #swallows = false
   #lateMs = 0
   #awaited: string | null = null
   readonly #held: (() => void)[] = []
@@ -104,7 +105,8 @@ export class FaultyLink {
 
   thaw(): void {
     this.#frozen = false
-    for (const { client, server } of this.ours()) {
+    this.#swallows = false
+    for (const { client, server } of this.#connections) {
       client.resume()
       server.resume()
     }
@@ -113,6 +115,15 @@ export class FaultyLink {
   /** From now on everything takes so much longer; what is late already keeps its place. */
   slow(ms: number): void {
     this.#lateMs = ms
+  }
+
+  /** Like a cable that is pulled: for everybody, the monitor included, whoever is there or comes; until `thaw`. */
+  swallow(): void {
+    this.#swallows = true
+    for (const { client, server } of this.#connections) {
+      client.pause()
+      server.pause()
+    }
   }
 
   /** What is said to the server with this text in it waits until `letGo`; all else passes. */
@@ -163,7 +174,10 @@ export class FaultyLink {
     }
     client.on('data', (bytes) => this.pass(connection, 'to-server', bytes))
     server.on('data', (bytes) => this.pass(connection, 'to-client', bytes))
-    server.once('connect', () => client.resume())
+    server.once('connect', () => {
+      if (this.#swallows) server.pause()
+      else client.resume()
+    })
   }
 
   private pass(connection: Connection, direction: Direction, bytes: Buffer): void {
