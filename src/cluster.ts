@@ -21,16 +21,18 @@ import type { ConsistencyWish } from './routing/consistency.ts'
 import { Floors, type Need } from './routing/floors.ts'
 import type { Endpoint, RouteRule, RoutingPolicy } from './routing/policy.ts'
 import { FailoverHold } from './session/failover-hold.ts'
+import { settle } from './session/freshness.ts'
 import type { Sessions } from './session/sessions.ts'
 import type { Shared } from './session/shared.ts'
 import { type StatementKind, Statements } from './session/statements.ts'
 import { Tally } from './session/tally.ts'
 import type { Classification } from './sql/classification.ts'
 import { type Classifier, createClassifier, type SqlContext } from './sql/classifier.ts'
+import type { Position } from './topology/claim.ts'
 import { type EventLog, eventsBetween } from './topology/events.ts'
 import { FailoverRecorder, type FailoverTimeline } from './topology/failover-timeline.ts'
 import { FullBackends } from './topology/full-backends.ts'
-import { Monitor, type Prober } from './topology/monitor.ts'
+import { Monitor, type MonitorOptions, type Prober } from './topology/monitor.ts'
 import { type Backend, type Topology, TopologyStore } from './topology/topology.ts'
 import type { Watch } from './topology/watch.ts'
 import { WriterPosition } from './topology/writer-position.ts'
@@ -45,12 +47,15 @@ export interface ClusterParts {
   readonly events: Pick<EventLog, 'add'>
   /** Who finds out who is there, and publishes it in this store. */
   readonly watch: (store: TopologyStore) => Watch
+  /** Tells other processes what clients are told is committed; null: there are none. */
+  readonly raised: ((cluster: string, position: Position | null, atMs: number) => void) | null
   readonly log: Log
   readonly nowMs: () => number
 }
 
 export interface MonitorParts extends Pick<ClusterParts, 'name' | 'config' | 'protocol' | 'log' | 'nowMs'> {
   readonly store: TopologyStore
+  readonly onProgress?: MonitorOptions['onProgress']
 }
 
 /** How often the time to reach a server is granted at a stop for ending what runs there. */
@@ -169,6 +174,14 @@ export class Cluster {
     return this.#failovers.current
   }
 
+  /** A client of another process was told that this is committed; null: how far the writer was is not known. */
+  raise(position: Position | null, atMs: number): void {
+    const floors = this.#floors
+    floors.raise(position, atMs)
+    if (position !== null || !floors.byPosition) return
+    void settle({ floors, writerPosition: () => this.#writerPosition.ask() }, atMs)
+  }
+
   /** Resolves once every backend has been asked, whatever they answered. */
   start(): Promise<void> {
     return this.#watch.start()
@@ -190,6 +203,7 @@ export class Cluster {
     const { config, limits, metrics, sessions, log, protocol, nowMs } = this.#parts
     const cluster = this
     const floors = this.#floors
+    const { raised } = this.#parts
     return {
       cluster: this.name,
       pools: this.#pools,
@@ -204,6 +218,7 @@ export class Cluster {
       freshness: {
         floors,
         writerPosition: () => this.#writerPosition.ask(),
+        raised: raised === null ? null : (position, atMs) => raised(this.name, position, atMs),
         positionOf: (text) => protocol.position(text),
         catchUpMsMax: config.reads.catchUpMsMax,
         reads: {
@@ -333,7 +348,7 @@ export class Cluster {
 
 /** What asks the servers of a cluster themselves, as its settings say. */
 export function monitorOf(parts: MonitorParts): Monitor {
-  const { name, config, store, log, nowMs } = parts
+  const { name, config, store, onProgress, log, nowMs } = parts
   return new Monitor({
     cluster: name,
     topology: config.topology,
@@ -342,6 +357,7 @@ export function monitorOf(parts: MonitorParts): Monitor {
     probing: config.monitor,
     prober: (host, port) => proberOf(parts, host, port),
     store,
+    ...(onProgress === undefined ? {} : { onProgress }),
     log,
     nowMs,
   })

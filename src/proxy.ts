@@ -20,7 +20,7 @@ import { type Topology, TopologyStore } from './topology/topology.ts'
 export type Sockets = ReadonlyMap<string, SocketHandle>
 
 /** A proxy as the command that runs it knows it, of one process or of several. */
-export interface Proxy {
+export interface AnyProxy {
   /** Resolves once clients could be served. */
   prepare(): Promise<void>
   /** Resolves once the listeners accept; on sockets that are given rather than on new ones. Rejects when an address cannot be listened on. */
@@ -37,7 +37,7 @@ export interface Proxy {
   reload(config: Config): readonly string[]
 }
 
-export interface RunningProxy extends Proxy {
+export interface RunningProxy extends AnyProxy {
   /** Resolves once the listeners accept. */
   start(): Promise<void>
   /** Where clients connect, by the listener's name. */
@@ -63,7 +63,7 @@ export function createProxy(config: Config, log: Log): RunningProxy {
   const events = new EventLog(config.limits)
   const watch = (name: string, store: TopologyStore) =>
     monitorOf({ name, config: config.clusters[name]!, protocol, store, log, nowMs })
-  const serving = new Serving({ config, protocol, log, nowMs, events, watch, siblings: null })
+  const serving = new Serving({ config, protocol, log, nowMs, events, watch, siblings: null, raised: null })
   const { clusters, metrics, sessions } = serving
   let listening = false
   let stopping = false

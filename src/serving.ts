@@ -4,7 +4,7 @@
 import type { KeyObject } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import type { ClusterPool } from './admin/snapshots.ts'
-import { accountsOf, Cluster, policyOf } from './cluster.ts'
+import { accountsOf, Cluster, type ClusterParts, policyOf } from './cluster.ts'
 import type { Config, ListenerConfig } from './config.ts'
 import { ProxyError } from './errors.ts'
 import type { Log } from './log.ts'
@@ -32,6 +32,8 @@ export interface ServingParts {
   /** Who publishes in this store who is there. */
   readonly watch: (cluster: string, store: TopologyStore) => Watch
   readonly siblings: Siblings | null
+  /** See `ClusterParts`. */
+  readonly raised: ClusterParts['raised']
 }
 
 /** What a reload replaces. */
@@ -61,7 +63,7 @@ export class Serving {
   #listeners: readonly Listener[] = []
 
   constructor(parts: ServingParts) {
-    const { config, protocol, events, log, nowMs } = parts
+    const { config, protocol, events, raised, log, nowMs } = parts
     const { limits } = config
     const { metrics } = this
     this.#parts = parts
@@ -73,7 +75,7 @@ export class Serving {
       const watch = (store: TopologyStore) => parts.watch(name, store)
       clusters.set(
         name,
-        new Cluster({ name, config: cluster, limits, protocol, metrics, sessions, events, watch, log, nowMs }),
+        new Cluster({ name, config: cluster, limits, protocol, metrics, sessions, events, watch, raised, log, nowMs }),
       )
     }
     this.clusters = clusters
@@ -213,11 +215,12 @@ function successor(old: ListenerConfig, next: Config): ListenerConfig {
 }
 
 /** The settings that differ and cannot be changed under living sessions. */
-function restartNeeded(before: Config, after: Config): readonly string[] {
+export function restartNeeded(before: Config, after: Config): readonly string[] {
   const fixed = (config: Config) => ({
     listeners: config.listeners.map(({ route, consistency, monotonic, ...rest }) => rest),
     clusters: Object.entries(config.clusters).map(([name, { endpoints, ...rest }]) => ({ name, ...rest })),
     admin: config.admin,
+    workers: config.workers,
     limits: config.limits,
   })
   const [one, other] = [fixed(before), fixed(after)]

@@ -54,6 +54,10 @@ export async function run(args: readonly string[], version: string, output: Outp
       exitCode = await start(config ?? null, output)
     },
   )
+  program.command('worker', { hidden: true }).action(async () => {
+    const { serveAsWorker } = await import('../workers/worker.ts')
+    await serveAsWorker()
+  })
   configured('check', 'validate the settings, and tell what servers they lead to')
     .option('--offline', 'the settings only; ask no server')
     .action(async ({ config, offline }: CheckFlags) => {

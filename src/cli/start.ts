@@ -1,8 +1,9 @@
 // sluice start: runs the proxy until a signal ends it. A changed settings file, or SIGHUP, is taken over on the way.
 
-import { type LoadedConfig, loadConfig } from '../config.ts'
+import { availableParallelism } from 'node:os'
+import { type Config, type LoadedConfig, loadConfig } from '../config.ts'
 import { createLog, type Log } from '../log.ts'
-import { createProxy } from '../proxy.ts'
+import type { AnyProxy } from '../proxy.ts'
 import { reportProblems } from './check.ts'
 import { followSettings } from './follow-settings.ts'
 import type { ExitCode, Output } from './output.ts'
@@ -22,10 +23,11 @@ export async function start(file: string | null, output: Output): Promise<ExitCo
   for (const warning of loaded.warnings) log.warn({ warning }, 'settings have a weak spot')
   surviveBugs(log)
 
-  const proxy = createProxy(loaded.config, log)
+  const proxy = await proxyFor(loaded.config, log)
   const ended = untilSignalled(log)
   try {
-    await proxy.start()
+    await proxy.prepare()
+    await proxy.listen()
   } catch (error) {
     log.fatal({ why: (error as Error).message }, 'cannot start')
     await proxy.stop()
@@ -37,6 +39,21 @@ export async function start(file: string | null, output: Output): Promise<ExitCo
   stopFollowing()
   await proxy.stop()
   return 0
+}
+
+/** One process, or several where the settings want them. */
+async function proxyFor(config: Config, log: Log): Promise<AnyProxy> {
+  const { workers } = config
+  if (workers !== 1) {
+    const { createSupervisor, workersFor } = await import('../workers/supervisor.ts')
+    const wanted = workers === 'auto' ? availableParallelism() : workers
+    const count = workersFor(config, wanted)
+    if (count < wanted)
+      log.warn({ wanted, count }, 'fewer workers: each needs a connection to every server (pool.connectionsMax)')
+    if (count > 1) return createSupervisor(config, count, log)
+  }
+  const { createProxy } = await import('../proxy.ts')
+  return createProxy(config, log)
 }
 
 /** Resolves at the first signal that asks to stop; the second ends the process at once. */

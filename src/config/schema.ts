@@ -313,6 +313,7 @@ export function settingsSchema(files: Files) {
       eventsMax: whole(0, 1_000_000).default(1_000),
       failoversMax: whole(0, 100_000).default(100),
     }),
+    workers: z.union([z.literal('auto'), whole(1, 256)]).default(1),
     log: group({ level: z.enum(['error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info') }),
     stateDir: optional(text().transform(inFolder)),
   })

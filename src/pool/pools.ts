@@ -63,6 +63,11 @@ export class Pools {
     return ids
   }
 
+  /** The same, by backend. */
+  get allServerIds(): Map<string, Set<number>> {
+    return new Map(Array.from(this.#backends.keys(), (backend) => [backend, this.serverIds(backend)]))
+  }
+
   /** A new topology was published. */
   follow(topology: Topology): void {
     const present = new Map(topology.backends.map((backend) => [backend.id, backend]))

@@ -16,6 +16,8 @@ export interface ClusterFreshness {
   readonly floors: Floors
   /** What the writer has executed at some moment after the question; null: it cannot be told. */
   writerPosition(): Promise<Position | null>
+  /** Tells other processes; null: there are none. */
+  readonly raised: ((position: Position | null, atMs: number) => void) | null
   /** A position as people write it; null where it is none. */
   positionOf(text: string): Position | null
   readonly catchUpMsMax: number
@@ -91,8 +93,10 @@ export class Freshness {
   readonly committed: Committed = (position, certain) => {
     const { floors } = this.#shared.freshness
     if (position === null && ((certain && floors.byPosition) || !this.mayHaveCommitted())) return
-    this.#wrote = floors.raise(position, this.#shared.nowMs())
-    if (position === null && floors.byPosition) void this.settle()
+    const atMs = this.#shared.nowMs()
+    this.#wrote = floors.raise(position, atMs)
+    this.#shared.freshness.raised?.(position, atMs)
+    if (position === null && floors.byPosition) void settle(this.#shared.freshness, atMs)
   }
 
   private consistency(classification: Classification): Consistency {
@@ -110,14 +114,6 @@ export class Freshness {
     return { version: need?.version ?? 0, position: position.plus(others) }
   }
 
-  /** How far the writer was is not known, so it is asked how far it is. */
-  private async settle(): Promise<void> {
-    const { floors, writerPosition } = this.#shared.freshness
-    const askedMs = this.#shared.nowMs()
-    const position = await writerPosition()
-    if (position !== null) floors.settle(position, askedMs)
-  }
-
   /** The statement in hand may have committed something without saying so. */
   private mayHaveCommitted(): boolean {
     const statement = this.#classification
@@ -130,4 +126,13 @@ export class Freshness {
   private isForReaders({ access, transaction }: Classification): boolean {
     return (access === 'read' && this.#state.autocommit) || transaction === 'begin-read-only'
   }
+}
+
+/** How far the writer was when the floor was raised is not known, so it is asked how far it is. */
+export async function settle(
+  { floors, writerPosition }: Pick<ClusterFreshness, 'floors' | 'writerPosition'>,
+  askedMs: number,
+): Promise<void> {
+  const position = await writerPosition()
+  if (position !== null) floors.settle(position, askedMs)
 }

@@ -29,6 +29,10 @@ export class Listener {
     this.socket = new ListeningSocket(options.bind, (socket) => void this.receive(socket))
   }
 
+  get name(): string {
+    return this.#options.name
+  }
+
   /** Whoever is still logging in is told to go; who is already in stays. */
   turnAway(): void {
     const reason = new ProxyError('SHUTTING_DOWN', 'Server shutdown in progress')

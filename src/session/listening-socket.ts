@@ -64,3 +64,22 @@ export function listen(server: net.Server, { host, port }: Bind, given: SocketHa
 export function handleOf(owner: net.Server): SocketHandle {
   return (owner as unknown as { readonly _handle: SocketHandle })._handle
 }
+
+/** Takes a client's socket that nothing was read from out of this process's hands; null: it is closed already. */
+export function detach(socket: net.Socket): SocketHandle | null {
+  const owner = socket as unknown as { _handle: SocketHandle | null }
+  const handle = owner._handle
+  owner._handle = null
+  socket.destroy()
+  return handle
+}
+
+/** Into this process's hands; paused, as `ListeningSocket` gives them. */
+export function attach(handle: SocketHandle): net.Socket {
+  return new net.Socket({ handle, pauseOnCreate: true } as net.SocketConstructorOpts)
+}
+
+/** Done with here; another process may have it. */
+export function closeHandle(handle: SocketHandle): void {
+  ;(handle as { close(): void }).close()
+}

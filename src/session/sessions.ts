@@ -155,6 +155,10 @@ export class Sessions {
     return writer === null ? [] : this.where((session) => session.uses(writer, id)).slice(0, 1)
   }
 
+  byId(id: number): LivingSession | null {
+    return this.#living.get(id) ?? null
+  }
+
   private where(holds: (session: LivingSession) => boolean): LivingSession[] {
     return [...this.#living.values()].filter(holds)
   }

@@ -34,6 +34,8 @@ export interface MonitorOptions {
   readonly probing: { readonly intervalMs: number; readonly failuresToDown: number; readonly successesToUp: number }
   readonly prober: (host: string, port: number) => Prober
   readonly store: TopologyStore
+  /** Is told whenever a backend has answered how far it has come. */
+  readonly onProgress?: (id: string, progress: Progress) => void
   readonly log: Log
   readonly nowMs: () => number
 }
@@ -218,6 +220,7 @@ export class Monitor {
     const { seen } = member
     const known = this.#options.store.current.backends.find(({ id }) => id === seen.id)
     member.progress = progressOf(seen, known?.lagMs ?? null)
+    if (member.progress !== null) this.#options.onProgress?.(seen.id, member.progress)
   }
 
   /** Members come and go as the servers' lists say; where they keep none, the seeds are the members. */

@@ -32,24 +32,27 @@ function counted(names) {
   return counts
 }
 
-process.on('message', () => {
-  // Twice: what the first leaves to finalizers, the second takes away.
-  globalThis.gc()
-  globalThis.gc()
-  const { rss, heapUsed, external, arrayBuffers } = process.memoryUsage()
-  const resources = counted(process.getActiveResourcesInfo())
-  const handles = counted(process._getActiveHandles().map((handle) => handle.constructor.name))
-  process.send({
-    rss,
-    heapUsed,
-    external,
-    arrayBuffers,
-    resources,
-    handles,
-    timers: counted([...timers.values()].map(setterOf)),
+// A worker's parent is the Sluice that started it, and what that says is not for us.
+if (process.argv[2] !== 'worker') {
+  process.on('message', () => {
+    // Twice: what the first leaves to finalizers, the second takes away.
+    globalThis.gc()
+    globalThis.gc()
+    const { rss, heapUsed, external, arrayBuffers } = process.memoryUsage()
+    const resources = counted(process.getActiveResourcesInfo())
+    const handles = counted(process._getActiveHandles().map((handle) => handle.constructor.name))
+    process.send({
+      rss,
+      heapUsed,
+      external,
+      arrayBuffers,
+      resources,
+      handles,
+      timers: counted([...timers.values()].map(setterOf)),
+    })
   })
-})
-// The channel to the parent is no reason to live on.
-process.channel.unref()
+  // The channel to the parent is no reason to live on.
+  process.channel?.unref()
+}
 // Whoever started it has gone, and nobody else will stop it.
 process.on('disconnect', () => process.exit(1))

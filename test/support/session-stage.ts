@@ -210,6 +210,7 @@ export class Stage {
         this.change(id, { health: 'suspect' })
       },
       freshness: {
+        raised: null,
         floors: this.floors,
         writerPosition: async () => null,
         positionOf: mariadbPosition,

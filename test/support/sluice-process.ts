@@ -109,6 +109,18 @@ export class SluiceProcess {
     return this.#child.pid!
   }
 
+  /** The processes that it has started and that live. */
+  get children(): readonly number[] {
+    const text = readFileSync(`/proc/${this.pid}/task/${this.pid}/children`, 'utf8').trim()
+    return text === '' ? [] : text.split(' ').map(Number)
+  }
+
+  /** The settings as they are on disk; `change` is written there. */
+  rewrite(change: (text: string) => string): void {
+    const file = join(this.#folder, 'sluice.yaml')
+    writeFileSync(file, change(readFileSync(file, 'utf8')), { mode: 0o600 })
+  }
+
   async measure(): Promise<Inside> {
     const answer = once(this.#child, 'message')
     this.#child.send('measure')

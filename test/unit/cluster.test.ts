@@ -73,6 +73,7 @@ users: [{ name: app, password: x }]
     metrics: createMetrics(),
     sessions: new Sessions(),
     events: new EventLog(config.limits),
+    raised: null,
     watch: (store) => monitorOf({ ...parts, store }),
   })
   const made = cluster
