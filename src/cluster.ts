@@ -363,7 +363,11 @@ export function monitorOf(parts: MonitorParts): Monitor {
   })
 }
 
-function proberOf({ config, protocol }: Pick<ClusterParts, 'config' | 'protocol'>, host: string, port: number): Prober {
+export function proberOf(
+  { config, protocol }: Pick<ClusterParts, 'config' | 'protocol'>,
+  host: string,
+  port: number,
+): Prober {
   const { user, password, timeoutMs, heartbeat } = config.monitor
   const { kind } = config.topology
   return protocol.prober({ host, port, user, password, tls: backendTls(config), timeoutMs, kind, heartbeat })

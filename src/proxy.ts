@@ -4,14 +4,15 @@ import { createRequire } from 'node:module'
 import { performance } from 'node:perf_hooks'
 import type { AdminServer } from './admin/admin-server.ts'
 import type { AdminSnapshots, ClusterPool } from './admin/snapshots.ts'
-import { monitorOf } from './cluster.ts'
-import type { Config } from './config.ts'
+import { monitorOf, proberOf } from './cluster.ts'
+import type { ClusterConfig, Config } from './config.ts'
 import { createLog, type Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
 import { createProtocol, Serving } from './serving.ts'
 import { type Bind, keyOf, type SocketHandle } from './session/listening-socket.ts'
 import type { SessionSnapshot } from './session/sessions.ts'
 import type { StatementKind } from './session/statements.ts'
+import type { Prober } from './topology/claim.ts'
 import { EventLog } from './topology/events.ts'
 import type { FailoverTimeline } from './topology/failover-timeline.ts'
 import { type Topology, TopologyStore } from './topology/topology.ts'
@@ -172,4 +173,9 @@ export async function survey(config: Config): Promise<readonly Topology[]> {
       }
     }),
   )
+}
+
+/** Asks one server of a cluster what it is, as the monitor would, on a connection of its own. */
+export function createProber(config: ClusterConfig, host: string, port: number): Prober {
+  return proberOf({ config, protocol: createProtocol(nowMs) }, host, port)
 }

@@ -1,6 +1,7 @@
 // The commands and their options. What a command does is in its own file, loaded only when it is asked for.
 
-import { Command, CommanderError, Option } from 'commander'
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import type { FailoverKind } from '../lab/index.ts'
 import type { ExitCode, Output } from './output.ts'
 
 interface ConfigOption {
@@ -21,6 +22,17 @@ interface ExplainFlags extends ConfigOption {
 interface DemoFlags {
   readonly once?: true
   readonly engine?: 'mysql' | 'mariadb'
+}
+
+interface DrillFlags extends ConfigOption {
+  readonly engine?: 'mysql' | 'mariadb'
+  readonly aurora?: true
+  readonly kind?: FailoverKind
+  readonly clients: number
+  readonly rounds: number
+  readonly command?: string
+  readonly schema?: string
+  readonly json?: true
 }
 
 const WHENCE = `
@@ -81,6 +93,35 @@ export async function run(args: readonly string[], version: string, output: Outp
       const { demo } = await import('./demo.ts')
       exitCode = await demo({ once: once === true, engine: engine ?? null }, output)
     })
+  command('drill', 'a failover under load, and its timeline; exit 0, or 1 if a promise was broken')
+    .addOption(new Option('--engine <engine>', 'the servers of the lab').choices(['mysql', 'mariadb']))
+    .option('--aurora', 'behind the face of Aurora')
+    .addOption(
+      new Option('--kind <kind>', 'how the writer of the lab is lost').choices(['kill', 'switchover', 'freeze']),
+    )
+    .option('--clients <number>', 'how many clients work', whole, 32)
+    .option('--rounds <number>', 'how many failovers', whole, 1)
+    .option('--config <file>', 'a cluster of yours instead of the lab; with --command and --schema')
+    .option('--command <command>', 'what makes that cluster fail over, for the shell')
+    .option('--schema <name>', 'where a table is made there, which is all that the drill writes to')
+    .option('--json', 'for machines')
+    .action(async (flags: DrillFlags) => {
+      const { drill, misuseOf } = await import('./drill.ts')
+      const options = {
+        engine: flags.engine ?? null,
+        aurora: flags.aurora === true,
+        kind: flags.kind ?? null,
+        clients: flags.clients,
+        rounds: flags.rounds,
+        file: flags.config ?? null,
+        command: flags.command ?? null,
+        schema: flags.schema ?? null,
+        json: flags.json === true,
+      }
+      const misuse = misuseOf(options)
+      if (misuse !== null) return program.error(`error: ${misuse}`)
+      exitCode = await drill(options, output)
+    })
 
   try {
     await program.parseAsync(args, { from: 'user' })
@@ -89,4 +130,10 @@ export async function run(args: readonly string[], version: string, output: Outp
     return error.exitCode === 0 ? 0 : 2
   }
   return exitCode
+}
+
+function whole(text: string): number {
+  const value = Number(text)
+  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('expected a whole number from 1 on')
+  return value
 }

@@ -8,7 +8,9 @@ export {
   type FailoverStep,
   startAurora,
 } from './aurora.ts'
+export { type Audit, DrillLoad, type Failure, tableSql, type Work } from './drill-load.ts'
 export { type EngineName, LAB_USERS, type LabUser } from './engine.ts'
+export { type FailingCluster, type FailoverKind, startFailing } from './failovers.ts'
 export { type ClusterSettings, LabCluster, startCluster } from './lab-cluster.ts'
 export { LabServer } from './lab-server.ts'
 export { cacheFolder, freePort, LabError, type Progress, ServerUnavailable, until } from './machine.ts'

@@ -51,8 +51,11 @@ export interface RosterRow {
   readonly unfit: string | null
 }
 
-/** How much is asked: `self` of the server only, `cluster` its list of members as well, where it keeps one. */
-export type ProbeDepth = 'self' | 'cluster'
+/**
+ * How much is asked: `role` only what nothing can delay (whom it follows is told by nobody while replication is being
+ * stopped), `self` of the server only, `cluster` its list of members as well, where it keeps one.
+ */
+export type ProbeDepth = 'role' | 'self' | 'cluster'
 
 export interface Claim {
   readonly version: string

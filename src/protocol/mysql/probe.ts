@@ -220,7 +220,8 @@ class ProbeLine {
     // What is executed is asked last: whatever was received by then and is missing in it was missing indeed.
     const values = `SELECT ${variables.map((name) => `@@global.${name} AS ${name}`).join(', ')}`
     const roster = asksRoster ? ROSTER_SQL[questions.roster!] : null
-    const asked = [status, applying, questions.heartbeat, roster, values]
+    const asked =
+      depth === 'role' ? [null, null, null, null, values] : [status, applying, questions.heartbeat, roster, values]
     const answers = (await query(connection, asked.filter((text) => text !== null).join('; '))).values()
     const [statusRows, applyingRows, beatRows, rosterRows, valueRows] = asked.map((text) =>
       text === null ? [] : (answers.next().value ?? []),

@@ -33,7 +33,7 @@ function file(name: string, text: string): string {
 const good = file('good.yaml', GOOD)
 
 describe('sluice', () => {
-  test.each(['start', 'check', 'explain', 'demo'])('--help tells of %s', async (command) => {
+  test.each(['start', 'check', 'explain', 'demo', 'drill'])('--help tells of %s', async (command) => {
     const output = recorded()
     expect(await run(['--help'], '1.2.3', output)).toBe(0)
     expect(output.printed.join('\n')).toContain(`  ${command}`)
@@ -52,6 +52,10 @@ describe('sluice', () => {
     [['explain'], "missing required argument 'sql'"],
     [['check', '--config'], 'argument missing'],
     [['demo', '--engine', 'oracle'], 'Allowed choices are mysql, mariadb'],
+    [['drill', '--kind', 'flood'], 'Allowed choices are kill, switchover, freeze'],
+    [['drill', '--rounds', '0'], 'expected a whole number from 1 on'],
+    [['drill', '--config', good, '--command', 'true'], 'needs --config, --command and --schema'],
+    [['drill', '--config', good, '--command', 'true', '--schema', 'app', '--aurora'], 'are for the lab'],
     [[], 'Usage: sluice'],
   ])('%j makes no sense: 2, and a hint on the error stream', async (args, hint) => {
     const output = recorded()
