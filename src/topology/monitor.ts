@@ -219,7 +219,8 @@ export class Monitor {
   private note(member: Member): void {
     const { seen } = member
     const known = this.#options.store.current.backends.find(({ id }) => id === seen.id)
-    member.progress = progressOf(seen, known?.lagMs ?? null)
+    const members = Array.from(this.#members.values(), (each) => each.seen)
+    member.progress = progressOf(seen, members, known?.lagMs ?? null)
     if (member.progress !== null) this.#options.onProgress?.(seen.id, member.progress)
   }
 

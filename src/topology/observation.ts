@@ -106,7 +106,7 @@ export function answered(before: Observation, claim: Claim, askedMs: number, now
     full: false,
     receivingMs: isReceiving ? nowMs : before.receivingMs,
     marks: marked(before.marks, claim.position, nowMs),
-    roster: claim.roster === null ? before.roster : heard(before.roster, claim.roster, nowMs),
+    roster: claim.roster === null ? before.roster : heard(before.roster, claim.roster, askedMs, nowMs),
   }
 }
 

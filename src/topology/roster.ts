@@ -6,6 +6,7 @@ import type { Observation } from './observation.ts'
 /** A list as it was heard, by our own clock. */
 export interface HeardRoster {
   readonly roster: Roster
+  readonly askedMs: number
   readonly answeredMs: number
   /** Whom it calls the writer; null: nobody. */
   readonly writer: string | null
@@ -22,11 +23,13 @@ const NEW_ROW_AGE_MS_MAX = 10_000
 /** Rows are written about once a second and read a moment later: being so old says nothing yet. */
 const ROW_AGE_MS_USUAL = 2_000
 const LAG_MS_MAX = 600_000
+/** Rows are dated by the clock of one server and read by that of another. */
+const CLOCKS_MS_MAX = 100
 
-export function heard(before: HeardRoster | null, roster: Roster, nowMs: number): HeardRoster {
+export function heard(before: HeardRoster | null, roster: Roster, askedMs: number, nowMs: number): HeardRoster {
   const writer = newestWriter(roster)?.name ?? null
   const isNews = before !== null && before.writer !== writer
-  return { roster, answeredMs: nowMs, writer, writerSinceMs: isNews ? nowMs : (before?.writerSinceMs ?? 0) }
+  return { roster, askedMs, answeredMs: nowMs, writer, writerSinceMs: isNews ? nowMs : (before?.writerSinceMs ?? 0) }
 }
 
 /** After a failover two rows may claim that for a moment: the former writer's is no longer written. */
@@ -53,8 +56,9 @@ function hasRow(roster: Roster, name: string, ageMsMax: number): boolean {
 
 export interface Told {
   readonly row: RosterRow
-  /** When the row was true, by our own clock. */
+  /** When the row was true, by our own clock: at the latest, and at the earliest. */
   readonly knownMs: number
+  readonly knownMsMin: number
 }
 
 /** The newest of what the lists say about a member; rows of long ago are not heeded. */
@@ -64,13 +68,25 @@ export function newestRow(name: string, members: readonly Observation[]): Told |
     const row = roster?.roster.rows.find((each) => each.name === name)
     if (row === undefined || (row.ageMs > ROW_AGE_MS_MAX && !row.writer)) continue
     const knownMs = roster!.answeredMs - row.ageMs
-    if (newest === null || knownMs > newest.knownMs) newest = { row, knownMs }
+    const knownMsMin = roster!.askedMs - row.ageMs
+    if (newest === null || knownMs > newest.knownMs) newest = { row, knownMs, knownMsMin }
   }
   return newest
 }
 
 /** The lag that a row tells: what it says, and its own age where that is more than usual. Null: nothing believable. */
-export function rosterLagMs({ lagMs, ageMs }: RosterRow): number | null {
-  if (lagMs === null || lagMs < 0 || lagMs > LAG_MS_MAX) return null
-  return lagMs + Math.max(0, ageMs - ROW_AGE_MS_USUAL)
+export function rosterLagMs(row: RosterRow): number | null {
+  return hasLag(row) ? row.lagMs + Math.max(0, row.ageMs - ROW_AGE_MS_USUAL) : null
+}
+
+/**
+ * The moment whose commits the member had, all of them, when its row was written; null: that cannot be told. What it has
+ * got since is not known, so the whole age of the row counts.
+ */
+export function rosterAsOfMs({ row, knownMsMin }: Told): number | null {
+  return hasLag(row) ? knownMsMin - row.lagMs - CLOCKS_MS_MAX : null
+}
+
+function hasLag(row: RosterRow): row is RosterRow & { readonly lagMs: number } {
+  return row.lagMs !== null && row.lagMs >= 0 && row.lagMs <= LAG_MS_MAX
 }

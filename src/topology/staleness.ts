@@ -3,7 +3,7 @@
 
 import type { Claim, Position } from './claim.ts'
 import { lacking, type Observation } from './observation.ts'
-import { newestRow, rosterLagMs } from './roster.ts'
+import { newestRow, rosterAsOfMs, rosterLagMs } from './roster.ts'
 import { linksOf, upstreamOf } from './sources.ts'
 
 export interface Freshness {
@@ -61,10 +61,18 @@ export interface Progress {
 const LAG_STEP_MS = 1_000
 
 /** How far a server has come; null: it was never asked. */
-export function progressOf({ claim, askedMs }: Observation, lagMs: number | null): Progress | null {
+export function progressOf(
+  { claim, askedMs, name }: Observation,
+  members: readonly Observation[],
+  lagMs: number | null,
+): Progress | null {
   if (claim === null) return null
-  // Where storage is shared nothing is executed twice, so a position says nothing of what a reader shows.
-  const position = claim.sharedStorage ? null : claim.position
+  // Where storage is shared nothing is executed twice, so a position says nothing of what a reader shows: its row does.
+  if (claim.sharedStorage) {
+    const told = name === null ? null : newestRow(name, members)
+    return { position: null, asOfMs: told === null ? null : rosterAsOfMs(told), askedMs }
+  }
+  const { position } = claim
   const asOfMs = position !== null || lagMs === null ? null : askedMs - lagMs - LAG_STEP_MS
   return { position, asOfMs, askedMs }
 }

@@ -6,6 +6,7 @@ import { ProbeFailed } from '../../../src/topology/claim.ts'
 import { hostFrom, patternFrom, shapeOf } from '../../../src/topology/host-pattern.ts'
 import { type Known, membershipOf } from '../../../src/topology/membership.ts'
 import { answered, missed, unobserved } from '../../../src/topology/observation.ts'
+import { progressOf } from '../../../src/topology/staleness.ts'
 import { claim, type Round, type Step, Watched } from './support.ts'
 
 const row = (name: string, change: Partial<RosterRow> = {}): RosterRow => ({
@@ -60,6 +61,24 @@ describe('an Aurora cluster', () => {
   ])('has a reader whose lag is %s', (_promise, rows, lagMs, health) => {
     const watched = new Watched().round({ a: writes('a', master('a'), ...rows), b: reads('b', master('a'), ...rows) })
     expect(watched.of('b')).toMatchObject({ role: 'reader', lagMs, health })
+  })
+
+  test.each<[promise: string, rows: readonly RosterRow[], agoMs: number | null]>([
+    [
+      'at the moment its row was written, but for its lag, and what clocks differ by',
+      [row('b', { lagMs: 37, ageMs: 900 })],
+      900 + 37 + 100,
+    ],
+    ['long ago, where the row is old', [row('b', { lagMs: 37, ageMs: 9_000 })], 9_000 + 37 + 100],
+    ['at no moment, where the row says nonsense', [row('b', { lagMs: -1 })], null],
+    ['at no moment, while it has no row', [], null],
+  ])('has a reader that is known to have all that was committed %s', (_promise, rows, agoMs) => {
+    const askedMs = 100_000
+    const seen = (id: string, told: readonly RosterRow[]) =>
+      answered({ ...unobserved(id, id, 3306, 1), name: id }, reads(id, master('a'), ...told), askedMs, askedMs + 50)
+    const [one, other] = [seen('b', rows), seen('c', rows)]
+    const asOfMs = agoMs === null ? null : askedMs - agoMs
+    expect(progressOf(one, [one, other], 5)?.asOfMs).toBe(asOfMs)
   })
 
   test('takes the newest row of all lists for the lag', () => {
