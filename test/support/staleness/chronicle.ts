@@ -14,6 +14,8 @@ const NOTES_MS = 1_500
 export class Chronicle {
   readonly judge = new Judge(ITEMS.length)
   readonly stories: string[] = []
+  /** How many reads each server answered, of those that asked which one it is. */
+  readonly places = new Map<string, number>()
   #violations = 0
   #events: Event[] = []
 
@@ -24,6 +26,9 @@ export class Chronicle {
   tell(event: Event): void {
     this.#events.push(event)
     if (this.#events.length > 2 * EVENTS_MAX) this.#events = this.#events.slice(-EVENTS_MAX)
+    if (event.what === 'read' && event.where !== null) {
+      this.places.set(event.where, (this.places.get(event.where) ?? 0) + 1)
+    }
     for (const violation of this.judge.take(event)) {
       this.#violations += 1
       if (this.stories.length < STORIES_MAX) this.stories.push(this.story(violation))

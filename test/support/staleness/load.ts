@@ -25,6 +25,8 @@ export interface LoadSettings {
   readonly tell: (event: Event) => void
   readonly nowMs: () => number
   readonly writeShare: number
+  /** Nobody writes for the second part of every so many milliseconds; null: at all times. */
+  readonly rhythm: { readonly writeMs: number; readonly restMs: number } | null
   /** Takes back a prepared transaction that was left behind. */
   readonly rollBack: (xa: string) => Promise<void>
 }
@@ -137,10 +139,19 @@ export class Load {
   private async act(session: Session): Promise<void> {
     const { random, door } = session
     const share = door.through === 'direct' ? 1 : this.#settings.writeShare
+    if (this.isResting) {
+      if (door.through === 'direct') return void (await new Promise((next) => setTimeout(next, 10)))
+      return this.read(session)
+    }
     if (!random.chance(share)) return this.read(session)
     const written = await this.write(session)
     // Its own write is what a session looks for at once, and so do others.
     if (written.length > 0 && door.through === 'sluice' && random.chance(0.6)) await this.read(session, written)
+  }
+
+  private get isResting(): boolean {
+    const { rhythm, nowMs } = this.#settings
+    return rhythm !== null && nowMs() % (rhythm.writeMs + rhythm.restMs) > rhythm.writeMs
   }
 
   private async write(session: Session): Promise<readonly number[]> {

@@ -1,9 +1,11 @@
 // What happens to a cluster meanwhile: readers that fall behind in every way they can, and a writer that changes.
 
 import type { Connection } from 'mysql2/promise'
-import type { EngineName, LabCluster, LabServer } from '../../../src/lab/index.ts'
+import { type LabCluster, type LabServer, until } from '../../../src/lab/index.ts'
 import type { FaultyLink } from '../faulty-link.ts'
 import type { Random } from '../torture/random.ts'
+
+const ENOUGH_MS_MAX = 30_000
 
 const WORDS = {
   mysql: {
@@ -19,12 +21,18 @@ const WORDS = {
   },
 } as const
 
+type Spell = 'standStill' | 'lockUp' | 'lag' | 'slowLinks' | 'fair'
+
 export interface WeatherSettings {
   readonly cluster: LabCluster
-  readonly engine: EngineName
   readonly random: Random
+  /** How often which, by weight. */
+  readonly spells: Readonly<Partial<Record<Spell, number>>>
+  readonly spellMsMax: number
   /** Between Sluice and the readers. */
   readonly links: readonly FaultyLink[]
+  /** In a planned way, so that no write that was acknowledged is lost. */
+  readonly changeWriter: (to: LabServer) => Promise<void>
   readonly note: (text: string) => void
 }
 
@@ -39,29 +47,32 @@ export class Weather {
 
   /** One spell of bad weather after the other for so long; ends with a fair one. */
   async blow(msMax: number): Promise<void> {
+    const { spells, spellMsMax } = this.#settings
+    const kinds = Object.entries(spells).map(([spell, weight]) => [weight, spell as Spell] as const)
     const endMs = performance.now() + msMax
-    const left = () => endMs - performance.now()
-    while (left() > 0) {
-      const ms = Math.min(left(), 100 + this.#random.below(900))
-      const spell = this.#random.weighted([
-        [4, () => this.standStill(ms)],
-        [4, () => this.lockUp(ms)],
-        [2, () => this.lag(ms)],
-        [2, () => this.slowLinks(ms)],
-        [2, () => pause(ms / 2)],
-      ])
-      await spell()
+    for (let leftMs = msMax; leftMs > 0; leftMs = endMs - performance.now()) {
+      const ms = Math.min(leftMs, spellMsMax * (0.1 + 0.9 * this.#random.next()))
+      await this[this.#random.weighted(kinds)](ms)
     }
   }
 
-  /** A reader's applier is stopped. */
-  async standStill(ms: number): Promise<void> {
+  async fair(ms: number): Promise<void> {
+    await pause(ms / 2)
+  }
+
+  /** A reader's applier is stopped, for so long or until enough was seen of that. */
+  async standStill(ms: number, isEnough = () => true): Promise<void> {
     const reader = this.reader()
-    const { pause: stop, resume } = WORDS[this.#settings.engine]
+    const { pause: stop, resume } = WORDS[this.#settings.cluster.engine]
     this.note(`${reader.address} applies nothing for ${Math.round(ms)} ms`)
     await reader.asRoot(async (root) => {
       await root.query(stop)
       await pause(ms)
+      await until(
+        () => isEnough() || null,
+        ENOUGH_MS_MAX,
+        () => 'what a reader lacks is seen by nobody',
+      )
       await root.query(resume)
     })
   }
@@ -76,7 +87,7 @@ export class Weather {
   /** It is told to be late. */
   async lag(ms: number): Promise<void> {
     const reader = this.reader()
-    const { delay } = WORDS[this.#settings.engine]
+    const { delay } = WORDS[this.#settings.cluster.engine]
     this.note(`${reader.address} is a second late for ${Math.round(ms)} ms`)
     await reader.asRoot(async (root) => {
       await root.query(delay(1))
@@ -99,13 +110,11 @@ export class Weather {
     link.slow(0)
   }
 
-  /** The planned way: no write that was acknowledged is lost. */
   async changeWriter(): Promise<void> {
-    const { cluster } = this.#settings
-    const next = this.reader()
-    this.note(`${next.address} is to be the writer in place of ${cluster.writer.address}`)
-    await cluster.switchover(next)
-    this.note(`${next.address} is the writer`)
+    const { cluster, changeWriter } = this.#settings
+    this.note(`${cluster.writer.address} is to be replaced`)
+    await changeWriter(this.reader())
+    this.note(`${cluster.writer.address} is the writer`)
   }
 
   private reader(): LabServer {
