@@ -20,6 +20,8 @@ import { Turns } from './protocol/turns.ts'
 import type { ConsistencyWish } from './routing/consistency.ts'
 import { Floors, type Need } from './routing/floors.ts'
 import type { Endpoint, RouteRule, RoutingPolicy } from './routing/policy.ts'
+import { type TableFloor, TableFloors } from './routing/table-floors.ts'
+import { WriterShare } from './routing/writer-share.ts'
 import { FailoverHold } from './session/failover-hold.ts'
 import { settle } from './session/freshness.ts'
 import type { Sessions } from './session/sessions.ts'
@@ -28,6 +30,7 @@ import { type StatementKind, Statements } from './session/statements.ts'
 import { Tally } from './session/tally.ts'
 import type { Classification } from './sql/classification.ts'
 import { type Classifier, createClassifier, type SqlContext } from './sql/classifier.ts'
+import { Catalogue } from './topology/catalogue.ts'
 import type { Position } from './topology/claim.ts'
 import { type EventLog, eventsBetween } from './topology/events.ts'
 import { FailoverRecorder, type FailoverTimeline } from './topology/failover-timeline.ts'
@@ -36,6 +39,15 @@ import { Monitor, type MonitorOptions, type Prober } from './topology/monitor.ts
 import { type Backend, type Topology, TopologyStore } from './topology/topology.ts'
 import type { Watch } from './topology/watch.ts'
 import { WriterPosition } from './topology/writer-position.ts'
+
+/** What a client was told is committed. */
+export interface Raised {
+  /** Null: how far the writer was is not known. */
+  readonly position: Position | null
+  readonly atMs: number
+  /** Keys of the tables that were written; null: nobody knows which. */
+  readonly tables: readonly string[] | null
+}
 
 export interface ClusterParts {
   readonly name: string
@@ -47,8 +59,8 @@ export interface ClusterParts {
   readonly events: Pick<EventLog, 'add'>
   /** Who finds out who is there, and publishes it in this store. */
   readonly watch: (store: TopologyStore) => Watch
-  /** Tells other processes what clients are told is committed; null: there are none. */
-  readonly raised: ((cluster: string, position: Position | null, atMs: number) => void) | null
+  /** Tells other processes what clients are told is committed, and of which tables; null: there are none. */
+  readonly raised: ((cluster: string, raised: Raised) => void) | null
   readonly log: Log
   readonly nowMs: () => number
 }
@@ -73,7 +85,10 @@ export class Cluster {
   readonly #tally: Tally
   readonly #failovers: FailoverRecorder
   readonly #floors: Floors
+  readonly #tables: TableFloors
+  readonly #share: WriterShare
   readonly #writerPosition: WriterPosition
+  readonly #catalogue: Catalogue<TableFloor>
   readonly #full = new FullBackends()
   /** Backends whose engine is not the one of the settings, each told of once. */
   readonly #odd = new Set<string>()
@@ -112,6 +127,18 @@ export class Cluster {
       },
     })
     this.#floors = new Floors((id) => this.#watch.progress(id))
+    this.#share = new WriterShare(config.reads.writerShareMax)
+    this.#tables = new TableFloors({
+      tablesMax: config.reads.tableFloorsMax,
+      nowMs,
+      onWanted: () => this.#catalogue.wake(),
+    })
+    this.#catalogue = new Catalogue({
+      prober: () => this.#writerPosition.prober,
+      takeWanted: (countMax) => this.#tables.takeWanted(countMax),
+      learn: (tables, generation, facts) => this.#tables.learn(tables, generation, facts),
+      learnCase: (foldsCase) => this.#tables.learnCase(foldsCase),
+    })
     const prober = (host: string, port: number) => proberOf(parts, host, port)
     this.#writerPosition = new WriterPosition({ writer: () => this.writer, prober })
     this.#watch = parts.watch(this.#store)
@@ -174,10 +201,12 @@ export class Cluster {
     return this.#failovers.current
   }
 
-  /** A client of another process was told that this is committed; null: how far the writer was is not known. */
-  raise(position: Position | null, atMs: number): void {
+  /** A client of another process was told that this is committed. */
+  raise({ position, atMs, tables }: Raised): void {
     const floors = this.#floors
-    floors.raise(position, atMs)
+    this.#tables.raiseNamed(floors.raise(position, atMs), tables)
+    // It may have defined something anew.
+    if (tables === null) this.#tables.forget()
     if (position !== null || !floors.byPosition) return
     void settle({ floors, writerPosition: () => this.#writerPosition.ask() }, atMs)
   }
@@ -190,6 +219,7 @@ export class Cluster {
   /** Leaves no statement running that nobody waits for, as far as the servers can be told in time. */
   async stop(): Promise<void> {
     this.#watch.stop()
+    this.#catalogue.stop()
     this.#writerPosition.close()
     await this.#pools.settle(KILLING_TRIES * this.#parts.config.connectMsMax)
     const error = new ProxyError('SHUTTING_DOWN', 'the proxy is shutting down')
@@ -204,6 +234,7 @@ export class Cluster {
     const cluster = this
     const floors = this.#floors
     const { raised } = this.#parts
+    const share = this.#share
     return {
       cluster: this.name,
       pools: this.#pools,
@@ -217,14 +248,17 @@ export class Cluster {
       failovers: this.#failovers,
       freshness: {
         floors,
+        tables: this.#tables,
+        share,
         writerPosition: () => this.#writerPosition.ask(),
-        raised: raised === null ? null : (position, atMs) => raised(this.name, position, atMs),
+        raised: raised === null ? null : (position, atMs, tables) => raised(this.name, { position, atMs, tables }),
         positionOf: (text) => protocol.position(text),
-        catchUpMsMax: config.reads.catchUpMsMax,
+        limits: config.reads,
         reads: {
           free: metrics.freshReads.labels(this.name, 'free'),
           waited: metrics.freshReads.labels(this.name, 'waited'),
           writer: metrics.freshReads.labels(this.name, 'writer'),
+          stale: metrics.freshReads.labels(this.name, 'stale'),
         },
         catchUpSeconds: metrics.catchUpSeconds,
       },
@@ -249,12 +283,13 @@ export class Cluster {
       usable: (backend: Backend) =>
         backend.health === 'up' && !(backend.role === 'reader' && this.#full.isPaused(backend.id, nowMs())),
       reaches: ({ id, role }: Backend, need: Need) => role === 'writer' || floors.reaches(id, need),
-      quickest: (backends: readonly Backend[], need: Need) => {
-        const id = floors.quickest(
-          backends.map((backend) => backend.id),
-          need,
-        )
-        return backends.find((backend) => backend.id === id) ?? null
+      quickest: (backends: readonly Backend[], need: Need, stalledToo?: boolean) => {
+        const ids = backends.map(({ id }) => id)
+        const quickest = floors.quickest(ids, need, stalledToo)
+        return backends.find(({ id }) => id === quickest) ?? null
+      },
+      get writerShareOpen() {
+        return share.open
       },
       get turn() {
         cluster.#turn = (cluster.#turn + 1) & 0xffff

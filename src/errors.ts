@@ -28,6 +28,7 @@ export const ERRORS = {
   QUERY_KILLED: { ends: 'request', level: 'info' },
   NO_WRITER: { ends: 'request', level: 'warn' },
   NO_READER: { ends: 'request', level: 'warn' },
+  READERS_BEHIND: { ends: 'request', level: 'warn' },
   UNKNOWN_ENDPOINT: { ends: 'request', level: 'info' },
   POOL_WAIT_TIMEOUT: { ends: 'request', level: 'warn' },
   POOL_WAITERS_MAX: { ends: 'request', level: 'warn' },

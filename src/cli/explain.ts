@@ -94,6 +94,7 @@ const LOADS: Loads = {
   usable: () => true,
   reaches: () => true,
   quickest: () => null,
+  writerShareOpen: true,
   turn: 0,
 }
 

@@ -53,6 +53,8 @@ export interface Settings {
 export interface PreparedStatement {
   readonly sql: Buffer
   classification: Classification | null
+  /** In which names without a schema are meant. */
+  schema: string | null
 }
 
 /**
@@ -300,10 +302,11 @@ export interface ExchangeOptions {
 }
 
 /**
- * Called before the client hears of it: something was committed, and this is how far the backend was then. Null, at the end
- * of an answer that told no position: where it is `certain`, nothing was committed that has one.
+ * Called before the client hears of it: something was committed, and this is how far the backend was then. At the end of
+ * an answer that told no position: null, and whether anything may have been committed all the same. `none`: nothing that
+ * has a position; `failed`: the answer is an error; `untold`: it is of a form that cannot tell.
  */
-export type Committed = (position: Position | null, certain: boolean) => void
+export type Committed = (position: Position | null, doubt: 'none' | 'failed' | 'untold') => void
 
 export interface BackendConnection {
   readonly backend: Backend

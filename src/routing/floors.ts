@@ -12,10 +12,12 @@ export interface Need {
   readonly version: number
   /** And this; null: nothing more. */
   readonly position: Position | null
+  /** The only reader that may answer; null: whichever has it. */
+  readonly only: string | null
 }
 
 /** What no reader can be known to have. */
-export const WRITER_ONLY: Need = { version: Number.POSITIVE_INFINITY, position: null }
+export const WRITER_ONLY: Need = { version: Number.POSITIVE_INFINITY, position: null, only: null }
 
 /** What the servers had when something was told to be committed. */
 interface Step {
@@ -38,9 +40,13 @@ export interface Reached {
 
 /** When there are more steps, two old ones become one, so that the newest are told apart and the oldest not forgotten. */
 const STEPS_MAX = 512
+/** So far the clocks of processes that work together may be apart. */
+const SKEW_MS = 50
 
 export class Floors {
   #version = 0
+  /** There may be steps whose position is not known. */
+  #hasUnsettled = false
   /** Oldest first. */
   #steps: Step[] = []
   readonly #readers = new Map<string, Reached>()
@@ -71,6 +77,7 @@ export class Floors {
   raise(position: Position | null, atMs: number): number {
     this.heedWriter()
     this.#version += 1
+    if (position === null) this.#hasUnsettled = true
     this.#steps.push({ version: this.#version, position, atMs })
     if (this.#steps.length > STEPS_MAX) this.thin()
     return this.#version
@@ -78,23 +85,36 @@ export class Floors {
 
   /** The writer had this at `askedMs`, and so all that was committed before. */
   settle(position: Position, askedMs: number): void {
-    for (const step of this.#steps) if (step.position === null && step.atMs < askedMs) step.position = position
+    for (const step of this.#steps) if (step.position === null && step.atMs <= askedMs) step.position = position
+    this.#hasUnsettled = this.#steps.some((step) => step.position === null)
+  }
+
+  /** How far the writer was is known of all that was raised up to this version, or nobody could tell. */
+  isSettled(version: number): boolean {
+    if (!this.#hasUnsettled || !this.byPosition) return true
+    let before = 0
+    for (const step of this.#steps) {
+      if (before >= version) break
+      if (step.position === null) return false
+      before = step.version
+    }
+    return true
   }
 
   /** May this reader answer? */
   reaches(id: string, need: Need): boolean {
     const reached = this.reached(id)
-    if (reached === null || reached.version < need.version) return false
+    if (reached === null || reached.version < need.version || isExcluded(id, need)) return false
     const { position } = reached.progress
     return need.position === null || (position !== null && covers(position, need.position))
   }
 
   /** Of these readers the one that will be first to have it; null: none is worth waiting for. */
-  quickest(ids: readonly string[], need: Need): string | null {
+  quickest(ids: readonly string[], need: Need, stalledToo = false): string | null {
     let best: Reached | null = null
     for (const id of ids) {
       const reached = this.reached(id)
-      if (reached === null || reached.stalled || this.missing(id, need) === null) continue
+      if (reached === null || (reached.stalled && !stalledToo) || this.missing(id, need) === null) continue
       if (best === null || reached.version > best.version) best = reached
     }
     return best?.id ?? null
@@ -104,6 +124,7 @@ export class Floors {
   missing(id: string, need: Need): Position | null {
     const reached = this.reached(id)
     if (reached === null || reached.progress.position === null || need.version > this.#version) return null
+    if (isExcluded(id, need)) return null
     const positions: Position[] = need.position === null ? [] : [need.position]
     let { version } = reached
     for (let at = this.after(version); version < need.version && at < this.#steps.length; at++) {
@@ -167,7 +188,7 @@ export class Floors {
     if (position === null) return
     for (let at = this.after(this.#checked); at < this.#steps.length; at++) {
       const step = this.#steps[at]!
-      if (step.atMs >= askedMs) break
+      if (step.atMs > askedMs - SKEW_MS) break
       if (step.position === null || !covers(position, step.position)) step.position = position
       this.#checked = step.version
     }
@@ -209,6 +230,10 @@ export class Floors {
     for (let at = 0; at + 1 < half; at += 2) thinned.push(both(this.#steps[at]!, this.#steps[at + 1]!))
     this.#steps = [...thinned, ...this.#steps.slice(half - (half % 2))]
   }
+}
+
+function isExcluded(id: string, { only }: Need): boolean {
+  return only !== null && only !== id
 }
 
 /** Where servers do not count, only time tells. */

@@ -20,6 +20,8 @@ export interface Send {
   readonly because: string
   /** The backend is not known to have this, and must be waited for; left out where it need not. */
   readonly awaits?: Need
+  /** If it is waited for in vain, nobody else serves it. */
+  readonly isLast?: true
   /** The writer serves what a reader would have served, had it what must be seen. */
   readonly insteadOfReader?: true
 }
@@ -48,7 +50,9 @@ export interface Loads {
   /** Has this backend all that is needed? */
   reaches(backend: Backend, need: Need): boolean
   /** Which of these will have it first; null: none is worth waiting for. */
-  quickest(backends: readonly Backend[], need: Need): Backend | null
+  quickest(backends: readonly Backend[], need: Need, stalledToo?: boolean): Backend | null
+  /** The writer may take over one more read from readers that lack what must be seen. */
+  readonly writerShareOpen: boolean
   readonly turn: number
 }
 
@@ -190,21 +194,18 @@ interface Behind {
 /** There are readers, and none of them is known to have what must be seen. */
 function toFresh({ session, topology, loads }: Choice, need: Need, behind: Behind): Route {
   const { candidates, target, because, whom } = behind
-  const quickest = session.waited
-    ? null
-    : loads.quickest(
-        candidates.filter(({ weight }) => weight > 0),
-        need,
-      )
-  if (quickest !== null) {
-    return {
-      action: 'send',
-      backend: quickest,
-      target,
-      because: `${because}; waits for what it must see`,
-      awaits: need,
-    }
+  const able = candidates.filter(({ weight }) => weight > 0)
+  const quickest = session.waited ? null : loads.quickest(able, need)
+  const waits = `${because}; waits for what it must see`
+  if (quickest !== null) return { action: 'send', backend: quickest, target, because: waits, awaits: need }
+  if (loads.writerShareOpen) {
+    const instead = toWriter(
+      topology,
+      loads,
+      `${because}; no ${whom} has what it must see yet, so the writer serves it`,
+    )
+    return instead.action === 'send' ? { ...instead, insteadOfReader: true } : instead
   }
-  const instead = toWriter(topology, loads, `${because}; no ${whom} has what it must see yet, so the writer serves it`)
-  return instead.action === 'send' ? { ...instead, insteadOfReader: true } : instead
+  const backend = loads.quickest(able, need, true) ?? able[0]!
+  return { action: 'send', backend, target, because: waits, awaits: need, isLast: true }
 }

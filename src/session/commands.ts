@@ -1,9 +1,11 @@
-// Our own few commands, asked from any SQL client: SLUICE EXPLAIN, SLUICE SHOW SESSION, SLUICE SHOW TOPOLOGY.
+// Our own few commands, asked from any SQL client: SLUICE EXPLAIN, SLUICE SHOW SESSION, … TOPOLOGY, … POSITION.
 
 import type { ClientConnection, ClientRequest } from '../protocol/protocol.ts'
+import type { Need } from '../routing/floors.ts'
 import type { Route } from '../routing/router.ts'
 import { PIN_ENDS } from '../routing/session-state.ts'
 import type { Classification, SluiceCommand } from '../sql/classification.ts'
+import type { Freshness } from './freshness.ts'
 import type { SessionSnapshot } from './sessions.ts'
 import type { Shared } from './shared.ts'
 
@@ -14,17 +16,24 @@ interface Asked {
   readonly snapshot: SessionSnapshot
   classify(request: Pick<ClientRequest, 'kind' | 'sql' | 'prepared'>): Classification
   route(classification: Classification, attribute: string | null): Route
+  readonly freshness: Freshness
 }
 
 export function answerCommand(command: SluiceCommand, session: Asked, client: ClientConnection, shared: Shared): void {
   if (command.name === 'show topology') {
     client.rows(['cluster', 'epoch', 'backend', 'role', 'health', 'lag_ms', 'since', 'why'], topologyRows(shared))
+  } else if (command.name === 'show position') {
+    client.rows(['position'], [[shared.freshness.floors.position()?.text.replaceAll(/\s/g, '') ?? null]])
   } else if (command.name === 'show session') {
     client.rows(['name', 'value'], sessionRows(session, shared))
   } else {
     const sql = Buffer.from(command.sql)
     const classification = session.classify({ kind: 'statement', sql, prepared: null })
-    client.rows(['name', 'value'], explanation(classification, session.route(classification, null)))
+    const told = [
+      ...explanation(classification, session.route(classification, null)),
+      ...freshnessRows(classification, session),
+    ]
+    client.rows(['name', 'value'], told)
   }
 }
 
@@ -45,6 +54,26 @@ export function explanation(classification: Classification, decision: Route): Ro
     ['digest', classification.digest],
     ['digest_text', classification.digestText],
   ]
+}
+
+/** How fresh the answer must be, and what a reader must have for that. */
+function freshnessRows(classification: Classification, { freshness }: Asked): Row[] {
+  if (classification.access !== 'read') return []
+  const { level, monotonic } = freshness.consistency(classification)
+  const need = freshness.needNow(classification)
+  return [
+    ['consistency', monotonic ? `${level}, monotonic` : level],
+    ['must_see', need === null ? 'nothing' : mustSee(need)],
+  ]
+}
+
+function mustSee({ version, position, only }: Need): string {
+  const parts = [
+    ...(version === 0 ? [] : [`what was committed up to write ${version} of this Sluice`]),
+    ...(position === null ? [] : [position.text]),
+    ...(only === null ? [] : [`what was seen on ${only}`]),
+  ]
+  return Number.isFinite(version) ? parts.join(', and ') : 'what only the writer is known to have'
 }
 
 function sessionRows(session: Asked, shared: Shared): Row[] {

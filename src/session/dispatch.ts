@@ -27,7 +27,7 @@ export class Dispatch {
   readonly #state: SessionState
   readonly #leases: Leases
   readonly #shared: Shared
-  readonly #freshness: Freshness
+  readonly freshness: Freshness
   #waiting = false
   #stopped = false
   /** The statement is to come to nothing, and what its client is told. */
@@ -42,7 +42,7 @@ export class Dispatch {
     this.#state = state
     this.#leases = leases
     this.#shared = shared
-    this.#freshness = new Freshness(client, state, shared)
+    this.freshness = new Freshness(client, state, shared)
   }
 
   /** The statement waits for a connection or for a backend. */
@@ -66,7 +66,7 @@ export class Dispatch {
   route(
     classification: Classification,
     attribute: string | null,
-    need = this.#freshness.needNow(classification),
+    need = this.freshness.needNow(classification),
     waited = false,
   ): Route {
     const view = {
@@ -99,7 +99,7 @@ export class Dispatch {
     let losses = 0
     let waited = false
     const isPinned = this.#leases.current !== null && this.#state.staysFor(classification)
-    const asked = isPinned ? null : this.#freshness.need(classification)
+    const asked = isPinned ? null : this.freshness.need(classification, request.prepared)
     const need = asked instanceof Promise ? await asked : asked
     for (let attempts = 1; attempts <= ATTEMPTS_MAX || this.mayWaitOn(heldSinceMs); attempts++) {
       this.checkInterruption()
@@ -118,18 +118,18 @@ export class Dispatch {
       const { connection } = this.#leases.current!
       try {
         if (decision.action === 'send' && decision.awaits !== undefined) {
-          const isThere = await this.#freshness.catchUp(decision, decision.awaits, connection)
+          const isThere = await this.freshness.catchUp(decision, decision.awaits, connection)
           waited = true
           this.checkInterruption()
-          if (!isThere) {
-            this.#leases.giveBack()
-            continue
-          }
+          const error = isThere || decision.isLast !== true ? null : this.freshness.giveUp(decision)
+          if (error !== null || (!isThere && decision.isLast !== true)) this.#leases.giveBack()
+          if (error !== null) throw error
+          if (!isThere && decision.isLast !== true) continue
         }
         const reply = await this.exchangeOnce(decided, request)
         if (reply !== null && reply.outcome !== 'refused' && reply.outcome !== 'behind') {
           const target = targetOf(decision, connection)
-          if (need !== null) this.#freshness.count(decision)
+          this.freshness.answered(classification, decision, connection, need)
           const { because } = decision
           const failed = reply.outcome !== 'ok'
           this.#shared.tally.count(classification, { target, because, failed, arrivedMs }, startedMs)
@@ -253,7 +253,7 @@ export class Dispatch {
   private exchangeNow(classification: Classification, request: ClientRequest): Promise<Reply | null> {
     const { connection } = this.#leases.current!
     const onReader = connection.backend.role === 'reader'
-    this.#freshness.begin(classification)
+    if (!onReader) this.freshness.begin(classification, request.prepared)
     const isFree = !this.#state.pinned && classification.transaction === 'none'
     return connection.exchange(request, this.#client, {
       // A writer that refuses is none any more, and what is held there is lost.
@@ -264,7 +264,7 @@ export class Dispatch {
       mayChange: classification.access === 'write',
       sets: request.kind === 'prepare' ? [] : unscopedIn(classification),
       readOnlyTransaction: onReader && this.#state.transaction === 'read-only',
-      committed: request.kind === 'prepare' || onReader ? UNHEARD : this.#freshness.committed,
+      committed: request.kind === 'prepare' || onReader ? UNHEARD : this.freshness.committed,
     })
   }
 

@@ -1,12 +1,15 @@
 // How fresh one session's reads must be, and what its writes mean for that: works out what a reader must have, and raises
 // the floor before a client is told that something is committed.
 
+import { ProxyError } from '../errors.ts'
 import type { Child, Histogram } from '../metrics.ts'
-import type { BackendConnection, ClientConnection, Committed } from '../protocol/protocol.ts'
+import type { BackendConnection, ClientConnection, Committed, PreparedStatement } from '../protocol/protocol.ts'
 import { type Consistency, consistencyOf } from '../routing/consistency.ts'
 import { type Floors, type Need, WRITER_ONLY } from '../routing/floors.ts'
 import type { Route, Send } from '../routing/router.ts'
 import type { SessionState } from '../routing/session-state.ts'
+import type { TableFloor, TableFloors } from '../routing/table-floors.ts'
+import type { WriterShare } from '../routing/writer-share.ts'
 import type { Classification } from '../sql/classification.ts'
 import type { Position } from '../topology/claim.ts'
 import type { Shared } from './shared.ts'
@@ -14,17 +17,33 @@ import type { Shared } from './shared.ts'
 /** What all sessions of a cluster share of it. */
 export interface ClusterFreshness {
   readonly floors: Floors
+  readonly tables: TableFloors
+  readonly share: WriterShare
   /** What the writer has executed at some moment after the question; null: it cannot be told. */
   writerPosition(): Promise<Position | null>
-  /** Tells other processes; null: there are none. */
-  readonly raised: ((position: Position | null, atMs: number) => void) | null
+  /** Tells other processes, with the keys of the tables that were written; null: there are none. */
+  readonly raised: ((position: Position | null, atMs: number, tables: readonly string[] | null) => void) | null
   /** A position as people write it; null where it is none. */
   positionOf(text: string): Position | null
-  readonly catchUpMsMax: number
-  /** Reads that had to be fresh: those that a reader could serve at once, those that waited for one, those that the writer served. */
-  readonly reads: Readonly<Record<'free' | 'waited' | 'writer', Child>>
+  readonly limits: FreshnessLimits
+  /** Reads that had to see something: a reader had it already, was waited for, or the writer served, or an old answer was. */
+  readonly reads: Readonly<Record<'free' | 'waited' | 'writer' | 'stale', Child>>
   readonly catchUpSeconds: Histogram
 }
+
+export interface FreshnessLimits {
+  /** How long a read waits on a reader before the writer serves it. */
+  readonly catchUpMsMax: number
+  /** The same where the writer may not. */
+  readonly waitMsMax: number
+  /** What becomes of a read that waited so long in vain. */
+  readonly beyondShare: 'error' | 'stale'
+}
+
+/** Tables written in one transaction that are told apart. */
+const WRITTEN_MAX = 64
+/** How often a reader that cannot be told to wait is looked at. */
+const LOOK_MS = 10
 
 export class Freshness {
   readonly #client: ClientConnection
@@ -32,8 +51,12 @@ export class Freshness {
   readonly #shared: Shared
   /** The version of the session's own last write. */
   #wrote = 0
-  /** What the session is at. */
-  #classification: Classification | null = null
+  /** Where it read last. */
+  #sawAt: { readonly id: string; readonly isReader: boolean } | null = null
+  /** What the session is at, on the writer. */
+  #statement: Classification | null = null
+  /** What was written in this transaction and is not committed; null: nobody knows which tables. */
+  #written: Set<TableFloor> | null = new Set()
 
   constructor(client: ClientConnection, state: SessionState, shared: Shared) {
     this.#client = client
@@ -42,68 +65,142 @@ export class Freshness {
   }
 
   /** What a reader must have to answer this statement, as far as that is known without asking; null: nothing. */
-  needNow(classification: Classification): Need | null {
+  needNow(classification: Classification, prepared: PreparedStatement | null = null): Need | null {
     if (!this.isForReaders(classification)) return null
-    const { floors, positionOf } = this.#shared.freshness
-    const { level } = this.consistency(classification)
-    const version = level === 'eventual' ? 0 : level === 'session' ? this.#wrote : floors.version
+    const { level, monotonic } = this.consistency(classification)
+    const version = this.versionFor(level, classification, prepared)
     const after = classification.freshness?.after ?? null
-    if (after === null) return version === 0 ? null : { version, position: null }
-    const position = positionOf(after)
-    return position === null ? WRITER_ONLY : { version, position }
+    const only = monotonic && this.#sawAt?.isReader === true ? this.#sawAt.id : null
+    if (after === null) return version === 0 && only === null ? null : { version, position: null, only }
+    const position = this.#shared.freshness.positionOf(after)
+    return position === null ? WRITER_ONLY : { version, position, only }
   }
 
   /** The same; where somebody must be asked, a promise. */
-  need(classification: Classification): Need | null | Promise<Need | null> {
-    const need = this.needNow(classification)
-    if (!this.isForReaders(classification) || this.consistency(classification).level !== 'global') return need
-    return this.withAll(need)
+  need(classification: Classification, prepared: PreparedStatement | null): Need | null | Promise<Need | null> {
+    const need = this.needNow(classification, prepared)
+    if (!this.isForReaders(classification)) return null
+    const { level, monotonic } = this.consistency(classification)
+    if (level === 'global' || (monotonic && this.hasSeenMore())) return this.withAll(need)
+    if (need === null || this.#shared.freshness.floors.isSettled(need.version)) return need
+    return settle(this.#shared.freshness, this.#shared.nowMs()).then(() => need)
   }
 
-  /** The next answers are about this statement. */
-  begin(classification: Classification): void {
-    this.#classification = classification
-  }
-
-  /** Waits until the reader has what the read must see. False: it has not. */
-  async catchUp({ backend }: Send, need: Need, connection: BackendConnection): Promise<boolean> {
-    const { floors, catchUpMsMax, catchUpSeconds } = this.#shared.freshness
-    const reached = floors.reached(backend.id)
-    const missing = floors.missing(backend.id, need)
-    if (reached === null || missing === null) return floors.reaches(backend.id, need)
-    const { nowMs } = this.#shared
-    const startedMs = nowMs()
-    const isThere = await connection.catchUp(missing, catchUpMsMax)
-    catchUpSeconds.observeMs(nowMs() - startedMs)
-    if (isThere) floors.proved(reached, need)
-    else reached.stalled = true
-    return isThere
-  }
-
-  /** A read that had to see something was answered. */
-  count(decision: Route): void {
-    const { reads } = this.#shared.freshness
-    if (decision.action !== 'send') return
-    if (decision.insteadOfReader === true) reads.writer.value += 1
-    else if (decision.awaits !== undefined) reads.waited.value += 1
-    else if (decision.backend.role === 'reader') reads.free.value += 1
-  }
-
-  /** Called before the client hears of it. */
-  readonly committed: Committed = (position, certain) => {
-    const { floors } = this.#shared.freshness
-    if (position === null && ((certain && floors.byPosition) || !this.mayHaveCommitted())) return
-    const atMs = this.#shared.nowMs()
-    this.#wrote = floors.raise(position, atMs)
-    this.#shared.freshness.raised?.(position, atMs)
-    if (position === null && floors.byPosition) void settle(this.#shared.freshness, atMs)
-  }
-
-  private consistency(classification: Classification): Consistency {
+  /** How fresh the statement's answer must be. */
+  consistency(classification: Classification): Consistency {
     const { account, peerAddress } = this.#client
     const { settings, consistency } = this.#state
     const traits = { user: account.user, schema: settings.schema, clientAddress: peerAddress, consistency }
     return consistencyOf(classification, traits, this.#shared.policy)
+  }
+
+  /** The next answers of the writer are about this statement. */
+  begin(classification: Classification, prepared: PreparedStatement | null): void {
+    this.#statement = classification
+    const isOpen = this.#state.transaction !== 'none'
+    if (!isOpen && (this.#written === null || this.#written.size > 0)) this.#written = new Set()
+    const { access, routines } = classification
+    if (this.#written === null || access === 'session' || (access === 'read' && !isOpen)) return
+    const { tables } = this.#shared.freshness
+    const schema = this.schemaOf(prepared)
+    if (access === 'read') {
+      // A view may hide a function that writes.
+      const isPlain = schema !== undefined && tables.neededBy(classification, schema) !== null
+      if (!isPlain) this.#written = null
+      return
+    }
+    const named = schema === undefined || routines.length > 0 ? null : tables.resolve(classification, schema)
+    if (named === null || this.#written.size + named.length > WRITTEN_MAX) this.#written = null
+    else for (const table of named) this.#written.add(table)
+  }
+
+  /** Waits until the reader has what the read must see. False: it has not. */
+  async catchUp(decision: Send, need: Need, connection: BackendConnection): Promise<boolean> {
+    const { floors, limits, catchUpSeconds } = this.#shared.freshness
+    const { nowMs } = this.#shared
+    const { id } = decision.backend
+    const startedMs = nowMs()
+    const msMax = decision.isLast === true ? limits.waitMsMax : limits.catchUpMsMax
+    const missing = floors.missing(id, need)
+    const reached = floors.reached(id)
+    const isThere =
+      missing === null || reached === null
+        ? await this.lookFor(id, need, startedMs + msMax)
+        : await connection.catchUp(missing, msMax)
+    catchUpSeconds.observeMs(nowMs() - startedMs)
+    if (isThere && reached !== null) floors.proved(reached, need)
+    else if (reached !== null) reached.stalled = true
+    return isThere
+  }
+
+  /** The last reader was waited for in vain: what the client is told; null: what the reader has, however old that is. */
+  giveUp({ backend, because }: Send): ProxyError | null {
+    const { limits, reads } = this.#shared.freshness
+    if (limits.beyondShare === 'stale') {
+      reads.stale.value += 1
+      return null
+    }
+    const text = `${because}; ${backend.id} did not have it within ${limits.waitMsMax} ms (reads.waitMsMax)`
+    return new ProxyError('READERS_BEHIND', `${text}, and the writer serves its share of reads (reads.writerShareMax)`)
+  }
+
+  /** A read was answered, where it had to see something (`need`) and else. */
+  answered(classification: Classification, decision: Route, connection: BackendConnection, need: Need | null): void {
+    const { backend } = connection
+    const isRead = classification.access === 'read'
+    if (isRead || this.#state.transaction !== 'none') {
+      if (this.#sawAt?.id !== backend.id) this.#sawAt = { id: backend.id, isReader: backend.role === 'reader' }
+    }
+    if (!isRead || decision.action !== 'send') return
+    const { reads, share } = this.#shared.freshness
+    const isInstead = decision.insteadOfReader === true
+    share.count(isInstead, this.#shared.nowMs())
+    if (need === null) return
+    if (isInstead) reads.writer.value += 1
+    else if (decision.awaits !== undefined) reads.waited.value += 1
+    else if (backend.role === 'reader') reads.free.value += 1
+  }
+
+  /** Called before the client hears of it. */
+  readonly committed: Committed = (position, doubt) => {
+    const { floors, tables } = this.#shared.freshness
+    if (position === null && ((doubt === 'none' && floors.byPosition) || !this.mayHaveCommitted(doubt))) return
+    const atMs = this.#shared.nowMs()
+    this.#wrote = floors.raise(position, atMs)
+    tables.raise(this.#wrote, this.#written)
+    // It may have defined something anew.
+    if (this.#statement === null || this.#statement.tables === null) tables.forget()
+    const { raised } = this.#shared.freshness
+    if (raised !== null) raised(position, atMs, this.#written === null ? null : keysOf(this.#written))
+    if (position === null && floors.byPosition) void settle(this.#shared.freshness, atMs)
+  }
+
+  private versionFor(
+    level: Consistency['level'],
+    classification: Classification,
+    prepared: PreparedStatement | null,
+  ): number {
+    const { floors, tables } = this.#shared.freshness
+    const whole = level === 'eventual' ? 0 : level === 'session' ? this.#wrote : floors.version
+    // A transaction may go on to read anything.
+    if (whole === 0 || classification.transaction !== 'none') return whole
+    const schema = this.schemaOf(prepared)
+    const needed = schema === undefined ? null : tables.neededBy(classification, schema)
+    return needed === null ? whole : Math.min(whole, needed)
+  }
+
+  /** In which schema names without one are; undefined: that is not certain. */
+  private schemaOf(prepared: PreparedStatement | null): string | null | undefined {
+    const { schema } = this.#state.settings
+    return prepared === null || prepared.schema === schema ? schema : undefined
+  }
+
+  /** It has read where no reader is known to have come to, or of one that cannot be asked again. */
+  private hasSeenMore(): boolean {
+    const saw = this.#sawAt
+    if (saw === null) return false
+    const backend = this.#shared.topology().backends.find(({ id }) => id === saw.id)
+    return !saw.isReader || backend === undefined || backend.role !== 'reader' || !this.#shared.usable(backend)
   }
 
   /** And all that was committed until now, by whomever. */
@@ -111,21 +208,49 @@ export class Freshness {
     const position = await this.#shared.freshness.writerPosition()
     if (position === null) return WRITER_ONLY
     const others = need?.position == null ? [] : [need.position]
-    return { version: need?.version ?? 0, position: position.plus(others) }
+    const only = need === null || this.hasSeenMore() ? null : need.only
+    return { version: need?.version ?? 0, position: position.plus(others), only }
+  }
+
+  /** For a reader that tells no positions, or has not told yet. */
+  private async lookFor(id: string, need: Need, untilMs: number): Promise<boolean> {
+    const { floors } = this.#shared.freshness
+    while (!floors.reaches(id, need)) {
+      if (this.#shared.nowMs() >= untilMs) return false
+      await new Promise((resolve) => setTimeout(resolve, LOOK_MS))
+    }
+    return true
   }
 
   /** The statement in hand may have committed something without saying so. */
-  private mayHaveCommitted(): boolean {
-    const statement = this.#classification
-    if (statement === null || statement.access === 'read' || this.#state.transaction === 'read-only') return false
-    const { access, transaction, routines, statements, assigns } = statement
-    const mayEnd = transaction !== 'none' || routines.length > 0 || statements > 1 || assigns.length > 0
-    return mayEnd || (access === 'write' && this.#state.transaction === 'none')
+  private mayHaveCommitted(doubt: 'none' | 'failed' | 'untold'): boolean {
+    const statement = this.#statement
+    const { transaction } = this.#state
+    if (statement === null || statement.access === 'read' || transaction === 'read-only') return false
+    const mayEnd =
+      statement.transaction !== 'none' ||
+      statement.routines.length > 0 ||
+      statement.statements > 1 ||
+      statement.assigns.length > 0
+    if (mayEnd) return true
+    if (statement.access !== 'write' || transaction !== 'none') return false
+    // Of one statement that fails nothing is left, in tables that can take it back.
+    return doubt !== 'failed' || !this.isUndone()
+  }
+
+  private isUndone(): boolean {
+    if (this.#written === null || this.#written.size === 0) return false
+    for (const { facts } of this.#written) if (facts?.alone !== true) return false
+    return true
   }
 
   private isForReaders({ access, transaction }: Classification): boolean {
     return (access === 'read' && this.#state.autocommit) || transaction === 'begin-read-only'
   }
+}
+
+function keysOf(tables: Iterable<TableFloor>): string[] {
+  return Array.from(tables, ({ key }) => key)
 }
 
 /** How far the writer was when the floor was raised is not known, so it is asked how far it is. */

@@ -22,6 +22,7 @@ import { questionIn } from '../sql/questions.ts'
 import type { Backend } from '../topology/topology.ts'
 import { answerCommand } from './commands.ts'
 import { Dispatch } from './dispatch.ts'
+import type { Freshness } from './freshness.ts'
 import { Leases } from './leases.ts'
 import { heldLocks, touchesLocks, withLockNames } from './locks.ts'
 import { type Process, processRows } from './processes.ts'
@@ -322,7 +323,10 @@ export class Session {
     const { kind, sql, prepared } = request
     if (prepared !== null && prepared.classification !== null && kind !== 'prepare') return prepared.classification
     const classification = this.#shared.classify(sql, this.contextNow())
-    if (prepared !== null) prepared.classification = classification
+    if (prepared !== null) {
+      prepared.classification = classification
+      prepared.schema = this.#state.settings.schema
+    }
     return classification
   }
 
@@ -341,6 +345,10 @@ export class Session {
     if (!['statement', 'prepare'].includes(request.kind) || this.#state.has('unknown-state')) return request
     const sql = this.#shared.withOwnId(request.sql, this.contextNow(), this.id)
     return sql === null ? request : this.#client.reword(request, sql)
+  }
+
+  get freshness(): Freshness {
+    return this.#dispatch.freshness
   }
 
   /** Where a statement would go just now, and why. */

@@ -113,7 +113,7 @@ export interface Classification {
   readonly hint: RouteHint | null
   readonly freshness: FreshnessHint | null
   readonly kill: KillRequest | null
-  /** A command of our own: `SLUICE EXPLAIN …`, `SLUICE SHOW SESSION`, `SLUICE SHOW TOPOLOGY`. */
+  /** A command of our own: `SLUICE EXPLAIN …`, `SLUICE SHOW SESSION`, `… TOPOLOGY`, `… POSITION`. */
   readonly command: SluiceCommand | null
 }
 
@@ -121,3 +121,4 @@ export type SluiceCommand =
   | { readonly name: 'explain'; readonly sql: string }
   | { readonly name: 'show session' }
   | { readonly name: 'show topology' }
+  | { readonly name: 'show position' }

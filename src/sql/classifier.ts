@@ -285,8 +285,8 @@ function commandOf(text: Text): SluiceCommand | null {
   const end = text.op(3, 0x3b) ? 4 : 3
   if (verb !== 'show' || text.count !== end) return null
   const what = text.lower(2)
-  if (what === 'session') return { name: 'show session' }
-  return what === 'topology' ? { name: 'show topology' } : null
+  for (const name of ['session', 'topology', 'position'] as const) if (what === name) return { name: `show ${name}` }
+  return null
 }
 
 function hex(half: number): string {

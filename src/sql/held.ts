@@ -167,7 +167,7 @@ export function xa({ text, from, to }: Statement): Effect {
   const pins: PinChange[] = []
   if (verb === 'start' || verb === 'begin') pins.push(start('xa', name))
   else if (verb === 'commit' || verb === 'rollback') pins.push(end('xa', name))
-  return effect('write', 'is part of an XA transaction', { pins, literal: true })
+  return effect('write', 'is part of an XA transaction', { pins, literal: true, tables: null })
 }
 
 /** GET DIAGNOSTICS @a = …, @b = …. */

@@ -46,5 +46,5 @@ export function show({ text, from, to, context, vouched }: Statement): Effect {
   if (writes !== null) return effect('write', writes, { facts: [...facts] })
   if (ofOneServer !== null) return effect('write', ofOneServer, { facts: [...facts] })
   const access = [...facts].some((fact) => fact !== 'user-variable') ? 'session' : 'read'
-  return effect(access, 'shows the catalogue', { facts: [...facts] })
+  return effect(access, 'shows the catalogue', { facts: [...facts], tables: null })
 }

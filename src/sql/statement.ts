@@ -186,7 +186,8 @@ function read(statement: Statement, verb: string): Effect {
   const { text, from, to, context } = statement
   const found = surveyed(statement, from, to)
   const { facts, pins, routines, literal } = found
-  const more = { facts: [...facts], pins, routines, literal, tables: tablesIn(text, from, to) }
+  const tables = found.vouched ? null : tablesIn(text, from, to)
+  const more = { facts: [...facts], pins, routines, literal, tables }
   const obstacle = found.writes ?? found.obstacle
   if (obstacle !== null) return effect('write', obstacle, more)
   if (verb === 'table' && context.dialect.engine === 'mariadb')

@@ -31,6 +31,8 @@ export interface Survey {
   readonly pins: PinChange[]
   /** Functions that only their owner knows, `f` or `db.f`. */
   readonly routines: string[]
+  /** It calls a function that the operator vouches for, which may read tables that the text does not name. */
+  vouched: boolean
   /** The answer hangs on a literal, which the digest does not hold. */
   literal: boolean
 }
@@ -101,6 +103,7 @@ export function survey(text: Text, from: number, to: number, context: SqlContext
     facts: new Set(),
     pins: [],
     routines: [],
+    vouched: false,
     literal: false,
   }
   const functions = context.dialect.functions(context.version)
@@ -153,7 +156,10 @@ export function survey(text: Text, from: number, to: number, context: SqlContext
     const qualified = text.op(at - 1, DOT) && text.isName(at - 2)
     if (qualified) {
       const full = `${text.name(at - 2).toLowerCase()}.${name}`
-      if (vouched.functions.has(full) || vouched.functions.has(name)) return
+      if (vouched.functions.has(full) || vouched.functions.has(name)) {
+        found.vouched = true
+        return
+      }
       found.writes ??= `calls ${full}(), which may write`
       if (!isTarget(at - 2)) found.routines.push(`${text.name(at - 2)}.${text.name(at)}`)
       return
@@ -183,7 +189,11 @@ export function survey(text: Text, from: number, to: number, context: SqlContext
       const given = text.arguments(at + 1)
       if (given >= arity.least && given <= arity.most) return
     }
-    if (functions.native.has(name) || vouched.functions.has(name)) return
+    if (functions.native.has(name)) return
+    if (vouched.functions.has(name)) {
+      found.vouched = true
+      return
+    }
     if (!isCallPlace(at)) return
     found.writes ??= `calls ${name}(), which may write`
     if (!isTarget(at)) found.routines.push(text.name(at))

@@ -77,12 +77,29 @@ export interface Claim {
   readonly note: string | null
 }
 
+export interface TableName {
+  readonly schema: string
+  readonly table: string
+}
+
+/** What a catalogue says of a name. */
+export interface TableFacts {
+  /** It is a table that holds its own rows: who reads it reads nothing else. */
+  readonly plain: boolean
+  /** Nothing else is written with it: no trigger of its own, no foreign key of another table that follows it. */
+  readonly alone: boolean
+}
+
 /** A connection to one backend, opened on demand. Each question is answered or rejected with `ProbeFailed` in time. */
 export interface Prober {
   /** `cluster` unless said otherwise. */
   probe(depth?: ProbeDepth): Promise<Claim>
   /** What it has executed, and nothing else; null where that is not counted. */
   position(): Promise<Position | null>
+  /** What tables these are, and whether names that differ in case are one; null where it may not be told all of that. */
+  tables(
+    tables: readonly TableName[],
+  ): Promise<{ readonly foldsCase: boolean; readonly facts: readonly TableFacts[] } | null>
   close(): void
 }
 

@@ -28,6 +28,17 @@ export class WriterPosition {
     return this.#next
   }
 
+  /** Of who is the writer now; null while there is none. */
+  get prober(): Prober | null {
+    const writer = this.#options.writer()
+    if (writer === null) return null
+    if (this.#asked?.id !== writer.id) {
+      this.close()
+      this.#asked = { id: writer.id, prober: this.#options.prober(writer.host, writer.port) }
+    }
+    return this.#asked.prober
+  }
+
   close(): void {
     this.#asked?.prober.close()
     this.#asked = null
@@ -41,12 +52,6 @@ export class WriterPosition {
   }
 
   private async question(): Promise<Position | null> {
-    const writer = this.#options.writer()
-    if (writer === null) return null
-    if (this.#asked?.id !== writer.id) {
-      this.close()
-      this.#asked = { id: writer.id, prober: this.#options.prober(writer.host, writer.port) }
-    }
-    return this.#asked.prober.position().catch(() => null)
+    return this.prober?.position().catch(() => null) ?? null
   }
 }

@@ -14,6 +14,8 @@ export interface Raised {
   readonly cluster: string
   readonly position: string | null
   readonly atMs: number
+  /** Keys of the tables that were written; null: nobody knows which. */
+  readonly tables: readonly string[] | null
 }
 
 /** What was heard of a backend last. */

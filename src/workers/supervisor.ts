@@ -311,7 +311,8 @@ class Supervisor implements AnyProxy {
     const before = watched.raised?.position ?? null
     const [was, is] = [before, raised.position].map((text) => (text === null ? null : this.#protocol.position(text)))
     const position = was === null || is === null ? raised.position : is!.plus([was!]).text
-    watched.raised = { ...raised, position }
+    // A new worker is told of all of it at once.
+    watched.raised = { ...raised, position, tables: null }
   }
 
   /** What a worker wants to know of its siblings. */

@@ -66,7 +66,7 @@ class Worker {
         return watch
       },
       siblings: this.siblings(),
-      raised: (cluster, position, atMs) => this.raised({ cluster, position: position?.text ?? null, atMs }),
+      raised: (cluster, { position, ...rest }) => this.raised({ cluster, position: position?.text ?? null, ...rest }),
     })
     this.#answerers = this.answerers()
     void this.#serving.start().then(
@@ -105,8 +105,9 @@ class Worker {
     void listener.receive(attach(handle), id).then(gone)
   }
 
-  private heed({ cluster, position, atMs }: Raised): void {
-    this.#serving.clusters.get(cluster)?.raise(position === null ? null : this.#positionOf(position), atMs)
+  private heed({ cluster, position, atMs, tables }: Raised): void {
+    const known = position === null ? null : this.#positionOf(position)
+    this.#serving.clusters.get(cluster)?.raise({ position: known, atMs, tables })
   }
 
   /** What many sessions raise at about the same time goes together. */

@@ -140,6 +140,156 @@ describeEngines((engine) => {
     })
   })
 
+  describe('what nobody has just written is read at once', () => {
+    const mustSee = async (connection: Connection, sql: string): Promise<string> => {
+      const [rows] = await connection.query<RowDataPacket[]>(`SLUICE EXPLAIN ${sql}`)
+      return String(rows.find(({ name }) => name === 'must_see')?.value)
+    }
+
+    beforeAll(async () => {
+      for (const statement of [
+        'CREATE TABLE app.u1 (id INT PRIMARY KEY, n INT NOT NULL) ENGINE = InnoDB',
+        'CREATE TABLE app.u2 (id INT PRIMARY KEY, n INT NOT NULL) ENGINE = InnoDB',
+        'CREATE TABLE app.triggered (id INT PRIMARY KEY) ENGINE = InnoDB',
+        'CREATE TABLE app.parent (id INT PRIMARY KEY) ENGINE = InnoDB',
+        'CREATE TABLE app.child (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES app.parent (id) ON DELETE CASCADE) ENGINE = InnoDB',
+        'CREATE VIEW app.v AS SELECT * FROM app.u2',
+        'CREATE TRIGGER app.tr AFTER INSERT ON app.triggered FOR EACH ROW UPDATE app.u1 SET n = n + 1',
+        'INSERT INTO app.u1 VALUES (1, 0)',
+        'INSERT INTO app.u2 VALUES (1, 0)',
+        'INSERT INTO app.parent VALUES (1), (2)',
+        'INSERT INTO app.child VALUES (1, 1)',
+      ])
+        await cluster().writer.ask(statement)
+      await cluster().waitForReaders()
+    })
+
+    test('another table was', async () => {
+      const [writing, reading] = [await connect(), await connect()]
+      const read = 'SELECT n FROM u1 WHERE id = 1'
+      await writing.query('UPDATE u2 SET n = n + 1')
+      const isApart = async () => {
+        await writing.query('UPDATE u2 SET n = n + 1')
+        const [before, after] = [await mustSee(reading, 'SELECT n FROM u2'), await mustSee(reading, read)]
+        return before !== after
+      }
+      await expect.poll(isApart, { timeout: 10_000 }).toBe(true)
+      // So it is served by readers that have not heard of any of it.
+      await everyReader(words.stop)
+      await writing.query('UPDATE u2 SET n = n + 1')
+      const before = await reads()
+      for (let turn = 0; turn < 20; turn++) await reading.query(read)
+      // Each of the two may be waited for once, for what was written before the catalogue was known.
+      const { free = 0, writer = 0 } = difference(await reads(), before)
+      expect(writer).toBe(0)
+      expect(free).toBeGreaterThanOrEqual(18)
+    })
+
+    test.each([
+      ['a trigger', 'INSERT INTO triggered VALUES (1)', 'SELECT n FROM u1 WHERE id = 1'],
+      ['a foreign key', 'DELETE FROM parent WHERE id = 1', 'SELECT * FROM child'],
+      ['a view', 'UPDATE v SET n = n + 100', 'SELECT n FROM u2 WHERE id = 1'],
+      ['an update of two tables', 'UPDATE u1, u2 SET u1.n = 7, u2.n = 7', 'SELECT n FROM u2 WHERE id = 1'],
+      ['a delete by an alias', 'DELETE x FROM u2 AS x JOIN parent ON x.id = parent.id', 'SELECT * FROM u2'],
+      ['names in capitals', 'UPDATE APP.U1 SET n = n + 1000', 'SELECT n FROM u1 WHERE id = 1'],
+    ])('but what was written by %s is seen', async (_how, write, read) => {
+      const [writing, reading] = [await connect(), await connect()]
+      for (const table of ['u1', 'u2', 'triggered', 'parent', 'child']) await reading.query(`SELECT * FROM ${table}`)
+      await everyReader(words.stop)
+      await writing.query(write).catch(() => {})
+      const direct = await cluster().writer.asRoot(async (root) => {
+        await root.query('USE app')
+        return (await root.query(read))[0]
+      })
+      expect((await reading.query(read))[0]).toEqual(direct)
+    })
+
+    test('and a view of what was written is not read old', async () => {
+      const [writing, reading] = [await connect(), await connect()]
+      await writing.query('REPLACE INTO u2 VALUES (1, 0)')
+      await everyReader(words.stop)
+      await writing.query('UPDATE u2 SET n = 4711')
+      expect(await valueIn(reading, 'SELECT n FROM v WHERE id = 1')).toBe(4711)
+    })
+  })
+
+  test('a position handed from one Sluice to another makes a read wait for it', async () => {
+    const other = await start('    reads: { lagMsMax: 60000 }')
+    const [writing, reading] = [await connect(), await connect(other)]
+    await everyReader(words.stop)
+    await writing.query('UPDATE t SET n = 5000 WHERE id = 1')
+    const position = await valueIn(writing, 'SLUICE SHOW POSITION')
+    expect(await valueIn(reading, `/* sluice:after=${position} */ SELECT n FROM t WHERE id = 1`)).toBe(5000)
+    // What it cannot read, it takes to the writer.
+    expect(await valueIn(reading, '/* sluice:after=nonsense */ SELECT n FROM t WHERE id = 1')).toBe(5000)
+  })
+
+  test('global sees what was written past every Sluice', async () => {
+    const everything = await start('    reads: { consistency: global, lagMsMax: 60000 }')
+    const connection = await connect(everything)
+    for (let n = 6000; n < 6050; n++) {
+      await cluster().writer.ask(`UPDATE app.t SET n = ${n} WHERE id = 1`)
+      expect(await valueIn(connection, 'SELECT n FROM t WHERE id = 1')).toBe(n)
+    }
+    await everyReader(words.stop)
+    await cluster().writer.ask('UPDATE app.t SET n = 6100 WHERE id = 1')
+    expect(await valueIn(connection, 'SELECT n FROM t WHERE id = 1')).toBe(6100)
+  })
+
+  test('session sees its own writes, and need not see those of others', async () => {
+    const own = await start('    reads: { consistency: session, lagMsMax: 60000, tableFloorsMax: 0 }')
+    const [one, other] = [await connect(own), await connect(own)]
+    await one.query('UPDATE t SET n = 7000 WHERE id = 1')
+    await cluster().waitForReaders()
+    await everyReader(words.stop)
+    await one.query('UPDATE t SET n = 7001 WHERE id = 1')
+    expect(await valueIn(other, 'SELECT n FROM t WHERE id = 1')).toBe(7000)
+    expect(await valueIn(one, 'SELECT n FROM t WHERE id = 1')).toBe(7001)
+  })
+
+  test('monotonic: a session sees no older state than before, whichever reader answers', async () => {
+    const steady = await start('    reads: { consistency: eventual, monotonic: true, lagMsMax: 60000 }')
+    const connection = await connect(steady)
+    await cluster().writer.ask('UPDATE app.t SET n = 8000 WHERE id = 1')
+    await cluster().waitForReaders()
+    const [late] = cluster().readers
+    await late!.ask(words.stop)
+    let newest = 0
+    for (let n = 8001; n < 8040; n++) {
+      await cluster().writer.ask(`UPDATE app.t SET n = ${n} WHERE id = 1`)
+      const seen = Number(await valueIn(connection, 'SELECT n FROM t WHERE id = 1'))
+      expect(seen).toBeGreaterThanOrEqual(newest)
+      newest = seen
+    }
+    // What it has seen on the writer it sees on readers, too.
+    await everyReader(words.stop)
+    await cluster().writer.ask('UPDATE app.t SET n = 8100 WHERE id = 1')
+    await connection.query('BEGIN')
+    expect(await valueIn(connection, 'SELECT n FROM t WHERE id = 1')).toBe(8100)
+    await connection.query('COMMIT')
+    expect(await valueIn(connection, 'SELECT n FROM t WHERE id = 1')).toBe(8100)
+  })
+
+  describe('while readers stand still, the writer takes over its share and no more', () => {
+    test.each([
+      ['error', async (answer: Promise<unknown>) => expect(answer).rejects.toMatchObject({ errno: 9113 })],
+      ['stale', async (answer: Promise<unknown>) => expect(await answer).toBe(9000)],
+    ])('and the rest gets, as the operator chose: %s', async (choice, check) => {
+      const reads = `consistency: service, lagMsMax: 60000, catchUpMsMax: 20, waitMsMax: 50, writerShareMax: 0, beyondShare: ${choice}`
+      const capped = await start(`    reads: { ${reads} }`)
+      const connection = await connect(capped)
+      await connection.query('UPDATE t SET n = 9000 WHERE id = 1')
+      await cluster().waitForReaders()
+      await everyReader(words.stop)
+      await connection.query('UPDATE t SET n = 9001 WHERE id = 1')
+      await check(valueIn(connection, 'SELECT n FROM t WHERE id = 1'))
+      await everyReader(words.start)
+      await cluster().waitForReaders()
+      const again = () => valueIn(connection, 'SELECT n FROM t WHERE id = 1')
+      await expect.poll(() => again().catch(() => null), { timeout: 10_000 }).toBe(9001)
+    })
+  })
+
   test('eventual is as it was before: a late reader answers late', async () => {
     const late = await start('    reads: { consistency: eventual, lagMsMax: 60000 }')
     const connection = await connect(late)

@@ -6,6 +6,8 @@ import { Pools } from '../../src/pool/pools.ts'
 import { mariadbPosition } from '../../src/protocol/mysql/positions.ts'
 import { ConnectFailed } from '../../src/protocol/protocol.ts'
 import { Floors, type Need } from '../../src/routing/floors.ts'
+import { TableFloors } from '../../src/routing/table-floors.ts'
+import { WriterShare } from '../../src/routing/writer-share.ts'
 import { FailoverHold } from '../../src/session/failover-hold.ts'
 import { Session } from '../../src/session/session.ts'
 import { Sessions } from '../../src/session/sessions.ts'
@@ -91,6 +93,8 @@ export class Stage {
   /** What was heard of the servers, by their names. */
   readonly progress = new Map<string, Progress>()
   readonly floors = new Floors((id) => this.progress.get(id) ?? null)
+  readonly tables = new TableFloors({ tablesMax: 100, nowMs: () => Date.now(), onWanted: () => {} })
+  readonly writerShare = new WriterShare(1)
   readonly refusing = new Set<string>()
   topology: Topology
   readonly shared: Shared
@@ -212,23 +216,27 @@ export class Stage {
       freshness: {
         raised: null,
         floors: this.floors,
+        tables: this.tables,
+        share: this.writerShare,
         writerPosition: async () => null,
         positionOf: mariadbPosition,
-        catchUpMsMax: 250,
+        limits: { catchUpMsMax: 250, waitMsMax: 1_000, beyondShare: 'error' },
         reads: {
           free: this.metrics.freshReads.labels('main', 'free'),
           waited: this.metrics.freshReads.labels('main', 'waited'),
           writer: this.metrics.freshReads.labels('main', 'writer'),
+          stale: this.metrics.freshReads.labels('main', 'stale'),
         },
         catchUpSeconds: this.metrics.catchUpSeconds,
       },
       reaches: ({ id, role }: Backend, need: Need) => role === 'writer' || this.floors.reaches(id, need),
-      quickest: (backends: readonly Backend[], need: Need) => {
-        const id = this.floors.quickest(
-          backends.map((one) => one.id),
-          need,
-        )
-        return backends.find((one) => one.id === id) ?? null
+      quickest: (backends: readonly Backend[], need: Need, stalledToo?: boolean) => {
+        const ids = backends.map(({ id }) => id)
+        const quickest = this.floors.quickest(ids, need, stalledToo)
+        return backends.find(({ id }) => id === quickest) ?? null
+      },
+      get writerShareOpen() {
+        return stage.writerShare.open
       },
       outstanding: (one: Backend) => this.pools.outstanding(one),
       usable: ({ health }: Backend) => health === 'up',

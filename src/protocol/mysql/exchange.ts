@@ -274,16 +274,16 @@ export class Exchange {
     const position = positionOf(gtids?.toString() ?? '')
     if (position === null) return
     this.#positioned = true
-    this.#options.committed(position, true)
+    this.#options.committed(position, 'none')
   }
 
   /** Neither errors nor EOFs tell what was committed before them, and no later answer does. */
   private endPositions(): void {
     const { stop, okLayout } = this.#tracker
-    const isTold = stop !== 'error' && okLayout && this.#line.tellsPositions
     const isMute = this.#variables !== null && [...this.#variables.keys()].some(isTracker)
-    const isCertain = isTold && !isMute
-    if (!this.#positioned || !isCertain) this.#options.committed(null, isCertain)
+    const isUntold = !okLayout || !this.#line.tellsPositions || isMute
+    const doubt = stop === 'error' ? 'failed' : isUntold ? 'untold' : 'none'
+    if (doubt !== 'none' || !this.#positioned) this.#options.committed(null, doubt)
   }
 
   private keep(name: string, value: string): void {

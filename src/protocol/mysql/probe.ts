@@ -11,12 +11,14 @@ import {
   type ProbeFailure,
   type Prober,
   type RosterKind,
+  type TableName,
 } from '../../topology/claim.ts'
 import type { BackendTls, Heartbeat, ProbeTarget } from '../protocol.ts'
 import { serverVersion } from './login-messages.ts'
 import { mariadbPosition, mysqlPosition, positionOf } from './positions.ts'
 import { type Row, replicationStatus } from './replication-status.ts'
 import { hasMajority, ROSTER_SQL, ROSTER_VARIABLES, rosterFrom } from './rosters.ts'
+import { foldsCaseIn, RIGHTS_SQL, tableFactsIn, tablesSql } from './table-questions.ts'
 
 /** After this many probes without a privilege it is tried again, on a new connection: grants take effect on new ones. */
 const DENIED_PROBES_MAX = 30
@@ -53,6 +55,7 @@ export function createProber(target: ProbeTarget): Prober {
   return {
     probe: (depth = 'cluster') => ask((asked) => asked.ask(depth)),
     position: () => ask((asked) => asked.position()),
+    tables: (tables) => ask((asked) => asked.tables(tables)),
     close: hangUp,
   }
 }
@@ -76,14 +79,15 @@ interface Questions {
   readonly note: string | null
 }
 
+type TablesTold = NonNullable<Awaited<ReturnType<Prober['tables']>>>
+
 /** One connection. Closing it closes the socket, whatever the server does. */
 class ProbeLine {
   readonly #target: ProbeTarget
   readonly #sockets: Socket[] = []
   #connection: Connection | null = null
   #questions: Questions | null = null
-  /** The variable that tells the position. */
-  #positionName: string | null = null
+  #engine: 'mysql' | 'mariadb' | null = null
   #deniedProbes = 0
   #destroyed = false
 
@@ -105,10 +109,19 @@ class ProbeLine {
   }
 
   async position(): Promise<Position | null> {
-    this.#connection ??= await this.open()
-    this.#positionName ??= await this.findPositionName(this.#connection)
-    const [rows] = await query(this.#connection, `SELECT @@global.${this.#positionName} AS position`)
+    const { connection, engine } = await this.opened()
+    const name = engine === 'mysql' ? 'gtid_executed' : 'gtid_current_pos'
+    const [rows] = await query(connection, `SELECT @@global.${name} AS position`)
     return positionOf(String(rows![0]?.position ?? ''))
+  }
+
+  async tables(tables: readonly TableName[]): Promise<TablesTold | null> {
+    const { connection, engine } = await this.opened()
+    const [rights] = await query(connection, RIGHTS_SQL)
+    const foldsCase = foldsCaseIn(rights![0])
+    if (foldsCase === null) return null
+    const [rows] = tables.length === 0 ? [[]] : await query(connection, tablesSql(engine, tables))
+    return { foldsCase, facts: rows!.map(tableFactsIn) }
   }
 
   destroy(): void {
@@ -120,14 +133,18 @@ class ProbeLine {
     for (const socket of this.#sockets.splice(0)) socket.destroy()
     this.#connection = null
     this.#questions = null
-    this.#positionName = null
+    this.#engine = null
     this.#deniedProbes = 0
   }
 
-  private async findPositionName(connection: Connection): Promise<string> {
-    const [rows] = await query(connection, 'SELECT @@version AS version')
-    const { engine } = serverVersion(String(rows![0]?.version ?? ''))
-    return engine === 'mysql' ? 'gtid_executed' : 'gtid_current_pos'
+  private async opened(): Promise<{ readonly connection: Connection; readonly engine: 'mysql' | 'mariadb' }> {
+    this.#connection ??= await this.open()
+    const connection = this.#connection
+    if (this.#engine === null) {
+      const [rows] = await query(connection, 'SELECT @@version AS version')
+      this.#engine = serverVersion(String(rows![0]?.version ?? '')).engine
+    }
+    return { connection, engine: this.#engine }
   }
 
   private async open(): Promise<Connection> {

@@ -48,6 +48,7 @@ export class ClientStatement implements PreparedStatement {
   readonly id: number
   sql: Buffer
   classification: PreparedStatement['classification'] = null
+  schema: string | null = null
   /** As the first backend to prepare it answered; -1 before that. */
   parameterCount = -1
   /** The parameter types the client sent last; it does not repeat them. */

@@ -34,6 +34,7 @@ export const WIRE: WireErrorTable<WireError> = {
   QUERY_KILLED: { errno: 1317, sqlState: '70100' },
   NO_WRITER: { errno: 9110, sqlState: 'HY000' },
   NO_READER: { errno: 9111, sqlState: 'HY000' },
+  READERS_BEHIND: { errno: 9113, sqlState: 'HY000' },
   UNKNOWN_ENDPOINT: { errno: 9112, sqlState: 'HY000' },
   POOL_WAIT_TIMEOUT: { errno: 9120, sqlState: 'HY000' },
   POOL_WAITERS_MAX: { errno: 9121, sqlState: 'HY000' },

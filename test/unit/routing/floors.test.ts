@@ -9,7 +9,7 @@ import type { Backend } from '../../../src/topology/topology.ts'
 const UUID = 'd65b62f1-ea45-11f1-99f0-02fc00000001'
 const at = (sequence: number) => mariadbPosition(`0-1-${sequence}`)!
 const gtids = (set: string) => mysqlPosition(`${UUID}:${set}`)!
-const need = (version: number) => ({ version, position: null })
+const need = (version: number) => ({ version, position: null, only: null })
 
 type Told = Partial<Progress>
 
@@ -65,7 +65,7 @@ describe('a reader', () => {
     const writes = [gtids('4'), gtids('5'), gtids('6'), gtids('7')]
     const { floors } = after(writes, { position: gtids('1-7') }, { position: gtids('1-4') })
     expect(floors.missing('r', need(3))!.text).toBe(`${UUID}:5-6`)
-    expect(floors.missing('r', { version: 2, position: gtids('9') })!.text).toBe(`${UUID}:5:9`)
+    expect(floors.missing('r', { ...need(2), position: gtids('9') })!.text).toBe(`${UUID}:5:9`)
     expect(floors.missing('r', need(99))).toBeNull()
   })
 
@@ -127,16 +127,16 @@ describe('a write whose position is not known', () => {
   test('is reached by nobody and cannot be waited for, until the writer has told its own', () => {
     const { floors } = after([at(1), null], { position: at(1) }, { position: at(1) })
     expect([floors.reaches('r', need(2)), floors.missing('r', need(2))]).toEqual([false, null])
-    floors.settle(at(7), 1)
+    floors.settle(at(7), 0)
     expect(floors.missing('r', need(2))).toBeNull()
-    floors.settle(at(7), 2)
+    floors.settle(at(7), 1)
     expect(floors.missing('r', need(2))!.text).toBe('0-1-7')
   })
 
-  test('is settled by what the monitor hears of the writer, if it asked later', () => {
-    const world = after([null], { position: at(7), askedMs: 0 }, { position: at(7) })
+  test('is settled by what the monitor hears of the writer, if it asked clearly later', () => {
+    const world = after([null], { position: at(7), askedMs: 49 }, { position: at(7) })
     expect(reaching(world, 1)).toEqual([false])
-    world.hear({ position: at(7), askedMs: 1 }, { position: at(7) })
+    world.hear({ position: at(7), askedMs: 50 }, { position: at(7) })
     expect(reaching(world, 1)).toEqual([true])
   })
 
@@ -152,15 +152,15 @@ describe('a change of the writer', () => {
   test('takes what the new one never got off the floor, for no reader can have it', () => {
     const world = after([at(1), at(2), at(3)], { position: at(3) }, { position: at(1) })
     world.follow(2)
-    world.hear({ position: at(2), askedMs: 9 }, { position: at(1) })
+    world.hear({ position: at(2), askedMs: 90 }, { position: at(1) })
     expect(world.floors.missing('r', need(3))!.text).toBe('0-1-2')
-    world.hear({ position: at(2), askedMs: 10 }, { position: at(2) })
+    world.hear({ position: at(2), askedMs: 100 }, { position: at(2) })
     expect(reaching(world, 3)).toEqual([true])
   })
 
   test('does not believe what the new one said before it was the writer', () => {
     const world = after([at(1), at(2), at(3)], { position: at(3) }, { position: at(1) })
-    world.hear({ position: at(1), askedMs: 9 }, { position: at(1) })
+    world.hear({ position: at(1), askedMs: 90 }, { position: at(1) })
     world.follow(2)
     expect(world.floors.missing('r', need(3))!.text).toBe('0-1-3')
   })
@@ -168,15 +168,15 @@ describe('a change of the writer', () => {
   test('leaves the floor alone where nothing was lost', () => {
     const world = after([at(1), at(2), at(3)], { position: at(3) }, { position: at(1) })
     world.follow(2)
-    world.hear({ position: at(3), askedMs: 9 }, { position: at(2) })
+    world.hear({ position: at(3), askedMs: 90 }, { position: at(2) })
     expect(reaching(world, 2, 3)).toEqual([true, false])
   })
 
   test('leaves alone what was raised after the new one was asked', () => {
     const world = after([at(1), at(2)], { position: at(2) }, { position: at(1) })
     world.follow(2)
-    world.hear({ position: at(1), askedMs: 5 }, { position: at(1) })
-    world.floors.raise(at(3), 6)
+    world.hear({ position: at(1), askedMs: 90 }, { position: at(1) })
+    world.floors.raise(at(3), 91)
     expect(reaching(world, 2, 3)).toEqual([true, false])
     expect(world.floors.missing('r', need(3))!.text).toBe('0-1-3')
   })

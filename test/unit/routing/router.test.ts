@@ -70,6 +70,7 @@ const loads: Loads = {
   usable: ({ health }) => health === 'up',
   reaches: () => true,
   quickest: () => null,
+  writerShareOpen: true,
   turn: 0,
 }
 

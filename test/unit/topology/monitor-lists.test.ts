@@ -39,6 +39,7 @@ class FakeAurora {
         return this.claim(name, depth)
       },
       position: async () => null,
+      tables: async () => null,
       close: () => this.closed.push(host),
     }
   }

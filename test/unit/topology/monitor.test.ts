@@ -40,6 +40,10 @@ class FakeProber implements Prober {
     return null
   }
 
+  async tables(): Promise<null> {
+    return null
+  }
+
   close(): void {
     this.closed = true
   }

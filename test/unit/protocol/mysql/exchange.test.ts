@@ -159,9 +159,9 @@ describe('what was committed', () => {
   const eof = frame(Buffer.from([0xfe, 0, 0, STATUS.AUTOCOMMIT, 0]), 1)
 
   const listen = () => {
-    const heard: [position: string | null, certain: boolean, sentBytes: number][] = []
+    const heard: [position: string | null, doubt: string, sentBytes: number][] = []
     const { exchange, seen } = stage({
-      committed: (position, certain) => heard.push([position?.text ?? null, certain, seen.bytes.length]),
+      committed: (position, doubt) => heard.push([position?.text ?? null, doubt, seen.bytes.length]),
     })
     return { exchange, heard, seen }
   }
@@ -172,32 +172,32 @@ describe('what was committed', () => {
   ])('is heard before the client gets a byte of the answer that tells it: %s', (_engine, changes, position) => {
     const { exchange, heard, seen } = listen()
     exchange.feed(okWith(changes))
-    expect(heard).toEqual([[position, true, 0]])
+    expect(heard).toEqual([[position, 'none', 0]])
     expect(seen.bytes.length).toBeGreaterThan(0)
   })
 
   test('is heard with the first of several answers in one packet of bytes', () => {
     const { exchange, heard } = listen()
     exchange.feed(Buffer.concat([okWith(gtids, STATUS.MORE_RESULTS_EXISTS), okWith(null)]))
-    expect(heard).toEqual([[GTID, true, 0]])
+    expect(heard).toEqual([[GTID, 'none', 0]])
   })
 
   test.each([
-    ['an OK without a position: nothing was', [okWith(null)], [[null, true, 0]]],
-    ['an error: nobody knows', [error], [[null, false, 0]]],
-    ['an old EOF: nobody knows', [eof], [[null, false, 0]]],
+    ['an OK without a position: nothing was', [okWith(null)], [[null, 'none', 0]]],
+    ['an error: nobody knows', [error], [[null, 'failed', 0]]],
+    ['an old EOF: nobody knows', [eof], [[null, 'untold', 0]]],
     [
       'an error behind an answer that told one: nobody knows what came after',
       [okWith(gtids, STATUS.MORE_RESULTS_EXISTS), error],
       [
-        [GTID, true, 0],
-        [null, false, okWith(null).length],
+        [GTID, 'none', 0],
+        [null, 'failed', okWith(null).length],
       ],
     ],
     [
       'an OK of who has switched its trackers: nobody knows',
       [okWith(tracked(TRACK.SYSTEM_VARIABLES, text('session_track_gtids'), text('OFF')))],
-      [[null, false, 0]],
+      [[null, 'untold', 0]],
     ],
   ] as const)('%s', (_promise, chunks, expected) => {
     const { exchange, heard } = listen()
