@@ -456,6 +456,7 @@ export function policyOf(config: Config, listener: PolicyListener): RoutingPolic
     endpoints,
     rules: config.rules.map(ruleOf),
     fallback: reads.fallback,
+    beyondShare: reads.beyondShare,
     consistency: {
       level: listener.consistency ?? reads.consistency,
       monotonic: listener.monotonic ?? reads.monotonic,

@@ -71,6 +71,7 @@ const SPLIT: RoutingPolicy = {
   endpoints: new Map(),
   rules: [],
   fallback: 'writer',
+  beyondShare: 'error',
   consistency: { level: 'service', monotonic: false },
   userConsistencies: new Map(),
 }

@@ -44,6 +44,8 @@ export interface RoutingPolicy {
   readonly rules: readonly RouteRule[]
   /** What reads do when no reader is usable. */
   readonly fallback: 'writer' | 'wait' | 'error'
+  /** What becomes of reads that readers are too late for, when the writer serves its share of them already. */
+  readonly beyondShare: 'error' | 'stale'
   /** How fresh reads must be, where neither statement, session, rule nor user says otherwise. */
   readonly consistency: Consistency
   readonly userConsistencies: ReadonlyMap<string, ConsistencyWish>

@@ -181,7 +181,17 @@ function toReaders(choice: Choice, because: string): Route {
     return toFresh(choice, need, { candidates, target, because, whom })
   if (policy.fallback === 'error') return { action: 'reject', code: 'NO_READER', because: `no usable ${whom}` }
   if (policy.fallback === 'wait') return { action: 'hold', target, because: `${because}; no usable ${whom}` }
-  return toWriter(topology, loads, `${because}; no usable ${whom}, so the writer serves it`)
+  if (loads.writerShareOpen) return instead(topology, loads, `${because}; no usable ${whom}, so the writer serves it`)
+  const late = topology.backends.find(({ role, health }) => role === 'reader' && health === 'behind')
+  const full = `${because}; no usable ${whom}, and the writer serves its share of reads (reads.writerShareMax)`
+  if (policy.beyondShare === 'error' || late === undefined) return { action: 'hold', target, because: full }
+  return { action: 'send', backend: late, target, because: `${full}: this answer may be old` }
+}
+
+/** The writer, in place of a reader. */
+function instead(topology: Topology, loads: Loads, because: string): Route {
+  const decision = toWriter(topology, loads, because)
+  return decision.action === 'send' ? { ...decision, insteadOfReader: true } : decision
 }
 
 interface Behind {

@@ -36,8 +36,6 @@ export interface FreshnessLimits {
   readonly catchUpMsMax: number
   /** The same where the writer may not. */
   readonly waitMsMax: number
-  /** What becomes of a read that waited so long in vain. */
-  readonly beyondShare: 'error' | 'stale'
 }
 
 /** Tables written in one transaction that are told apart. */
@@ -136,7 +134,7 @@ export class Freshness {
   /** The last reader was waited for in vain: what the client is told; null: what the reader has, however old that is. */
   giveUp({ backend, because }: Send): ProxyError | null {
     const { limits, reads } = this.#shared.freshness
-    if (limits.beyondShare === 'stale') {
+    if (this.#shared.policy.beyondShare === 'stale') {
       reads.stale.value += 1
       return null
     }

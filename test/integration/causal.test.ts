@@ -9,12 +9,21 @@ import { type RunningSluice, startSluice } from '../support/sluice.ts'
 describeEngines((engine) => {
   const words =
     engine === 'mysql'
-      ? { stop: 'STOP REPLICA SQL_THREAD', start: 'START REPLICA SQL_THREAD' }
-      : { stop: 'STOP SLAVE SQL_THREAD', start: 'START SLAVE SQL_THREAD' }
+      ? {
+          stop: 'STOP REPLICA SQL_THREAD',
+          start: 'START REPLICA SQL_THREAD',
+          delay: (seconds: number) => `CHANGE REPLICATION SOURCE TO SOURCE_DELAY = ${seconds}`,
+        }
+      : {
+          stop: 'STOP SLAVE',
+          start: 'START SLAVE',
+          delay: (seconds: number) => `CHANGE MASTER TO MASTER_DELAY = ${seconds}`,
+        }
   const cluster = useCluster(engine)
   const connections: Connection[] = []
   const sluices: RunningSluice[] = []
   let sluice: RunningSluice
+  let delayed = false
 
   const connect = async (to: RunningSluice = sluice): Promise<Connection> => {
     const options = { host: '127.0.0.1', port: to.port, user: 'app', password: 'app_pw', database: 'app' }
@@ -29,6 +38,17 @@ describeEngines((engine) => {
     return started
   }
   const everyReader = (statement: string) => Promise.all(cluster().readers.map((reader) => reader.ask(statement)))
+  /** Readers that go on, and are late for everything; whoever asks on `connection` knows that they are usable. */
+  const delayReaders = async (seconds: number, connection: Connection | null = null) => {
+    delayed = seconds > 0
+    for (const statement of [words.stop, words.delay(seconds), words.start]) await everyReader(statement)
+    if (connection === null) return
+    const healths = async () => {
+      const [rows] = await connection.query<RowDataPacket[]>('SLUICE SHOW TOPOLOGY')
+      return rows.map(({ health }) => String(health))
+    }
+    await expect.poll(healths, { timeout: 20_000 }).toEqual(['up', 'up', 'up'])
+  }
   const valueIn = async (connection: Connection, sql: string): Promise<unknown> => {
     const [rows] = await connection.query<RowDataPacket[]>(sql)
     return Object.values(rows[0] ?? {})[0]
@@ -48,7 +68,8 @@ describeEngines((engine) => {
     sluice = await start('    reads: { lagMsMax: 60000 }')
   })
   afterEach(async () => {
-    await everyReader(words.start)
+    if (delayed) await delayReaders(0)
+    else await everyReader(words.start)
     await cluster().waitForReaders()
     for (const connection of connections.splice(0)) connection.destroy()
   })
@@ -71,7 +92,7 @@ describeEngines((engine) => {
 
     test('readers that stand still are waited for once, and then the writer serves', async () => {
       const [writing, reading] = [await connect(), await connect()]
-      await everyReader(words.stop)
+      await delayReaders(60, reading)
       await writing.query('UPDATE t SET n = 1000 WHERE id = 1')
       const startMs = performance.now()
       expect(await valueIn(reading, 'SELECT n FROM t WHERE id = 1')).toBe(1000)
@@ -175,7 +196,7 @@ describeEngines((engine) => {
       }
       await expect.poll(isApart, { timeout: 10_000 }).toBe(true)
       // So it is served by readers that have not heard of any of it.
-      await everyReader(words.stop)
+      await delayReaders(60, reading)
       await writing.query('UPDATE u2 SET n = n + 1')
       const before = await reads()
       for (let turn = 0; turn < 20; turn++) await reading.query(read)
@@ -241,7 +262,7 @@ describeEngines((engine) => {
     const [one, other] = [await connect(own), await connect(own)]
     await one.query('UPDATE t SET n = 7000 WHERE id = 1')
     await cluster().waitForReaders()
-    await everyReader(words.stop)
+    await delayReaders(60, one)
     await one.query('UPDATE t SET n = 7001 WHERE id = 1')
     expect(await valueIn(other, 'SELECT n FROM t WHERE id = 1')).toBe(7000)
     expect(await valueIn(one, 'SELECT n FROM t WHERE id = 1')).toBe(7001)
@@ -280,10 +301,10 @@ describeEngines((engine) => {
       const connection = await connect(capped)
       await connection.query('UPDATE t SET n = 9000 WHERE id = 1')
       await cluster().waitForReaders()
-      await everyReader(words.stop)
+      await delayReaders(60, connection)
       await connection.query('UPDATE t SET n = 9001 WHERE id = 1')
       await check(valueIn(connection, 'SELECT n FROM t WHERE id = 1'))
-      await everyReader(words.start)
+      await delayReaders(0, connection)
       await cluster().waitForReaders()
       const again = () => valueIn(connection, 'SELECT n FROM t WHERE id = 1')
       await expect.poll(() => again().catch(() => null), { timeout: 10_000 }).toBe(9001)
@@ -295,7 +316,7 @@ describeEngines((engine) => {
     const connection = await connect(late)
     await connection.query('UPDATE t SET n = 4000 WHERE id = 1')
     await cluster().waitForReaders()
-    await everyReader(words.stop)
+    await delayReaders(60, connection)
     await connection.query('UPDATE t SET n = 4001 WHERE id = 1')
     expect(await valueIn(connection, 'SELECT n FROM t WHERE id = 1')).toBe(4000)
     // Unless somebody wants it otherwise.

@@ -198,6 +198,7 @@ export class Stage {
         endpoints: new Map(),
         rules: [],
         fallback: 'writer',
+        beyondShare: 'error',
         consistency: { level: 'service', monotonic: false },
         userConsistencies: new Map(),
       },
@@ -220,7 +221,7 @@ export class Stage {
         share: this.writerShare,
         writerPosition: async () => null,
         positionOf: mariadbPosition,
-        limits: { catchUpMsMax: 250, waitMsMax: 1_000, beyondShare: 'error' },
+        limits: { catchUpMsMax: 250, waitMsMax: 1_000 },
         reads: {
           free: this.metrics.freshReads.labels('main', 'free'),
           waited: this.metrics.freshReads.labels('main', 'waited'),

@@ -22,6 +22,7 @@ const policy: RoutingPolicy = {
   endpoints: new Map(),
   rules: [],
   fallback: 'writer',
+  beyondShare: 'error',
   consistency: { level: 'service', monotonic: false },
   userConsistencies: new Map(),
 }

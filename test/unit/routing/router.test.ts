@@ -62,6 +62,7 @@ const split: RoutingPolicy = {
   ]),
   rules: [],
   fallback: 'writer',
+  beyondShare: 'error',
   consistency: { level: 'eventual', monotonic: false },
   userConsistencies: new Map(),
 }
@@ -81,13 +82,13 @@ function told(decision: Route): string {
 }
 
 interface Case {
-  readonly statement: Classification
+  readonly statement?: Classification
   readonly session?: Partial<SessionView>
   readonly backends?: readonly Backend[]
   readonly policy?: Partial<RoutingPolicy>
 }
 
-function decide({ statement, session = {}, backends = all, policy = {} }: Case): string {
+function decide({ statement = read, session = {}, backends = all, policy = {} }: Case): string {
   const topology: Topology = { cluster: 'main', epoch: 1, kind: null, writerEpoch: 1, backends }
   return told(route(statement, { ...free, ...session }, topology, { ...split, ...policy }, loads))
 }
@@ -129,6 +130,77 @@ describe('route', () => {
       'send db3 as reader',
     ],
   ])('%s', (_promise, given, expected) => expect(decide(given)).toBe(expected))
+})
+
+describe('what must be seen', () => {
+  const need = { version: 7, position: null, only: null }
+  const lateReaders = (change: Partial<Loads> = {}): Loads => ({
+    ...loads,
+    reaches: ({ role }) => role === 'writer',
+    quickest: () => reader2,
+    ...change,
+  })
+  const behind = (one: Backend): Backend => ({ ...one, health: 'behind' })
+
+  test.each<[string, Case, Loads, string]>([
+    [
+      'a reader that has it serves at once',
+      {},
+      lateReaders({ reaches: ({ id }) => id === 'db3' }),
+      'send db3 as reader',
+    ],
+    ['the quickest is waited for where none has it', {}, lateReaders(), 'send db3 as reader, waiting'],
+    [
+      'after one wait in vain the writer serves',
+      { session: { waited: true } },
+      lateReaders(),
+      'send db1 as writer, instead',
+    ],
+    [
+      'the writer serves where nobody is worth waiting for',
+      {},
+      lateReaders({ quickest: () => null }),
+      'send db1 as writer, instead',
+    ],
+    [
+      'beyond the share of the writer a reader is waited for to the end',
+      { session: { waited: true } },
+      lateReaders({ writerShareOpen: false }),
+      'send db3 as reader, waiting to the end',
+    ],
+    [
+      'user variables are read where they are, if that has it',
+      { statement: { ...read, facts: ['user-variable'] }, session: { variablesAt: reader } },
+      lateReaders(),
+      'send db3 as reader, waiting',
+    ],
+    [
+      'no reader: the writer counts as in its place',
+      { backends: [writer] },
+      lateReaders(),
+      'send db1 as writer, instead',
+    ],
+    [
+      'no reader, and the share of the writer is used up: it waits',
+      { backends: [writer, behind(reader)] },
+      lateReaders({ writerShareOpen: false }),
+      'hold',
+    ],
+    [
+      'or gets an old answer, if told so',
+      { backends: [writer, behind(reader)], policy: { beyondShare: 'stale' } },
+      lateReaders({ writerShareOpen: false }),
+      'send db2 as reader',
+    ],
+  ])('%s', (_promise, given, ofLoads, expected) => {
+    const { statement = read, session = {}, backends = all, policy = {} } = given
+    const topology: Topology = { cluster: 'main', epoch: 1, kind: null, writerEpoch: 1, backends }
+    const decision = route(statement, { ...free, need, ...session }, topology, { ...split, ...policy }, ofLoads)
+    const waits = decision.action === 'send' && decision.awaits !== undefined ? ', waiting' : ''
+    const last = decision.action === 'send' && decision.isLast === true ? ' to the end' : ''
+    const instead = decision.action === 'send' && decision.insteadOfReader === true ? ', instead' : ''
+    expect(`${told(decision)}${waits}${last}${instead}`).toBe(expected)
+  })
 })
 
 describe('the strongest wish wins', () => {
