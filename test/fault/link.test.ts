@@ -187,6 +187,32 @@ describeEngines((engine) => {
       expect(await failureOf('SELECT 1')).toMatchObject({ fatal: true })
       expect((await neighbour.query('SELECT 8 AS a'))[0]).toEqual([{ a: 8 }])
     })
+
+    test('inside a frame in a transaction: the same, for an error would be read as a part of the row', async () => {
+      await client.beginTransaction()
+      writer.cutNext({ direction: 'to-client', afterBytes: 200_000, how })
+      expect(await failureOf(`SELECT REPEAT('x', 300000) AS a`)).toMatchObject({ fatal: true })
+    })
+
+    test('behind the answer to a SET NAMES, when Sluice asks for the collation: it was answered once, and for all', async () => {
+      const wire = await WireClient.connect({ port: sluice.port, capabilities: 0 })
+      await wire.ask(Buffer.from('\x03SELECT 1'), 'query')
+      writer.holdBack('collation_connection')
+      const answered = wire.ask(Buffer.from('\x03SET NAMES latin1'), 'query')
+      expect((await answered).map(({ payload }) => payload[0])).toEqual([0])
+      await until(
+        () => (writer.held > 0 ? true : null),
+        5_000,
+        () => 'the collation is not asked for',
+      )
+      writer.cutAll(how)
+      writer.letGo()
+      const next = await wire.ask(Buffer.from('\x03SELECT 7 AS a'), 'query')
+      expect(next[0]!.payload.toString('latin1')).toContain('unknown-state')
+      const rows = await wire.ask(Buffer.from('\x03SELECT 7 AS a'), 'query')
+      expect(rows.at(-2)!.payload.toString('latin1')).toBe('\x017')
+      wire.end()
+    })
   })
 
   /** What the reader says to this, on the wire. */
