@@ -63,23 +63,17 @@ export class Freshness {
   }
 
   /** What a reader must have to answer this statement, as far as that is known without asking; null: nothing. */
-  needNow(classification: Classification, prepared: PreparedStatement | null = null): Need | null {
+  needNow(classification: Classification): Need | null {
     if (!this.isForReaders(classification)) return null
-    const { level, monotonic } = this.consistency(classification)
-    const version = this.versionFor(level, classification, prepared)
-    const after = classification.freshness?.after ?? null
-    const only = monotonic && this.#sawAt?.isReader === true ? this.#sawAt.id : null
-    if (after === null) return version === 0 && only === null ? null : { version, position: null, only }
-    const position = this.#shared.freshness.positionOf(after)
-    return position === null ? WRITER_ONLY : { version, position, only }
+    return this.needFor(this.consistency(classification), classification, null)
   }
 
   /** The same; where somebody must be asked, a promise. */
   need(classification: Classification, prepared: PreparedStatement | null): Need | null | Promise<Need | null> {
-    const need = this.needNow(classification, prepared)
     if (!this.isForReaders(classification)) return null
-    const { level, monotonic } = this.consistency(classification)
-    if (level === 'global' || (monotonic && this.hasSeenMore())) return this.withAll(need)
+    const consistency = this.consistency(classification)
+    const need = this.needFor(consistency, classification, prepared)
+    if (consistency.level === 'global' || (consistency.monotonic && this.hasSeenMore())) return this.withAll(need)
     if (need === null || this.#shared.freshness.floors.isSettled(need.version)) return need
     return settle(this.#shared.freshness, this.#shared.nowMs()).then(() => need)
   }
@@ -171,6 +165,19 @@ export class Freshness {
     const { raised } = this.#shared.freshness
     if (raised !== null) raised(position, atMs, this.#written === null ? null : keysOf(this.#written))
     if (position === null && floors.byPosition) void settle(this.#shared.freshness, atMs)
+  }
+
+  private needFor(
+    { level, monotonic }: Consistency,
+    classification: Classification,
+    prepared: PreparedStatement | null,
+  ): Need | null {
+    const version = this.versionFor(level, classification, prepared)
+    const after = classification.freshness?.after ?? null
+    const only = monotonic && this.#sawAt?.isReader === true ? this.#sawAt.id : null
+    if (after === null) return version === 0 && only === null ? null : { version, position: null, only }
+    const position = this.#shared.freshness.positionOf(after)
+    return position === null ? WRITER_ONLY : { version, position, only }
   }
 
   private versionFor(
