@@ -8,6 +8,10 @@ interface ConfigOption {
   readonly config?: string
 }
 
+interface StartFlags extends ConfigOption {
+  readonly inherit?: true
+}
+
 interface CheckFlags extends ConfigOption {
   readonly offline?: true
 }
@@ -60,12 +64,12 @@ export async function run(args: readonly string[], version: string, output: Outp
     program.command(name).description(what).helpOption('--help', 'print help')
   const configured = (name: string, what: string) => command(name, what).option('--config <file>', 'the settings')
 
-  configured('start', 'run; SIGHUP or a change of the file reloads, SIGTERM drains').action(
-    async ({ config }: ConfigOption) => {
+  configured('start', 'run; SIGHUP or a change of the file reloads, SIGUSR2 replaces, SIGTERM drains')
+    .addOption(new Option('--inherit', 'take the sockets of the process that starts this one').hideHelp())
+    .action(async ({ config, inherit }: StartFlags) => {
       const { start } = await import('./start.ts')
-      exitCode = await start(config ?? null, output)
-    },
-  )
+      exitCode = await start({ file: config ?? null, inherit: inherit === true }, output)
+    })
   program.command('worker', { hidden: true }).action(async () => {
     const { serveAsWorker } = await import('../workers/worker.ts')
     await serveAsWorker()

@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os'
 import { type Config, type LoadedConfig, loadConfig } from '../config.ts'
 import { createLog, type Log } from '../log.ts'
 import type { AnyProxy } from '../proxy.ts'
+import { Generations, Predecessor } from '../takeover.ts'
 import { reportProblems } from './check.ts'
 import { followSettings } from './follow-settings.ts'
 import type { ExitCode, Output } from './output.ts'
@@ -11,8 +12,14 @@ import type { ExitCode, Output } from './output.ts'
 /** A terminal and a parent process may both deliver one and the same Ctrl-C. */
 const ONE_PRESS_MS = 500
 
+export interface StartOptions {
+  readonly file: string | null
+  /** The process that started this one has the listening sockets, and gives them when it is asked. */
+  readonly inherit: boolean
+}
+
 /** Resolves with the exit code once everything has ended. */
-export async function start(file: string | null, output: Output): Promise<ExitCode> {
+export async function start({ file, inherit }: StartOptions, output: Output): Promise<ExitCode> {
   let loaded: LoadedConfig
   try {
     loaded = loadConfig(file, output.env)
@@ -24,10 +31,17 @@ export async function start(file: string | null, output: Output): Promise<ExitCo
   surviveBugs(log)
 
   const proxy = await proxyFor(loaded.config, log)
+  let retired: () => void = () => {}
+  const retirement = new Promise<void>((resolve) => {
+    retired = resolve
+  })
+  const predecessor = inherit ? new Predecessor(retired) : null
   const ended = untilSignalled(log)
   try {
     await proxy.prepare()
-    await proxy.listen()
+    const inheritance = (await predecessor?.ready()) ?? null
+    if (inheritance !== null) proxy.nextId = inheritance.nextId
+    await proxy.listen(inheritance?.sockets)
   } catch (error) {
     log.fatal({ why: (error as Error).message }, 'cannot start')
     await proxy.stop()
@@ -35,10 +49,22 @@ export async function start(file: string | null, output: Output): Promise<ExitCo
     return 1
   }
   const stopFollowing = followSettings({ file, env: output.env, loaded, proxy, log })
-  await ended
-  stopFollowing()
-  await proxy.stop()
-  return 0
+  if (predecessor !== null) {
+    predecessor.serves(proxy)
+    process.on('SIGUSR2', () => predecessor.replace())
+    const why = await Promise.race([ended.then(() => 'stop' as const), retirement.then(() => 'retire' as const)])
+    stopFollowing()
+    await proxy[why]()
+    return 0
+  }
+  const generations = new Generations({ proxy, log, onRetire: stopFollowing })
+  process.on('SIGUSR2', () => void generations.replace())
+  process.on('SIGHUP', () => generations.pass('SIGHUP'))
+  void ended.then((signal) => {
+    stopFollowing()
+    generations.stop(signal)
+  })
+  return (await generations.over) === 0 ? 0 : 1
 }
 
 /** One process, or several where the settings want them. */
@@ -57,14 +83,14 @@ async function proxyFor(config: Config, log: Log): Promise<AnyProxy> {
 }
 
 /** Resolves at the first signal that asks to stop; the second ends the process at once. */
-function untilSignalled(log: Log): Promise<void> {
+function untilSignalled(log: Log): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
     let firstMs: number | null = null
     const stop = (signal: NodeJS.Signals) => {
       if (firstMs === null) {
         firstMs = performance.now()
         log.info({ signal }, 'draining; once more to stop at once')
-        resolve()
+        resolve(signal)
       } else if (performance.now() - firstMs > ONE_PRESS_MS) {
         log.warn({ signal }, 'stopping at once')
         process.exit(signal === 'SIGINT' ? 130 : 143)

@@ -99,7 +99,7 @@ export class Sessions {
   }
 
   set nextId(id: number) {
-    this.#lastId = id - 1
+    this.#lastId = id > LAST_ID ? FIRST_ID : id - 1
   }
 
   /** Is this one of our numbers, whether or not its session still lives? */

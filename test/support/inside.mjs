@@ -32,8 +32,8 @@ function counted(names) {
   return counts
 }
 
-// A worker's parent is the Sluice that started it, and what that says is not for us.
-if (process.argv[2] !== 'worker') {
+// The parent of a worker or successor is the Sluice that started it, and what that says is not for us.
+if (process.argv[2] !== 'worker' && !process.argv.includes('--inherit')) {
   process.on('message', () => {
     // Twice: what the first leaves to finalizers, the second takes away.
     globalThis.gc()
