@@ -39,7 +39,7 @@ export type ToWorker =
   /** `doubts`: how many of this worker's have been heeded in it. */
   | { readonly kind: 'topology'; readonly topology: Topology; readonly doubts: number }
   | { readonly kind: 'heard'; readonly heard: Heard }
-  | { readonly kind: 'raised'; readonly raised: readonly Raised[] }
+  | { readonly kind: 'raised'; readonly raised: Raised }
   /** Comes with the client's socket. */
   | { readonly kind: 'client'; readonly listener: string; readonly id: number }
   | { readonly kind: 'reload'; readonly config: Config }
@@ -51,7 +51,7 @@ export type ToSupervisor =
   | { readonly kind: 'arrived' }
   | { readonly kind: 'left'; readonly id: number }
   | { readonly kind: 'doubt'; readonly cluster: string; readonly backend: string; readonly why: string }
-  | { readonly kind: 'raised'; readonly raised: readonly Raised[] }
+  | { readonly kind: 'raised'; readonly raised: Raised }
 
 /** A `StatementKind` on its way. */
 export type StatementRecord = Omit<StatementKind, 'durations'> & { readonly durations: DurationsRecord }

@@ -44,7 +44,7 @@ interface Watched {
   readonly monitor: Monitor
   readonly failovers: FailoverRecorder
   readonly heard: Map<string, Heard>
-  /** What clients were told is committed, for workers that come later. */
+  /** That clients were told of commits, for workers that come later. */
   raised: Raised | null
 }
 
@@ -79,7 +79,8 @@ class Supervisor implements AnyProxy {
   #watching = false
   #listening = false
   #ending = false
-  #firstReady: (() => void) | null = null
+  /** Waits for the first worker that can serve. */
+  #first: { readonly ready: () => void; readonly ended: () => void } | null = null
 
   constructor(config: Config, count: number, log: Log) {
     this.#config = config
@@ -105,9 +106,10 @@ class Supervisor implements AnyProxy {
   }
 
   async prepare(): Promise<void> {
-    const ready = new Promise<void>((resolve) => {
-      this.#firstReady = resolve
+    const ready = new Promise<void>((resolve, reject) => {
+      this.#first = { ready: resolve, ended: () => reject(new Error('a worker ended before it could serve')) }
     })
+    ready.catch(() => {})
     for (let at = 0; at < this.#count; at++) this.spawn(at)
     await Promise.all(Array.from(this.#watched.values(), ({ monitor }) => monitor.start()))
     this.#watching = true
@@ -241,6 +243,8 @@ class Supervisor implements AnyProxy {
       exited: (code, signal) => {
         this.#workers[at] = null
         this.forget(worker)
+        // What keeps one from starting keeps all of them.
+        if (this.#first !== null) return this.#first.ended()
         if (this.#ending) return
         this.#own.workerDeaths.value += 1
         const lived = nowMs() - startedMs
@@ -262,7 +266,7 @@ class Supervisor implements AnyProxy {
     for (const { store, heard, raised } of this.#watched.values()) {
       for (const each of heard.values()) worker.tell({ kind: 'heard', heard: each })
       worker.tellTopology(store.current)
-      if (raised !== null) worker.tell({ kind: 'raised', raised: [raised] })
+      if (raised !== null) worker.tell({ kind: 'raised', raised })
     }
   }
 
@@ -288,7 +292,8 @@ class Supervisor implements AnyProxy {
   private hear(worker: WorkerProcess, told: ToSupervisor): void {
     if (told.kind === 'ready') {
       worker.ready = true
-      this.#firstReady?.()
+      this.#first?.ready()
+      this.#first = null
       for (const arrival of this.#waiting.splice(0)) this.place(arrival)
     } else if (told.kind === 'arrived') worker.arrived()
     else if (told.kind === 'left') {
@@ -300,19 +305,11 @@ class Supervisor implements AnyProxy {
       worker.heed(told.cluster)
       if (watched !== undefined) worker.tellTopology(watched.store.current)
     } else {
-      for (const raised of told.raised) this.keepRaised(raised)
+      const watched = this.#watched.get(told.raised.cluster)
+      // Whoever comes later asks the writer how far it is, and so has all that was told before.
+      if (watched !== undefined) watched.raised = { ...told.raised, position: null, tables: null }
       for (const other of this.workers) if (other !== worker) other.tell({ kind: 'raised', raised: told.raised })
     }
-  }
-
-  private keepRaised(raised: Raised): void {
-    const watched = this.#watched.get(raised.cluster)
-    if (watched === undefined) return
-    const before = watched.raised?.position ?? null
-    const [was, is] = [before, raised.position].map((text) => (text === null ? null : this.#protocol.position(text)))
-    const position = was === null || is === null ? raised.position : is!.plus([was!]).text
-    // A new worker is told of all of it at once.
-    watched.raised = { ...raised, position, tables: null }
   }
 
   /** What a worker wants to know of its siblings. */

@@ -40,7 +40,6 @@ class Worker {
   readonly #positionOf: ReturnType<typeof createProtocol>['position']
   readonly #answerers: Answerers
   readonly #over: () => void
-  #raised: Raised[] = []
   #ending: Promise<void> | null = null
 
   constructor(channel: Channel, config: Config, number: number, clockMs: number, over: () => void) {
@@ -66,7 +65,10 @@ class Worker {
         return watch
       },
       siblings: this.siblings(),
-      raised: (cluster, { position, ...rest }) => this.raised({ cluster, position: position?.text ?? null, ...rest }),
+      raised: (cluster, { position, ...rest }) => {
+        // Before the client hears of it.
+        this.tell({ kind: 'raised', raised: { cluster, position: position?.text ?? null, ...rest } })
+      },
     })
     this.#answerers = this.answerers()
     void this.#serving.start().then(
@@ -83,7 +85,7 @@ class Worker {
     if (told.kind === 'client') this.receive(told.listener, told.id, handle)
     else if (told.kind === 'topology') this.#watches.get(told.topology.cluster)?.told(told.topology, told.doubts)
     else if (told.kind === 'heard') this.#watches.get(told.heard.cluster)?.heard(told.heard)
-    else if (told.kind === 'raised') for (const raised of told.raised) this.heed(raised)
+    else if (told.kind === 'raised') this.heed(told.raised)
     else if (told.kind === 'reload') this.#serving.reload(told.config)
     else void this.end(told.how)
   }
@@ -108,16 +110,6 @@ class Worker {
   private heed({ cluster, position, atMs, tables }: Raised): void {
     const known = position === null ? null : this.#positionOf(position)
     this.#serving.clusters.get(cluster)?.raise({ position: known, atMs, tables })
-  }
-
-  /** What many sessions raise at about the same time goes together. */
-  private raised(raised: Raised): void {
-    this.#raised.push(raised)
-    if (this.#raised.length > 1) return
-    setImmediate(() => {
-      this.tell({ kind: 'raised', raised: this.#raised })
-      this.#raised = []
-    })
   }
 
   /** What becomes of servers the supervisor writes down itself; what a failover did to sessions it asks for. */
