@@ -117,6 +117,7 @@ export class Cluster {
     this.#pools = new Pools({
       limits: config.pool,
       connect: (backend, identity, account) => this.connect(backend, identity, account),
+      verify: async (connection) => (await this.verify(connection)) === null,
       nowMs,
       onClose: (backend: string, reason: CloseReason) => {
         metrics.backendCloses.labels(reason).value += 1
@@ -331,26 +332,30 @@ export class Cluster {
 
   /**
    * After a change of the writer a name may still lead to the old one, and a doomed one may still let us in: it is the
-   * connection itself that must say that it can write. Connections from before the change are not used any more.
+   * connection itself that must say that it can write.
    */
   private async verified(connection: BackendConnection): Promise<BackendConnection> {
-    const { backend } = connection
-    if (backend.role !== 'writer' || this.topology.writerEpoch <= 1) return connection
+    if (connection.backend.role !== 'writer' || this.topology.writerEpoch <= 1) return connection
+    const why = await this.verify(connection)
+    if (why === null) return connection
+    connection.close('proxy in doubt')
+    throw new ConnectFailed('network', why, null)
+  }
+
+  /** Why this connection does not lead to a writer, by its own word; null: it does. */
+  private async verify(connection: BackendConnection): Promise<string | null> {
+    const { id } = connection.backend
     const why = await connection.query('SELECT @@innodb_read_only, @@read_only').then(
       (answer) => {
         if ('message' in answer) return answer.message
         const isWriter = answer[0]?.every((value) => value === '0' || value === 'OFF') === true
-        return isWriter ? null : `${backend.id} was to be the writer, and says on a new connection that it is read-only`
+        return isWriter ? null : `${id} was to be the writer, and says on a connection that it is read-only`
       },
       (error: Error) => error.message,
     )
-    if (why === null) {
-      this.#failovers.verified(backend.id)
-      return connection
-    }
-    connection.close('proxy in doubt')
-    this.#watch.suspect(backend.id, why)
-    throw new ConnectFailed('network', why, null)
+    if (why === null) this.#failovers.verified(id)
+    else this.#watch.suspect(id, why)
+    return why
   }
 
   /** The settings may say which engine it is; the servers know. */

@@ -143,7 +143,7 @@ export function linesOf(round: Round): readonly string[] {
     [timeline.detectedMs, `detected: ${because}`],
     [acceptsMs, `${to} takes writes`],
     [timeline.foundMs, `found: ${to} is the writer`],
-    [timeline.verifiedMs, 'verified on a new connection to it'],
+    [timeline.verifiedMs, 'verified on a connection to it'],
     [firstWriteMs, `a client has the answer to its first write: ${gap} ms after the new writer took writes`],
   ]
   const known = moments.filter((moment): moment is [number, string] => moment[0] !== null)

@@ -74,6 +74,7 @@ export async function rehearse(
       const rounds: Round[] = []
       for (let number = 1; number <= options.rounds; number++) {
         tell(`\n── ${target.kind ?? 'failover'} ${number} of ${options.rounds}: ${clients} clients at work`)
+        if (number > 1) await target.mend()
         const round = await stage.round()
         rounds.push(round)
         for (const line of json ? [] : linesOf(round)) tell(`   ${line}`)
@@ -122,7 +123,7 @@ class Stage {
 
   /** One failover under load, from before until all is as it was. */
   async round(): Promise<Round> {
-    const { table, failOver, mend } = this.#target
+    const { table, failOver } = this.#target
     await this.ready()
     await this.ask(`DELETE FROM ${table}`)
     const load = await DrillLoad.start({ login: this.login, clients: this.#clients, table })
@@ -142,7 +143,6 @@ class Stage {
     } finally {
       await watch.stop()
       await load.stop()
-      await mend()
     }
   }
 

@@ -6,6 +6,7 @@
 import { type CloseReason, ProxyError } from '../errors.ts'
 import { type BackendConnection, ConnectFailed, type Settings } from '../protocol/protocol.ts'
 import { sameSettings } from '../protocol/settings.ts'
+import type { Backend } from '../topology/topology.ts'
 
 type Place = 'idle' | 'lent' | 'cleaning' | 'closed'
 
@@ -55,11 +56,16 @@ interface Waiter {
   readonly deadline: NodeJS.Timeout
 }
 
+/** A server that has only just become the writer lets the first in the sooner the fewer knock together. */
+const OPENING_AT_FIRST = 2
+
 export interface PoolOptions {
   /** For messages: the backend's address. */
   readonly name: string
   readonly limits: PoolLimits
   readonly open: () => Promise<BackendConnection>
+  /** Does the connection itself say that it leads to a writer? */
+  readonly verify: (connection: BackendConnection) => Promise<boolean>
   readonly nowMs: () => number
   readonly onClose: (reason: CloseReason) => void
   /** Called when the number of lent connections changes. */
@@ -87,6 +93,8 @@ export class Pool {
   #retired = false
   /** Grows whenever what there was is retired. */
   #generation = 0
+  /** Connections opened since then. */
+  #openedSince = 0
 
   constructor(options: PoolOptions) {
     this.#options = options
@@ -192,10 +200,34 @@ export class Pool {
   /** Idle connections close now, lent ones when they are given back; later ones are opened anew. */
   retire(): void {
     this.#generation += 1
+    this.#openedSince = 0
     for (const lease of [...this.#leases]) {
       lease.retired = true
       if (lease.place === 'idle') this.dismiss(lease, 'proxy retired')
     }
+  }
+
+  /**
+   * The backend is the writer now. What is idle is used again once it has said itself that it takes writes, which is sooner
+   * than a new one could; what is lent is closed when it is given back.
+   */
+  promote(backend: Backend): void {
+    this.#generation += 1
+    this.#openedSince = 0
+    for (const lease of this.#leases) {
+      if (lease.place !== 'idle') lease.retired = true
+    }
+    for (const lease of [...this.#idle]) void this.verify(lease, backend)
+  }
+
+  private async verify(lease: Lease, backend: Backend): Promise<void> {
+    const { connection } = lease
+    this.move(lease, 'cleaning')
+    connection.backend = backend
+    const isWriter = await this.#options.verify(connection).catch(() => false)
+    if (lease.place !== 'cleaning') return
+    if (isWriter) this.release(lease)
+    else this.discard(lease, 'proxy in doubt')
   }
 
   /**
@@ -325,7 +357,7 @@ export class Pool {
       !this.#retired &&
       // What is being cleared serves one of them in a moment.
       this.#opening + this.#cleaning < this.#waiters.size &&
-      this.#opening < openingMax &&
+      this.#opening < Math.min(openingMax, OPENING_AT_FIRST + this.#openedSince) &&
       this.#leases.size + this.#opening < connectionsMax
     ) {
       this.#opening += 1
@@ -339,6 +371,7 @@ export class Pool {
 
   private opened(connection: BackendConnection, generation: number): void {
     this.#opening -= 1
+    this.#openedSince += 1
     const { nowMs, limits } = this.#options
     // Spread over a tenth of the lifetime, or all that were opened together would end together.
     const expiresMs = nowMs() + limits.lifetimeMsMax * (0.9 + Math.random() / 10)

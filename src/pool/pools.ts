@@ -9,6 +9,8 @@ import { Pool, type PoolCounts, type PoolLimits } from './pool.ts'
 export interface PoolsOptions {
   readonly limits: PoolLimits
   readonly connect: (backend: Backend, identity: Identity, account: Account) => Promise<BackendConnection>
+  /** Does a connection say itself that it leads to a writer? */
+  readonly verify: (connection: BackendConnection) => Promise<boolean>
   readonly nowMs: () => number
   readonly onClose: (backend: string, reason: CloseReason) => void
   readonly onReset: () => void
@@ -82,10 +84,12 @@ export class Pools {
       // A server of unknown role is one we cannot see just now; what it was, it may still be.
       if (backend !== undefined && !isDeposed && (role === entry.role || role === 'unknown')) continue
       const isFirstSight = entry.role === 'unknown' && backend !== undefined
+      const isPromoted = entry.role === 'reader' && role === 'writer'
       entry.role = role
       if (isFirstSight) continue
       for (const pool of entry.pools.values()) {
         if (isDeposed) pool.demote(`it is not the writer any more: ${backend?.why ?? 'it has left the cluster'}`)
+        else if (isPromoted) pool.promote(entry.backend)
         else pool.retire()
       }
     }
@@ -130,11 +134,12 @@ export class Pools {
   }
 
   private create(entry: BackendPools, identity: Identity, account: Account): Pool {
-    const { limits, connect, nowMs, onClose, onReset } = this.#options
+    const { limits, connect, verify, nowMs, onClose, onReset } = this.#options
     return new Pool({
       name: entry.backend.id,
       limits,
       open: () => connect(entry.backend, identity, account),
+      verify,
       nowMs,
       onClose: (reason) => onClose(entry.backend.id, reason),
       onLent: (difference) => {

@@ -309,7 +309,8 @@ export interface ExchangeOptions {
 export type Committed = (position: Position | null, doubt: 'none' | 'failed' | 'untold') => void
 
 export interface BackendConnection {
-  readonly backend: Backend
+  /** As it was when the connection was opened, or when it was last asked whether it leads to a writer. */
+  backend: Backend
   readonly identity: Identity
   /** What this connection's session state is now. */
   readonly settings: Settings

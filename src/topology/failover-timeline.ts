@@ -25,7 +25,7 @@ export interface FailoverTimeline {
   readonly detectedMs: number
   /** The new writer was published. */
   readonly foundMs: number | null
-  /** The first new connection to it said so itself. */
+  /** The first connection to it said so itself. */
   readonly verifiedMs: number | null
   /** The first write that it answered. */
   readonly firstWriteMs: number | null
@@ -117,7 +117,7 @@ export class FailoverRecorder {
     if (writer !== null && was?.id !== writer.id) this.find(writer.id)
   }
 
-  /** A new connection to the writer said itself that it takes writes. */
+  /** A connection to the writer said itself that it takes writes. */
   verified(backend: string): void {
     const open = this.#open
     if (open !== null && open.to === backend) open.verifiedMs ??= this.#options.nowMs()

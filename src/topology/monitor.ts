@@ -41,7 +41,7 @@ export interface MonitorOptions {
 }
 
 /** While there is no writer everybody is asked this often … */
-const URGENT_MS = 100
+const URGENT_MS = 50
 /** … for this long; then the interval is good enough. */
 const URGENT_MS_MAX = 30_000
 /** One backend is not asked again and again within this time, however often the data path doubts it. */

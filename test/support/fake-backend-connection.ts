@@ -18,7 +18,7 @@ import { reply } from './values.ts'
 let lastServerId = 0
 
 export class FakeBackendConnection implements BackendConnection {
-  readonly backend: BackendConnection['backend']
+  backend: BackendConnection['backend']
   readonly identity = { key: 'app', user: 'app' }
   readonly openedMs = 0
   readonly serverId: number

@@ -137,6 +137,7 @@ export class Stage {
       },
       nowMs: () => Date.now(),
       onClose: () => {},
+      verify: async () => true,
       onReset: () => {},
     })
     this.failovers = new FailoverRecorder({

@@ -5,6 +5,7 @@ import { Cluster, monitorOf } from '../../src/cluster.ts'
 import { parseConfig } from '../../src/config.ts'
 import { createLog } from '../../src/log.ts'
 import { createMetrics } from '../../src/metrics.ts'
+import type { Lease } from '../../src/pool/pool.ts'
 import { type Account, ConnectFailed, type ConnectOptions, type Protocol } from '../../src/protocol/protocol.ts'
 import { NO_SETTINGS } from '../../src/protocol/settings.ts'
 import { Sessions } from '../../src/session/sessions.ts'
@@ -14,16 +15,17 @@ import { FakeBackendConnection } from '../support/fake-backend-connection.ts'
 import { claim } from './topology/support.ts'
 
 class Connection extends FakeBackendConnection {
-  readonly #readOnly: boolean
+  readonly #readOnly: () => boolean
 
-  constructor({ backend }: ConnectOptions, readOnly: boolean) {
+  constructor({ backend }: ConnectOptions, readOnly: () => boolean) {
     super(backend.id, backend.role)
     this.#readOnly = readOnly
   }
 
   override async query(sql: string): Promise<readonly (readonly (string | null)[])[]> {
     this.calls.push(sql)
-    return [[this.#readOnly ? '1' : '0', this.#readOnly ? '1' : '0']]
+    const value = this.#readOnly() ? '1' : '0'
+    return [[value, value]]
   }
 }
 
@@ -49,7 +51,7 @@ function setUp() {
     prober: ({ host }: { host: string }) => ({ probe: async () => claims[host]!, close: () => {} }),
     connect: async (options: ConnectOptions) => {
       if (world.full) throw new ConnectFailed('capacity', 'Too many connections', null)
-      const made = new Connection(options, world.doomed || claims[options.backend.host]!.readOnly)
+      const made = new Connection(options, () => world.doomed || world.claims[options.backend.host]!.readOnly)
       world.opened.push(made)
       return made
     },
@@ -106,6 +108,19 @@ test('after a change of the writer every new connection to it says itself that i
   expect(world.opened.length).toBe(1)
 })
 
+test('connections to a reader that becomes the writer are asked as well, and used again', async () => {
+  const stage = setUp()
+  await stage.cluster.start()
+  const lease = (await stage.acquire('db2:3306')) as Lease
+  lease.pool.release(lease)
+  Object.assign(stage.world.claims, { db1: reads(), db2: claim() })
+  await expect.poll(() => stage.cluster.writer?.id).toBe('db2:3306')
+  const { connection } = await stage.acquire('db2:3306')
+  expect(connection).toBe(lease.connection)
+  expect((connection as Connection).calls).toEqual(['SELECT @@innodb_read_only, @@read_only'])
+  expect(connection.backend.role).toBe('writer')
+})
+
 test('readers are not asked', async () => {
   const { world, acquire } = await failedOver()
   await acquire('db1:3306')
@@ -116,7 +131,7 @@ test('one that cannot write is closed, and its backend is in doubt', async () =>
   const { cluster, world, acquire } = await failedOver()
   world.doomed = true
   const outcome = acquire('db2:3306')
-  await expect(outcome).rejects.toThrow('says on a new connection that it is read-only')
+  await expect(outcome).rejects.toThrow('says on a connection that it is read-only')
   expect(world.opened[0]!.calls.at(-1)).toBe('close')
   expect(cluster.writer).toBeNull()
   // Its probe says otherwise, so it is the writer again, and the next connection is asked again.

@@ -77,7 +77,7 @@ const SET_OPTION_ON = Buffer.from([COMMAND.SET_OPTION, 0, 0])
 const SET_OPTION_OFF = Buffer.from([COMMAND.SET_OPTION, 1, 0])
 
 export class MysqlBackend implements BackendConnection {
-  readonly backend: BackendConnection['backend']
+  backend: BackendConnection['backend']
   readonly identity: MysqlIdentity
   readonly openedMs: number
   dirty = false

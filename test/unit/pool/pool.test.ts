@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { type Keeper, type Lease, Pool, type PoolLimits } from '../../../src/pool/pool.ts'
-import { ConnectFailed, type Settings } from '../../../src/protocol/protocol.ts'
+import { type BackendConnection, ConnectFailed, type Settings } from '../../../src/protocol/protocol.ts'
 import { settingsOf } from '../../../src/protocol/settings.ts'
 import { FakeBackendConnection } from '../../support/fake-backend-connection.ts'
 
@@ -26,7 +26,11 @@ const LIMITS: PoolLimits = {
   abandonedMsMax: 250,
 }
 
-function poolOf(change: Partial<PoolLimits> = {}, open?: () => Promise<FakeBackendConnection>) {
+function poolOf(
+  change: Partial<PoolLimits> = {},
+  open?: () => Promise<FakeBackendConnection>,
+  verify: (connection: BackendConnection) => Promise<boolean> = async () => true,
+) {
   const opened: FakeBackendConnection[] = []
   const closed: string[] = []
   let lent = 0
@@ -40,6 +44,7 @@ function poolOf(change: Partial<PoolLimits> = {}, open?: () => Promise<FakeBacke
         opened.push(connection)
         return connection
       }),
+    verify,
     nowMs: () => Date.now(),
     onClose: (reason) => closed.push(reason),
     onLent: (difference) => {
@@ -229,6 +234,28 @@ describe('a connection', () => {
     expect((await pool.acquire(keeper())).connection).toBe(opened[2])
   })
 
+  test('to a reader that becomes the writer is used again once it has said so itself', async () => {
+    const asked: BackendConnection[] = []
+    const { pool, opened, closed } = poolOf({}, undefined, async (connection) => asked.push(connection) > 0)
+    const lent = await pool.acquire(keeper())
+    const idle = await use(pool, keeper())
+    pool.promote({ ...opened[0]!.backend, role: 'writer' })
+    expect(pool.counts).toMatchObject({ idle: 0, cleaning: 1 })
+    expect(await pool.acquire(keeper())).toBe(idle)
+    expect(asked).toEqual([idle.connection])
+    expect(idle.connection.backend.role).toBe('writer')
+    pool.release(lent)
+    expect(closed).toEqual(['proxy retired'])
+  })
+
+  test('to a reader that becomes the writer, and says otherwise, is closed', async () => {
+    const { pool, opened, closed } = poolOf({}, undefined, async () => false)
+    const before = await use(pool, keeper())
+    pool.promote({ ...opened[0]!.backend, role: 'writer' })
+    expect(await pool.acquire(keeper())).not.toBe(before)
+    expect(closed).toEqual(['proxy in doubt'])
+  })
+
   test('closes when nobody has used it for long, and when it is old', async () => {
     const { pool, closed } = poolOf({ lifetimeMsMax: 100_000 })
     await use(pool, keeper())
@@ -247,6 +274,27 @@ describe('a connection', () => {
 })
 
 describe('opening', () => {
+  test('begins with few, so that the first is there soon', async () => {
+    let begun = 0
+    const doors: (() => void)[] = []
+    const open = () => {
+      begun += 1
+      return new Promise<FakeBackendConnection>((resolve) => doors.push(() => resolve(new FakeBackendConnection())))
+    }
+    const { pool } = poolOf({ connectionsMax: 10, openingMax: 8, waitersMax: 10 }, open)
+    const waiting = Array.from({ length: 8 }, () => pool.acquire(keeper()))
+    expect(begun).toBe(2)
+    doors.shift()!()
+    await waiting[0]
+    expect(begun).toBe(4)
+    while (doors.length > 0) {
+      doors.shift()!()
+      await vi.advanceTimersByTimeAsync(0)
+    }
+    await Promise.all(waiting)
+    expect(begun).toBe(8)
+  })
+
   test('is bounded, so that a restart is no storm', async () => {
     const pending: ((connection: FakeBackendConnection) => void)[] = []
     const open = () => new Promise<FakeBackendConnection>((resolve) => pending.push(resolve))

@@ -275,7 +275,7 @@ describe('while there is no writer', () => {
     await vi.advanceTimersByTimeAsync(100)
     db1.failure = refused
     monitor.suspect(id1, 'connection lost')
-    await vi.advanceTimersByTimeAsync(150)
+    await vi.advanceTimersByTimeAsync(75)
     expect(db3.asked).toBe(before + 2)
   })
 
