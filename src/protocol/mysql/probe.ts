@@ -25,6 +25,7 @@ const DENIED_PROBES_MAX = 30
 
 export function createProber(target: ProbeTarget): Prober {
   let line: ProbeLine | null = null
+  const memory: Memory = { last: null }
 
   const hangUp = () => {
     line?.destroy()
@@ -32,7 +33,7 @@ export function createProber(target: ProbeTarget): Prober {
   }
   const askOn = async <T>(question: (line: ProbeLine) => Promise<T>): Promise<T> => {
     const isReused = line !== null
-    line ??= new ProbeLine(target)
+    line ??= new ProbeLine(target, memory)
     const asked = line
     try {
       return await question(asked)
@@ -81,9 +82,15 @@ interface Questions {
 
 type TablesTold = NonNullable<Awaited<ReturnType<Prober['tables']>>>
 
+/** What could be asked of the server on the connection before this one. */
+interface Memory {
+  last: { readonly questions: Questions; readonly version: string } | null
+}
+
 /** One connection. Closing it closes the socket, whatever the server does. */
 class ProbeLine {
   readonly #target: ProbeTarget
+  readonly #memory: Memory
   readonly #sockets: Socket[] = []
   #connection: Connection | null = null
   #questions: Questions | null = null
@@ -91,8 +98,9 @@ class ProbeLine {
   #deniedProbes = 0
   #destroyed = false
 
-  constructor(target: ProbeTarget) {
+  constructor(target: ProbeTarget, memory: Memory) {
     this.#target = target
+    this.#memory = memory
   }
 
   get destroyed(): boolean {
@@ -103,9 +111,29 @@ class ProbeLine {
     if (this.#questions !== null && isDenied(this.#questions) && ++this.#deniedProbes > DENIED_PROBES_MAX) {
       this.hangUp()
     }
-    this.#connection ??= await this.open()
+    if (this.#connection === null) {
+      this.#connection = await this.open()
+      const claim = await this.claimAtOnce(this.#connection, depth)
+      if (claim !== null) return claim
+    }
     this.#questions ??= await this.findQuestions(this.#connection)
-    return this.claim(this.#connection, this.#questions, depth)
+    const claim = await this.claim(this.#connection, this.#questions, depth)
+    this.#memory.last = isDenied(this.#questions) ? null : { questions: this.#questions, version: claim.version }
+    return claim
+  }
+
+  /**
+   * A server that comes back is mostly what it was, and somebody waits for its first answer: what can be asked is found out
+   * with the next one. Null: it is another one, or we do not know it.
+   */
+  private async claimAtOnce(connection: Connection, depth: ProbeDepth): Promise<Claim | null> {
+    const { last } = this.#memory
+    if (last === null) return null
+    const claim = await this.claim(connection, last.questions, depth).catch((error: unknown) => {
+      if (isLoss(error)) throw error
+      return null
+    })
+    return claim?.version === last.version ? claim : null
   }
 
   async position(): Promise<Position | null> {
