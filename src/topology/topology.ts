@@ -85,7 +85,10 @@ export function nextTopology(
     const isReader = role === 'reader' && !down.has(seen.id)
     const bounds = { lagMsMax: policy.lagMsMax, wasOut: old?.health === 'behind', nowMs }
     const freshness = isReader ? freshnessOf(seen, writer, members, bounds) : null
-    const judged = verdictOn(healths.get(seen.id)!, freshness?.tooStale ?? null, why)
+    // That another has the place of a silent one bears witness too: what it was asked will not be answered.
+    const isReplaced = role === 'unknown' && writer !== null && seen.claim !== null && seen.failures > 0 && !seen.blind
+    const known: Verdict = isReplaced ? { health: 'down', why: seen.trouble! } : healths.get(seen.id)!
+    const judged = verdictOn(known, freshness?.tooStale ?? null, why)
     const { health } = judged
     const isLost = health === 'down' && seen.trouble !== null && !seen.blind && !seen.full
     const modes = seen.claim?.modes ?? old?.modes

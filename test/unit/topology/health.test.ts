@@ -41,6 +41,13 @@ describe('a backend that does not answer', () => {
     expect(watched.round({ db2: following('db1') }).of('db2').lost).toBeUndefined()
   })
 
+  test('is down at its first failure when another is the writer in its place', () => {
+    const watched = new Watched().round({ db1: writing(), db2: following('db1') })
+    watched.round({ db1: writing(), db2: writing() }).round({ db1: 'timeout', db2: writing() })
+    expect(watched.states).toEqual(['db1 unknown down', 'db2 writer'])
+    expect(watched.of('db1').lost).toBe(true)
+  })
+
   test('comes back after as many good answers as it takes, and does not flap meanwhile', () => {
     const watched = new Watched({ successesToUp: 3 }).round({ db1: writing(), db2: following('db1') })
     const steps: readonly Step[] = ['refused', following('db1'), following('db1'), 'timeout', ...threeTimes()]

@@ -120,14 +120,14 @@ describe('replication, when the writer changes', () => {
       ['db1 unknown down', 'db2 writer', 'db3 reader behind'],
     ],
     [
-      'a failover seen within one round, the old writer silent but not yet down',
+      'a failover seen within one round, the old writer silent: nobody waits for that any more',
       [{ db1: 'timeout', db2: writing(), db3: following('db2') }],
-      ['db1 unknown suspect', 'db2 writer', 'db3 reader'],
+      ['db1 unknown down', 'db2 writer', 'db3 reader'],
     ],
     [
       'a failover that was begun in the silence need not wait until the old writer is known to be down',
       [{ db1: 'timeout' }, { db1: 'timeout', db2: writing() }],
-      ['db1 unknown suspect', 'db2 writer', 'db3 reader behind'],
+      ['db1 unknown down', 'db2 writer', 'db3 reader behind'],
     ],
     [
       'a careless replica does not become the writer because the writer is away',
