@@ -35,6 +35,8 @@ export interface Verdict {
 /** From when the new writer takes writes until the first one through Sluice is answered. */
 export const FIRST_WRITE_MS_MAX = 1_000
 export const FIRST_WRITE_MS_MEDIAN_MAX = 250
+/** At default settings a server that only says nothing is known to be lost after this: `monitor.timeoutMs` and the rest. */
+const SILENCE_MS_MAX = 2_700
 /** A median of fewer says nothing. */
 const MEDIAN_ROUNDS_MIN = 3
 
@@ -57,6 +59,7 @@ export function verdictsOn(rounds: readonly Round[], { kind, loses }: Plan): rea
   const gaps = rounds.map(gapOf)
   const known = gaps.filter((gap) => gap !== null)
   const worst = known.length < all ? null : Math.max(...known)
+  const firstWriteMsMax = kind === 'freeze' ? SILENCE_MS_MAX + FIRST_WRITE_MS_MAX : FIRST_WRITE_MS_MAX
   const verdicts = [
     { promise: 'the writer was lost, and there was one again', held: seen === all, seen: `${seen} of ${all} times` },
     { promise: 'no client connection was closed', held: closed === 0, seen: `${closed} of ${clients}` },
@@ -66,12 +69,12 @@ export function verdictsOn(rounds: readonly Round[], { kind, loses }: Plan): rea
       seen: surprises.length === 0 ? `${excused.length} errors, all to such` : tally(surprises),
     },
     {
-      promise: `the first write succeeds within ${FIRST_WRITE_MS_MAX} ms of the new writer's taking writes`,
-      held: worst !== null && worst <= FIRST_WRITE_MS_MAX,
+      promise: `the first write succeeds within ${firstWriteMsMax} ms of the new writer's taking writes`,
+      held: worst !== null && worst <= firstWriteMsMax,
       seen: worst === null ? 'not each time' : `${worst} ms at worst`,
     },
   ]
-  if (all >= MEDIAN_ROUNDS_MIN) {
+  if (all >= MEDIAN_ROUNDS_MIN && kind !== 'freeze') {
     const median = medianOf(known)
     const held = known.length === all && median <= FIRST_WRITE_MS_MEDIAN_MAX
     const promise = `… and within ${FIRST_WRITE_MS_MEDIAN_MAX} ms as a rule`

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest'
 import { gapOf, linesOf, medianOf, type Round, verdictsOn } from '../../../src/cli/drill-report.ts'
-import type { Failure } from '../../../src/lab/index.ts'
+import type { FailoverKind, Failure } from '../../../src/lab/index.ts'
 import type { FailoverTimeline } from '../../../src/topology/failover-timeline.ts'
 
 const TIMELINE: FailoverTimeline = {
@@ -46,7 +46,7 @@ function failure(change: Partial<Failure>): Failure {
   return { work: 'write', errno: 9140, message: 'unknown', fatal: false, fromMs: 1_005, atMs: 1_010, ...change }
 }
 
-const broken = (rounds: readonly Round[], kind: 'kill' | 'switchover' | null = 'kill', loses = false) =>
+const broken = (rounds: readonly Round[], kind: FailoverKind | null = 'kill', loses = false) =>
   verdictsOn(rounds, { kind, loses }).flatMap(({ promise, held }) => (held ? [] : [promise]))
 
 describe('a promise', () => {
@@ -96,6 +96,12 @@ describe('a promise', () => {
     expect(broken([slow, slow])).toEqual([])
     expect(broken([slow, slow, round()])).toEqual(['… and within 250 ms as a rule'])
     expect(broken([slow, round(), round()])).toEqual([])
+  })
+
+  test('gives a frozen writer the time that it takes to be missed', () => {
+    const slow = round({ firstWriteMs: 4_500 })
+    expect(broken([slow, slow, slow], 'freeze')).toEqual([])
+    expect(broken([slow])).toHaveLength(1)
   })
 
   test('does not hold servers that lose what they have answered against the proxy', () => {
