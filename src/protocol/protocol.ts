@@ -73,6 +73,8 @@ export interface ClientRequest {
   readonly prepared: PreparedStatement | null
   /** The `sluice.route` attribute that came with the statement. */
   readonly routeAttribute: string | null
+  /** Its answer stays on the server, to be fetched in parts. */
+  readonly opensCursor?: boolean
   /** The request itself in the protocol's own shape; opaque to the core. */
   readonly frames: readonly Buffer[]
 }

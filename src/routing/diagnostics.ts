@@ -129,15 +129,21 @@ export class Diagnostics {
       this.#keptFoundRows = this.#foundRows !== null
       return
     }
-    const isUnknown = rows < 0 ? this.mayCountRows(classification) : countsOtherwise(classification)
-    if (failed || isUnknown) this.#foundRows = null
+    if (failed ? this.countsFailed(classification, rows) : this.countsUntold(classification, rows))
+      this.#foundRows = null
     else if (rows >= 0) this.#foundRows = rows
     this.#keptFoundRows = rows < 0 && this.#foundRows !== null
   }
 
   /** To MySQL the rows that an UPDATE or a DELETE found count as well. */
-  private mayCountRows(classification: Classification): boolean {
+  private countsUntold(classification: Classification, rows: number): boolean {
+    if (rows >= 0) return countsOtherwise(classification)
     return hidesRows(classification) || (!this.#keeps && /^(update|delete)\b/i.test(classification.digestText))
+  }
+
+  /** What fails counts nothing on MySQL, unless something before it in the same text or routine did. */
+  private countsFailed(classification: Classification, rows: number): boolean {
+    return rows >= 0 || (hidesRows(classification) && (this.#keeps || !isOneSelect(classification)))
   }
 }
 
@@ -181,11 +187,17 @@ function countsOtherwise({ pins, statements }: Classification): boolean {
   return statements > 1 || pins.some(({ reason }) => reason === 'found-rows')
 }
 
+/** A routine that it calls may run others. */
+function isOneSelect({ statements, routines, digestText }: Classification): boolean {
+  return statements === 1 && routines.length === 0 && /^select\b/i.test(digestText)
+}
+
 /** SELECTs inside of other statements and of routines count, too; nobody tells how many rows. */
 function hidesRows(classification: Classification): boolean {
   let hides = HIDING.get(classification)
   if (hides === undefined) {
-    hides = /\b(select|table|call|do|execute|with)\b/i.test(classification.digestText)
+    const { digestText } = classification
+    hides = /\b(select|table|call|do|execute|with)\b/i.test(digestText) && !/^(grant|revoke)\b/i.test(digestText)
     HIDING.set(classification, hides)
   }
   return hides

@@ -92,7 +92,7 @@ export class Dispatch {
     arrivedMs: number,
     edit: RowEdit | null = null,
   ): Promise<Reply> {
-    let decided = classification
+    let decided = request.opensCursor === true ? holding(classification) : classification
     this.#interruption = null
     this.#edit = edit
     let heldSinceMs: number | null = null
@@ -350,6 +350,12 @@ export class Dispatch {
     this.#leases.giveBack()
     throw new ClientLost('the session ended while it waited')
   }
+}
+
+/** With a cursor open the session stays where it is, whatever it does next: only the writer can serve all of that. */
+function holding(classification: Classification): Classification {
+  if (classification.access !== 'read') return classification
+  return { ...classification, access: 'write', because: 'it opens a cursor, which keeps the session where it is' }
 }
 
 const nothing = () => {}

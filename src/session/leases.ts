@@ -284,11 +284,10 @@ export class Leases implements Keeper {
     const last = this.#last
     if (isFresh(last)) {
       const isKnown = this.#asked === 'nothing' || (this.#asked === 'row-count' && !facts.includes('row-count'))
-      const asksElsewhere =
-        (asksForConditions(facts) && diagnostics.some && !isAt(this.#conditionsHome, last.lease)) ||
-        (facts.includes('found-rows') && diagnostics.keptFoundRows) ||
-        (facts.includes('last-insert-id') && diagnostics.insertId === null && !this.hasInsertId(last.lease, facts))
-      if (isKnown && !asksElsewhere) return true
+      const mustRestoreId = asksAboutLast(facts)
+        ? this.mustRestoreId(facts, last.lease)
+        : facts.includes('last-insert-id') && diagnostics.insertId === null && !this.hasInsertId(last.lease)
+      if (isKnown && !mustRestoreId && !this.asksElsewhere(facts, last.lease)) return true
     }
     // They may still lie on a connection of ours, and not on the one used last.
     for (const home of [this.#conditionsHome, last, this.#insertIdHome]) {
@@ -296,6 +295,23 @@ export class Leases implements Keeper {
     }
     if (this.#readingOut !== null) await this.#readingOut
     return false
+  }
+
+  /**
+   * The session stays on its connection, which cannot answer what is asked there: another session has left its own, or
+   * what must be given to the connection first overwrites it. It is read out, to be answered from here.
+   */
+  async readOutCurrent(facts: readonly SessionFact[]): Promise<void> {
+    const lease = this.#current
+    if (lease === null || this.#asked === 'all' || !asksAboutLast(facts)) return
+    if (!this.asksElsewhere(facts, lease) && !this.mustRestoreId(facts, lease)) return
+    try {
+      if (this.answers(lease)) await this.readOut(lease)
+      this.disturbed('all')
+    } catch (error) {
+      // Whoever uses the connection next finds out as well.
+      if (!(error instanceof BackendLost)) throw error
+    }
   }
 
   /** Nobody could tell afterwards whether a statement that sets LAST_INSERT_ID() without a word has done so. */
@@ -331,7 +347,7 @@ export class Leases implements Keeper {
   async restore(facts: readonly SessionFact[]): Promise<void> {
     const lease = this.#current
     if (lease === null || (facts.length === 0 && !lease.connection.stained)) return
-    if (facts.includes('last-insert-id') && !this.hasInsertId(lease, facts)) await this.restoreInsertId(lease)
+    if (facts.includes('last-insert-id') && !this.hasInsertId(lease)) await this.restoreInsertId(lease)
     // Nothing is what this session has left of its own, and nobody else's warnings may be seen.
     const asks = facts.includes('diagnostics')
     if (lease.connection.stained ? !isAt(this.#conditionsHome, lease) : asks && !isAt(this.#last, lease)) {
@@ -379,11 +395,21 @@ export class Leases implements Keeper {
     home.lease.insertId = id
   }
 
-  /** In a transaction it cannot be made sure of without losing what else is asked about the last statement. */
-  private hasInsertId(lease: Lease, facts: readonly SessionFact[]): boolean {
+  private hasInsertId(lease: Lease): boolean {
+    return isAt(this.#insertIdHome, lease) && this.#insertIdHome.certain
+  }
+
+  /** Giving the connection the session's LAST_INSERT_ID() loses what else is asked about the last statement. */
+  private mustRestoreId(facts: readonly SessionFact[], lease: Lease): boolean {
+    return facts.includes('last-insert-id') && !this.hasInsertId(lease)
+  }
+
+  /** What is asked about the last statement is not what this connection answers. */
+  private asksElsewhere(facts: readonly SessionFact[], lease: Lease): boolean {
+    const { some, keptFoundRows } = this.#state.diagnostics
     return (
-      isAt(this.#insertIdHome, lease) &&
-      (this.#insertIdHome.certain || (asksAboutLast(facts) && this.#current !== null))
+      (asksForConditions(facts) && some && !isAt(this.#conditionsHome, lease)) ||
+      (facts.includes('found-rows') && keptFoundRows)
     )
   }
 

@@ -279,6 +279,7 @@ export class Session {
     if (this.#leases.comesBack) await this.#leases.takeBack()
     const edit = facts.includes('sessions') ? await this.processEdit(classification) : null
     let asked: ClientRequest | null = facts.includes('connection-id') ? this.withOwnId(request) : request
+    if (facts.length > 0 && request.kind !== 'prepare') await this.#leases.readOutCurrent(facts)
     if (facts.length > 0 && (this.#leases.current === null || this.#leases.isReadOut)) {
       asked = await this.answerAboutLast(classification, asked)
       if (asked === null) return this.countOwn(classification, 'answered from what was read out')

@@ -28,6 +28,7 @@ import {
   EXECUTE_HEAD_BYTES,
   layoutOf,
   MalformedMessage,
+  opensCursor,
   parseLongData,
   parseQuery,
   schemaChange,
@@ -273,7 +274,9 @@ export class MysqlClient implements ClientConnection {
   }
 
   settingsAfterLogin({ variables }: Settings): Settings {
-    const kept = [...this.#loginCharset, ...this.modes, ...multiStatementsOf(variables)]
+    // Of what the first login asked for, MariaDB remembers its capabilities, and not the mode that one of them stood for.
+    const modes = this.engine === 'mysql' ? this.modes : NO_VARIABLES
+    const kept = [...this.#loginCharset, ...modes, ...multiStatementsOf(variables)]
     return settingsOf(this.loginSettings.schema, new Map(kept))
   }
 
@@ -436,7 +439,13 @@ export class MysqlClient implements ClientConnection {
     const attributes = (this.capabilities & CAPABILITY.QUERY_ATTRIBUTES) !== 0
     const layout = isBulk || !attributes ? null : layoutOf(payload, statement.parameterCount, true)
     const route = layout?.route ?? null
-    return requestOf('execute', message, 'query', { sql: statement.sql, prepared: statement, route })
+    const isForCursor = !isBulk && opensCursor(payload)
+    return requestOf('execute', message, 'query', {
+      sql: statement.sql,
+      prepared: statement,
+      route,
+      opensCursor: isForCursor,
+    })
   }
 
   private fetch(message: Message): MysqlRequest | null {

@@ -123,6 +123,7 @@ export interface ExecuteLayout {
 }
 
 export const EXECUTE_HEAD_BYTES = 10
+const FLAGS_AT = 5
 
 /**
  * `parameterCount`: of the statement, as its prepare was answered. `attributes`: CLIENT_QUERY_ATTRIBUTES. `isLong` says
@@ -140,7 +141,7 @@ export function parseExecute(
   const flags = reader.u8()
   // How often to execute: always once.
   reader.skip(4)
-  const cursor = (flags & ~EXECUTE.PARAMETER_COUNT_AVAILABLE) !== 0
+  const cursor = asksForCursor(flags)
   let count = parameterCount
   const named = attributes && (parameterCount > 0 || (flags & EXECUTE.PARAMETER_COUNT_AVAILABLE) !== 0)
   if (named) count = reader.count()
@@ -162,6 +163,15 @@ export function parseExecute(
   const route = types.some(isRoute) ? findRoute(reader, types, (index) => isNull(nulls, index) || isLong(index)) : null
   const parts = { nullsAt, boundAt, typesBound, typesAt, valuesAt }
   return { statementId, flags, cursor, named, parameterCount: count, ...parts, route }
+}
+
+function asksForCursor(flags: number): boolean {
+  return (flags & ~EXECUTE.PARAMETER_COUNT_AVAILABLE) !== 0
+}
+
+/** Does an execution with a whole head ask for a cursor? */
+export function opensCursor(execution: Buffer): boolean {
+  return asksForCursor(execution[FLAGS_AT]!)
 }
 
 /** The same; null when it is not what it says it is, which the server will tell in its own words. */

@@ -109,8 +109,9 @@ export function requestOf(
   kind: RequestKind,
   message: Message,
   reply: ReplyKind,
-  { sql, prepared = null, route = null }: { sql: Buffer; prepared?: ClientStatement | null; route?: string | null },
+  about: { sql: Buffer; prepared?: ClientStatement | null; route?: string | null; opensCursor?: boolean },
 ): MysqlRequest {
+  const { sql, prepared = null, route = null, opensCursor = false } = about
   const command = message.payload[0]!
-  return { kind, sql, prepared, routeAttribute: route, frames: [message.bytes], command, message, reply }
+  return { kind, sql, prepared, routeAttribute: route, opensCursor, frames: [message.bytes], command, message, reply }
 }
