@@ -1,10 +1,10 @@
 // What `npm run staleness` does: dependencies, servers, and reads that are judged for as long as asked for.
 //   --minutes N  --engine mysql|mariadb  --cluster aurora  --seed N  --consistency session,service,…  --monotonic true
-//   --sessions N
+//   --sessions N  --workers N
 
 import { install, ran, wishesIn } from './setup.mjs'
 
-const OPTIONS = ['minutes', 'engine', 'cluster', 'seed', 'consistency', 'monotonic', 'sessions']
+const OPTIONS = ['minutes', 'engine', 'cluster', 'seed', 'consistency', 'monotonic', 'sessions', 'workers']
 const env = wishesIn('staleness', OPTIONS)
 
 install()

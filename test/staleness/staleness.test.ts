@@ -63,7 +63,7 @@ describeEngines((engine) => {
 
   test(
     'every read is as fresh as it was promised',
-    async () => check(await replicationScene(cluster(), promises), msMax, 900),
+    async () => check(await replicationScene(cluster(), promises, number('WORKERS', 1)), msMax, 900),
     msTestMax,
   )
 }, engines)

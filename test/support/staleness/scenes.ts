@@ -19,13 +19,18 @@ export interface Scene {
 }
 
 /** Ordinary replication, with a link between Sluice and each reader that can be slow. Sluice is a process of its own. */
-export async function replicationScene(cluster: LabCluster, promises: readonly Promised[]): Promise<Scene> {
+export async function replicationScene(
+  cluster: LabCluster,
+  promises: readonly Promised[],
+  workers: number,
+): Promise<Scene> {
   await furnish(cluster)
   const links = await Promise.all(cluster.readers.map(({ port }) => FaultyLink.open(port)))
   const ports = await Promise.all(promises.map(() => freePort()))
   const sluice = await SluiceProcess.start({
     seeds: [cluster.writer.address, ...links.map(({ address }) => address)],
     moreListeners: listenersOf(promises, ports),
+    more: `workers: ${workers}`,
     // Without TLS the links know the monitor, and leave it alone.
     cluster: '    tls: { mode: disabled }\n    reads: { lagMsMax: 60000 }',
   })
