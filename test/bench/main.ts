@@ -7,13 +7,14 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { cacheFolder, type EngineName } from '../../src/lab/index.ts'
 import { cannedPart } from './canned-part.ts'
+import { freshnessPart, sharesText } from './freshness-part.ts'
 import { Programs } from './programs.ts'
 import { idleTable, samplesTable } from './report.ts'
 import { serverPart } from './server-part.ts'
 import { randomFrom } from './statistics.ts'
 
 const USAGE = `npm run bench [-- OPTIONS]
-  --part canned|server   only the proxy before a canned backend, or only real servers (both)
+  --part canned|server|freshness   only the proxy before a canned backend, real servers, or what fresh reads cost (all)
   --engine mysql|mariadb the real servers (mysql)
   --rounds N             rounds, each with every path in another order (5)
   --seconds N            of one run (5)
@@ -21,6 +22,8 @@ const USAGE = `npm run bench [-- OPTIONS]
   --idle N               idle clients whose memory is measured, 0 for none (4000)
   --seed N               of all random numbers (1)
   --profile              Sluice writes V8 processor profiles, and is slower for it`
+
+const PARTS = ['canned', 'server', 'freshness'] as const
 
 interface Options {
   readonly parts: readonly string[]
@@ -37,7 +40,7 @@ function optionsOf(args: readonly string[]): Options {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      part: { type: 'string', multiple: true, default: ['canned', 'server'] },
+      part: { type: 'string', multiple: true, default: [...PARTS] },
       engine: { type: 'string', default: 'mysql' },
       rounds: { type: 'string', default: '5' },
       seconds: { type: 'string', default: '5' },
@@ -49,7 +52,7 @@ function optionsOf(args: readonly string[]): Options {
   })
   const engine = oneOf('engine', values.engine, ['mysql', 'mariadb'] as const)
   return {
-    parts: values.part.map((part) => oneOf('part', part, ['canned', 'server'])),
+    parts: values.part.map((part) => oneOf('part', part, PARTS)),
     engine,
     rounds: whole('rounds', values.rounds, 1),
     seconds: whole('seconds', values.seconds, 1),
@@ -102,9 +105,10 @@ async function bench(options: Options, folder: string, programs: Programs): Prom
   const shared = { ...options, random: randomFrom(seed), progress, nodeArgs }
   const canned = parts.includes('canned') ? await cannedPart(programs, shared) : null
   const server = parts.includes('server') ? await serverPart(programs, { ...shared, engine }) : null
+  const fresh = parts.includes('freshness') ? await freshnessPart(programs, { ...shared, engine }) : null
 
   const where = machine()
-  const samples = [...(canned?.samples ?? []), ...(server?.samples ?? [])]
+  const samples = [canned, server, fresh].flatMap((part) => part?.samples ?? [])
   const loads = samples.map(({ loadAverage }) => loadAverage)
   const lines = [
     `${where.processor}, ${where.cores} cores, Linux ${where.kernel}, Node ${where.node}, commit ${where.commit}.`,
@@ -114,10 +118,20 @@ async function bench(options: Options, folder: string, programs: Programs): Prom
   if (canned !== null) lines.push('', '**Canned backend**', '', samplesTable(canned.samples))
   if (canned !== null && canned.idle.length > 0) lines.push('', '**Idle clients**', '', idleTable(canned.idle))
   if (server !== null) lines.push('', `**${server.server}, sysbench**`, '', samplesTable(server.samples))
+  if (fresh !== null) {
+    lines.push(
+      '',
+      `**${fresh.server}, sysbench, two readers: reads that see nothing in particular, and all that was committed**`,
+    )
+    lines.push('', samplesTable(fresh.samples), '', sharesText(fresh.reads))
+  }
 
   const report = join(folder, 'report')
   writeFileSync(`${report}.md`, `${lines.join('\n')}\n`)
-  writeFileSync(`${report}.json`, JSON.stringify({ machine: where, options, startLoad, canned, server }, null, 1))
+  writeFileSync(
+    `${report}.json`,
+    JSON.stringify({ machine: where, options, startLoad, canned, server, fresh }, null, 1),
+  )
   console.log(lines.join('\n'))
   console.log(`\n${report}.md and .json${profile ? ', and the profiles beside them' : ''}`)
 }

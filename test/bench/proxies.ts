@@ -14,6 +14,8 @@ export interface Path {
   readonly port: number
   /** Null: nothing is in between. */
   readonly program: Program | null
+  /** Of a Sluice, where it tells its metrics. */
+  readonly adminPort?: number
 }
 
 const READY_MS_MAX = 20_000
@@ -62,11 +64,13 @@ export interface SluiceOptions {
   readonly backends: readonly number[]
   /** For node: `--cpu-prof` and the like. */
   readonly nodeArgs?: readonly string[]
+  /** How fresh reads are; as shipped where it is left out. */
+  readonly consistency?: 'eventual' | 'service'
 }
 
 /** As shipped, but without TLS on either side: what it is compared with passes plain bytes. */
 export async function startSluice(programs: Programs, options: SluiceOptions): Promise<Path> {
-  const { name, backends, nodeArgs = [] } = options
+  const { name, backends, nodeArgs = [], consistency = 'service' } = options
   const [port, adminPort] = [await freePort(), await freePort()]
   const id = name.replaceAll(/\W+/g, '-')
   const file = join(programs.folder, `${id}.yaml`)
@@ -81,7 +85,7 @@ clusters:
     monitor: { user: ${monitor.user}, password: ${monitor.password} }
     tls: { mode: disabled }
     # A read that finds no reader must be seen, not hidden by the writer.
-    reads: { fallback: error }
+    reads: { fallback: error, consistency: ${consistency} }
 users:
   - { name: ${app.user}, password: ${app.password} }
 admin: { bind: 127.0.0.1:${adminPort} }
@@ -105,7 +109,7 @@ stateDir: ${join(programs.folder, id)}
     const said = lastLines(await readFile(programs.logFile(id), 'utf8'), 20)
     throw new Error(`${name} does not start: ${(error as Error).message}\n${said}`, { cause: error })
   }
-  return { name, port, program }
+  return { name, port, program, adminPort }
 }
 
 function stillRunning(program: Program): null {

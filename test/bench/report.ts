@@ -22,6 +22,8 @@ const userMicroseconds = ({ cpu, statements }: Sample) => (cpu === null ? null :
 const COMPARISONS: readonly Comparison[] = [
   { title: 'of direct', to: 'direct', value: perSecond },
   { title: 'CPU of HAProxy', to: 'haproxy', value: cpuMicroseconds },
+  { title: 'of eventual', to: 'eventual', value: perSecond },
+  { title: 'CPU of eventual', to: 'eventual', value: cpuMicroseconds },
   { title: 'CPU of relay', to: 'byte relay', value: cpuMicroseconds },
 ]
 

@@ -5,7 +5,7 @@ import { type EngineName, type LabCluster, startCluster } from '../../src/lab/in
 import type { CpuTime, Programs } from './programs.ts'
 import { direct, type Path, startHaproxy, startSluice } from './proxies.ts'
 import { cpuSince, measure, type RoundOptions, type RunResult, type Sample, type Task } from './rounds.ts'
-import { fillTable, runPointSelects, SCHEMA } from './sysbench.ts'
+import { fillTable, runSysbench, SCHEMA } from './sysbench.ts'
 
 export interface ServerOptions extends RoundOptions {
   readonly engine: EngineName
@@ -33,7 +33,7 @@ export async function serverPart(programs: Programs, options: ServerOptions): Pr
     ]
     const tasks = options.threads.flatMap((threads) => WORKS.map((work) => ({ work, threads, rate: null })))
     const samples = await measure(options, tasks, paths, (task, path, seconds) =>
-      runSysbench(task, path, seconds, options.seed),
+      run(task, path, seconds, options.seed),
     )
     for (const path of paths) await path.program?.stop()
     return { server: `${engine} ${cluster.version}`, samples }
@@ -42,22 +42,24 @@ export async function serverPart(programs: Programs, options: ServerOptions): Pr
   }
 }
 
-async function fill(cluster: LabCluster): Promise<void> {
+export async function fill(cluster: LabCluster): Promise<void> {
   await cluster.writer.ask(`CREATE DATABASE ${SCHEMA}`)
   await fillTable(cluster.writer.port)
   await cluster.waitForReaders()
 }
 
-async function runSysbench(task: Task, path: Path, seconds: number, seed: number): Promise<RunResult> {
+/** Works named after a script of sysbench are that one; the others are point selects, prepared or not. */
+export async function run(task: Task, path: Path, seconds: number, seed: number): Promise<RunResult> {
   const { threads, work } = task
   let before: CpuTime | null = null
   let cpu: CpuTime | null = null
-  const result = await runPointSelects({
+  const result = await runSysbench({
     port: path.port,
     threads,
     seconds,
     seed,
     prepared: work === 'prepared',
+    script: work === 'read-write' ? work : 'point-select',
     onStart: () => {
       before = path.program?.cpuTime() ?? null
     },

@@ -20,6 +20,8 @@ SQL statistics:
     queries performed:
         read:                            100
         write:                           0
+        other:                           0
+        total:                           100
 General statistics:
     total time:                          2.5004s
     total number of events:              100
