@@ -52,6 +52,27 @@ describeEngines((engine) => {
     return String(rows[0]?.id)
   }
 
+  /** A row on each server that says what it is, and that is not replicated: to ask for it is a read like any other. */
+  async function setUpPlaces({ lab }: AuroraCluster): Promise<void> {
+    await lab.writer.ask('CREATE TABLE app.place (role VARCHAR(8))')
+    await lab.waitForReaders()
+    for (const server of lab.servers) {
+      await server.asRoot(async (root) => {
+        const isLocked = engine === 'mysql' && server.role === 'reader'
+        if (isLocked) await root.query('SET GLOBAL super_read_only = OFF')
+        await root.query(`SET sql_log_bin = 0; INSERT INTO app.place VALUES ('${server.role}')`)
+        if (isLocked) await root.query('SET GLOBAL super_read_only = ON')
+      })
+    }
+  }
+
+  const placeOf = async (connection: Connection) => {
+    const [rows] = await connection.query<RowDataPacket[]>(
+      'SELECT role, COUNT(n) FROM app.place, app.numbers GROUP BY role',
+    )
+    return String(rows[0]?.role)
+  }
+
   async function withNumbers(): Promise<Connection> {
     const connection = await client()
     await connection.query('CREATE TABLE app.numbers (n INT PRIMARY KEY)')
@@ -76,6 +97,22 @@ describeEngines((engine) => {
     until(() => (is() ? true : null), msMax, because)
 
   describe('an Aurora cluster', () => {
+    test('has reads served by its writer until a reader is known to have what they must see', async () => {
+      const told = { lagMs: [400, 500], statusMs: 300 } as const
+      const { aurora } = await setUp({ engine, script: told })
+      const connection = await withNumbers()
+      await setUpPlaces(aurora)
+      const isOnReader = async () => ((await placeOf(connection)) === 'writer' ? null : true)
+      await until(isOnReader, 10_000, () => 'the readers get no reads')
+      for (let turn = 1; turn <= 2; turn++) {
+        const sentMs = performance.now()
+        await connection.query('INSERT INTO app.numbers VALUES (?)', [turn + 1])
+        await until(isOnReader, 10_000, () => 'the readers get no reads any more')
+        // No row can have said before that what was written is there.
+        expect(performance.now() - sentMs).toBeGreaterThan(told.lagMs[0])
+      }
+    })
+
     test('is found from its name alone, serves reads on its readers, and has custom endpoints by the ids of instances', async () => {
       const { aurora, topology, states } = await setUp(
         {},
