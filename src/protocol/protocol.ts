@@ -220,6 +220,8 @@ export interface Reply {
   readonly cursorOpen: boolean
   /** The connection was asked something of ours since: its answers about the last statement are about that. */
   readonly disturbed: boolean
+  /** What the statement left for SHOW WARNINGS, where the connection was asked for it before it was disturbed. */
+  readonly conditions: Conditions | null
 }
 
 export interface SettingsChange {

@@ -406,9 +406,9 @@ export class Leases implements Keeper {
 
   /** What is asked about the last statement is not what this connection answers. */
   private asksElsewhere(facts: readonly SessionFact[], lease: Lease): boolean {
-    const { some, keptFoundRows } = this.#state.diagnostics
+    const { some, conditions, keptFoundRows } = this.#state.diagnostics
     return (
-      (asksForConditions(facts) && some && !isAt(this.#conditionsHome, lease)) ||
+      (asksForConditions(facts) && some && (conditions !== null || !isAt(this.#conditionsHome, lease))) ||
       (facts.includes('found-rows') && keptFoundRows)
     )
   }

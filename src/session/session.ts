@@ -368,6 +368,7 @@ export class Session {
     for (const reason of begun) metrics.pins.labels(reason).value += 1
     this.#leases.ran(kind !== 'prepare' && maySetInsertId(classification, reply) ? reply.insertId : null, replaced)
     if (reply.disturbed) this.#leases.disturbed('all')
+    if (reply.conditions !== null) diagnostics.saveConditions(reply.conditions)
     // A routine may set variables that its caller does not name, and servers do not tell.
     const mayHide = kind !== 'prepare' && classification.routines.length > 0
     if (mayHide || this.#state.leavesTraces || classification.assigns.some(({ scope }) => scope === 'user'))

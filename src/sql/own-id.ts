@@ -60,10 +60,11 @@ function asked(text: Text, at: number, isSet: boolean): number {
   return isTarget ? 0 : name + 1
 }
 
-/** Tables in which the server's own numbers stand: there the question is about those. */
+/** Where the server's own numbers stand, in tables or as the owner of a lock: there the question is about those. */
 function namesServersOwn(text: Text, { systemSchema }: SqlContext): boolean {
   for (let at = 0; at < text.count; at++) {
     if (systemSchema === true && text.lower(at) === 'from') return true
+    if (text.lower(at) === 'is_used_lock' && text.op(at + 1, OPEN)) return true
     if (!text.isName(at) || !text.op(at + 1, DOT) || text.op(at - 1, DOT)) continue
     const schema = text.name(at).toLowerCase()
     if (SERVER_SCHEMAS.has(schema)) return true

@@ -130,6 +130,23 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'warnings of what sets character sets are there for the next statement',
+    steps: [
+      q('SET NAMES utf8mb3'),
+      q('SHOW WARNINGS'),
+      q('SET character_set_connection = utf8mb3'),
+      q('SHOW COUNT(*) WARNINGS'),
+      q('SHOW WARNINGS'),
+      q('BEGIN'),
+      q('SET CHARACTER SET utf8mb3'),
+      q('SHOW WARNINGS'),
+      q('SHOW WARNINGS LIMIT 0'),
+      q('SELECT 1'),
+      q('SHOW WARNINGS'),
+      q('COMMIT'),
+    ],
+  },
+  {
     promise: 'row counts',
     steps: [
       table,
@@ -588,6 +605,7 @@ export const CASES: readonly ConformanceCase[] = [
     steps: [
       q("SELECT GET_LOCK('sluice test', 1)"),
       q("SELECT IS_FREE_LOCK('sluice test')"),
+      q("SELECT IS_USED_LOCK('sluice test') = CONNECTION_ID()"),
       q("SELECT RELEASE_LOCK('sluice test')"),
       q("SELECT RELEASE_LOCK('sluice test')"),
       table,

@@ -40,6 +40,7 @@ export function reply(change: Partial<Reply> = {}): Reply {
     insertId: 0n,
     cursorOpen: false,
     disturbed: false,
+    conditions: null,
     ...change,
   }
 }

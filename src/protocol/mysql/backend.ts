@@ -8,6 +8,7 @@ import {
   BackendLost,
   type ClientConnection,
   type ClientRequest,
+  type Conditions,
   type ConnectOptions,
   type ExchangeOptions,
   type ReadOut,
@@ -232,7 +233,7 @@ export class MysqlBackend implements BackendConnection {
     this.stained = false
     const [foundRows, insertId] = counters ? rowsIn(told.at(-1)!, this.#form)[0]! : []
     return {
-      conditions: conditions ? conditionsIn(told[0]!, this.#form, this.#options.diagnosticsBytesMax) : null,
+      conditions: conditions ? this.conditionsIn(told[0]!) : null,
       counters: counters ? { foundRows: Number(foundRows), insertId: BigInt(insertId ?? 0) } : null,
       variables: variables === null ? null : variablesIn(variables, replies.slice(aboutLast.length)),
     }
@@ -501,7 +502,6 @@ export class MysqlBackend implements BackendConnection {
     return reply
   }
 
-  /** SET NAMES reports character sets only. */
   /** MariaDB does not report what is set as `@@name`. */
   private async withUntold(reply: Reply, names: readonly string[]): Promise<Reply> {
     // The collation may follow from what was set.
@@ -518,14 +518,21 @@ export class MysqlBackend implements BackendConnection {
     return { ...reply, changed, insertId, unmovable: reply.unmovable || names.some(isUnmovable), disturbed: true }
   }
 
+  /** SET NAMES reports character sets only. The question wipes out what it warned of. */
   private async withCollation(reply: Reply): Promise<Reply> {
-    const rows = await this.query('SELECT @@collation_connection')
-    const collation = Array.isArray(rows) ? (rows[0]?.[0] ?? null) : null
-    if (collation === null) return { ...reply, unmovable: true, disturbed: true }
+    const asked = [...(reply.warnings > 0 ? [SHOW_WARNINGS] : []), 'SELECT @@collation_connection']
+    const replies = await this.ask(asked.map((sql) => [buildQuery(sql, this.attributes), 'query'] as const))
+    if (replies.some((one) => errorIn(one) !== null)) return { ...reply, unmovable: true, disturbed: true }
+    const conditions = reply.warnings > 0 ? this.conditionsIn(replies[0]!) : null
+    const collation = rowsIn(replies.at(-1)!, this.#form)[0]![0]!
     const variables = new Map([...(reply.changed?.variables ?? []), ['collation_connection', collation]])
     const changed = { schema: reply.changed?.schema, variables }
     this.follow(changed)
-    return { ...reply, changed, disturbed: true }
+    return { ...reply, changed, conditions, disturbed: true }
+  }
+
+  private conditionsIn(shown: OwnReply): Conditions {
+    return conditionsIn(shown, this.#form, this.#options.diagnosticsBytesMax)
   }
 
   private followCursor(statement: ClientStatement, end: ExchangeEnd, request: MysqlRequest): void {

@@ -383,6 +383,7 @@ export class Exchange {
         cursorOpen: false,
         unknownSession: this.#unknownSession,
         disturbed: false,
+        conditions: null,
       },
       status: this.#status,
       warned: this.#warned,

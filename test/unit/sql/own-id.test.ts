@@ -91,6 +91,7 @@ describe('left alone', () => {
     ['a variable that is set', 'SET @@pseudo_thread_id = 5'],
     ["the server's own numbers", 'SELECT * FROM information_schema.processlist WHERE id = CONNECTION_ID()'],
     ["the server's own threads", 'SELECT * FROM performance_schema.threads WHERE processlist_id = CONNECTION_ID()'],
+    ["the server's own number for a lock's owner", "SELECT IS_USED_LOCK('l') = CONNECTION_ID()"],
     ['a text that cannot be read', "SELECT CONNECTION_ID(), 'open"],
   ])('%s', (_what, sql) => {
     expect(reworded(sql)).toBeNull()
