@@ -1,6 +1,7 @@
 // One database server as a process of ours: start, stop, kill, freeze.
 
 import { type ChildProcess, spawn } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
 import { open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Engine, ServerSettings } from './engine.ts'
@@ -10,6 +11,7 @@ import type { Watchdog } from './watchdog.ts'
 
 const START_MS_MAX = 60_000
 const STOP_MS_MAX = 20_000
+const STOPPED_MS_MAX = 1_000
 
 export class LabServer extends RunningServer {
   readonly folder: string
@@ -85,6 +87,10 @@ export class LabServer extends RunningServer {
   /** It stops in its tracks: its sockets stay open and the kernel goes on accepting, but nothing answers. */
   freeze(): void {
     this.#process?.kill('SIGSTOP')
+    const { pid } = this
+    // A signal takes its time, and a thread that runs just then would answer what it is asked next.
+    const deadline = performance.now() + STOPPED_MS_MAX
+    while (pid !== null && !isStopped(pid) && performance.now() < deadline);
   }
 
   thaw(): void {
@@ -119,5 +125,15 @@ export class LabServer extends RunningServer {
     const log = await this.errorLog()
     const errors = log.split('\n').filter((line) => /\[ERROR\]|error while loading/.test(line))
     return lastLines(errors.length > 0 ? errors.join('\n') : log, 6)
+  }
+}
+
+/** All threads of a process, as /proc tells; taken for granted where there is none. */
+function isStopped(pid: number): boolean {
+  const tasks = `/proc/${pid}/task`
+  try {
+    return readdirSync(tasks).every((task) => /\) [TtZX]/.test(readFileSync(`${tasks}/${task}/stat`, 'latin1')))
+  } catch {
+    return true
   }
 }
