@@ -60,7 +60,7 @@ export function explanation(classification: Classification, decision: Route): Ro
 function freshnessRows(classification: Classification, { freshness }: Asked): Row[] {
   if (classification.access !== 'read') return []
   const { level, monotonic } = freshness.consistency(classification)
-  const need = freshness.needNow(classification)
+  const need = freshness.needNow(classification, null)
   return [
     ['consistency', monotonic ? `${level}, monotonic` : level],
     ['must_see', need === null ? 'nothing' : mustSee(need)],

@@ -66,7 +66,7 @@ export class Dispatch {
   route(
     classification: Classification,
     attribute: string | null,
-    need = this.freshness.needNow(classification),
+    need = this.freshness.needNow(classification, attribute),
     waited = false,
   ): Route {
     const view = {
@@ -99,7 +99,7 @@ export class Dispatch {
     let losses = 0
     let waited = false
     const isPinned = this.#leases.current !== null && this.#state.staysFor(classification)
-    const asked = isPinned ? null : this.freshness.need(classification, request.prepared)
+    const asked = isPinned ? null : this.freshness.need(classification, request)
     const need = asked instanceof Promise ? await asked : asked
     for (let attempts = 1; attempts <= ATTEMPTS_MAX || this.mayWaitOn(heldSinceMs); attempts++) {
       this.checkInterruption()

@@ -3,9 +3,16 @@
 
 import { ProxyError } from '../errors.ts'
 import type { Child, Histogram } from '../metrics.ts'
-import type { BackendConnection, ClientConnection, Committed, PreparedStatement } from '../protocol/protocol.ts'
+import type {
+  BackendConnection,
+  ClientConnection,
+  ClientRequest,
+  Committed,
+  PreparedStatement,
+} from '../protocol/protocol.ts'
 import { type Consistency, consistencyOf } from '../routing/consistency.ts'
 import { type Floors, type Need, WRITER_ONLY } from '../routing/floors.ts'
+import type { RouteName } from '../routing/policy.ts'
 import type { Route, Send } from '../routing/router.ts'
 import type { SessionState } from '../routing/session-state.ts'
 import type { TableFloor, TableFloors } from '../routing/table-floors.ts'
@@ -63,14 +70,17 @@ export class Freshness {
   }
 
   /** What a reader must have to answer this statement, as far as that is known without asking; null: nothing. */
-  needNow(classification: Classification): Need | null {
-    if (!this.isForReaders(classification)) return null
+  needNow(classification: Classification, attribute: RouteName | null): Need | null {
+    if (!this.isForReaders(classification, attribute)) return null
     return this.needFor(this.consistency(classification), classification, null)
   }
 
   /** The same; where somebody must be asked, a promise. */
-  need(classification: Classification, prepared: PreparedStatement | null): Need | null | Promise<Need | null> {
-    if (!this.isForReaders(classification)) return null
+  need(
+    classification: Classification,
+    { prepared, routeAttribute }: Pick<ClientRequest, 'prepared' | 'routeAttribute'>,
+  ): Need | null | Promise<Need | null> {
+    if (!this.isForReaders(classification, routeAttribute)) return null
     const consistency = this.consistency(classification)
     const need = this.needFor(consistency, classification, prepared)
     if (consistency.level === 'global' || (consistency.monotonic && this.hasSeenMore())) return this.withAll(need)
@@ -187,8 +197,8 @@ export class Freshness {
   ): number {
     const { floors, tables } = this.#shared.freshness
     const whole = level === 'eventual' ? 0 : level === 'session' ? this.#wrote : floors.version
-    // A transaction may go on to read anything.
-    if (whole === 0 || classification.transaction !== 'none') return whole
+    // A transaction may go on to read anything, and so may what is no read by its text.
+    if (whole === 0 || classification.transaction !== 'none' || classification.access !== 'read') return whole
     const schema = this.schemaOf(prepared)
     const needed = schema === undefined ? null : tables.neededBy(classification, schema)
     return needed === null ? whole : Math.min(whole, needed)
@@ -249,8 +259,11 @@ export class Freshness {
     return true
   }
 
-  private isForReaders({ access, transaction }: Classification): boolean {
-    return (access === 'read' && this.#state.autocommit) || transaction === 'begin-read-only'
+  private isForReaders({ access, transaction, hint }: Classification, attribute: RouteName | null): boolean {
+    if (transaction === 'begin-read-only') return true
+    if (access === 'read') return this.#state.autocommit
+    // Its author may vouch for what is no read by its text.
+    return access === 'write' && (attribute !== null || hint?.to === 'reader' || hint?.to === 'endpoint')
   }
 }
 

@@ -116,6 +116,21 @@ describeEngines((engine) => {
       await expect.poll(servedByReader, { timeout: 10_000 }).toBe(1)
     })
 
+    test.each([
+      ['its author says', '/* sluice:reader */ SELECT read_n()', ''],
+      ['the settings say of its function', 'SELECT read_n()', '    safeFunctions: [read_n]'],
+    ])('what is a read because %s sees it too', async (_who, statement, settings) => {
+      await cluster().writer.ask(
+        'CREATE FUNCTION IF NOT EXISTS app.read_n() RETURNS INT DETERMINISTIC READS SQL DATA RETURN (SELECT n FROM t WHERE id = 1)',
+      )
+      await cluster().waitForReaders()
+      const own = await start(`${settings}\n    reads: { lagMsMax: 60000 }`)
+      const [writing, reading] = [await connect(own), await connect(own)]
+      await everyReader(words.stop)
+      await writing.query('UPDATE t SET n = 2500 WHERE id = 1')
+      expect(await valueIn(reading, statement)).toBe(2500)
+    })
+
     test('a read-only transaction begins only where all that was committed can be seen', async () => {
       const [writing, reading] = [await connect(), await connect()]
       await everyReader(words.stop)

@@ -22,9 +22,18 @@ const minutes = number('MINUTES', 0)
 const seed = number('SEED', 1)
 const msMax = minutes > 0 ? minutes * 60_000 : 4_000
 
-const monotonic = asked('MONOTONIC') === 'true'
-const guarantees = (asked('CONSISTENCY') ?? 'eventual,session,service,global').split(',') as Guarantee[]
-const promises = guarantees.map((guarantee): Promised => ({ guarantee, monotonic }))
+const promises: readonly Promised[] =
+  asked('CONSISTENCY') === undefined
+    ? [
+        { guarantee: 'eventual', monotonic: false },
+        { guarantee: 'eventual', monotonic: true },
+        { guarantee: 'session', monotonic: false },
+        { guarantee: 'service', monotonic: false },
+        { guarantee: 'global', monotonic: true },
+      ]
+    : asked('CONSISTENCY')!
+        .split(',')
+        .map((guarantee) => ({ guarantee: guarantee as Guarantee, monotonic: asked('MONOTONIC') === 'true' }))
 
 async function check(scene: Scene, msMax: number, spellMsMax: number): Promise<void> {
   const sessions = number('SESSIONS', 24)
