@@ -18,7 +18,7 @@ const LOGINS_AT_ONCE = 100
 /** Clients that are there before memory is measured. */
 const EARLY = 500
 /** What an idle client may cost of the heap. What is resident besides depends on the collector's mood: it is only told. */
-const HEAP_BYTES_MAX = 6 * 1024
+const HEAP_BYTES_MAX = 8 * 1024
 
 const CAPABILITIES =
   CAPABILITY.MULTI_RESULTS | CAPABILITY.PS_MULTI_RESULTS | CAPABILITY.DEPRECATE_EOF | CAPABILITY.PLUGIN_AUTH

@@ -160,7 +160,6 @@ describeEngines((engine) => {
     sluice.forgetPeak()
     const before = sluice.residentBytes
     await work()
-    console.log('GROWN', Math.round((sluice.residentBytesPeak - before) / MEBIBYTE))
     return sluice.residentBytesPeak - before
   }
 
