@@ -47,8 +47,11 @@ describeEngines((engine) => {
     return connection
   }
 
+  /** Where a read goes that need not see what was just written. */
   const answeredBy = async (connection: Connection, hint = '/* sluice:reader */ ') => {
-    const [rows] = await connection.query<RowDataPacket[]>(`${hint}SELECT @@aurora_server_id AS id FROM app.numbers`)
+    const [rows] = await connection.query<RowDataPacket[]>(
+      `/* sluice:consistency=eventual */ ${hint}SELECT @@aurora_server_id AS id FROM app.numbers`,
+    )
     return String(rows[0]?.id)
   }
 
