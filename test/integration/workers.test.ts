@@ -25,6 +25,12 @@ describeEngines((engine) => {
       users: "  - { name: root, password: '' }",
       more: 'workers: 2\nlimits: { clientsMax: 12 }',
     })
+    // Clients are taken as soon as one of them serves.
+    await until(
+      async () => ((await metric('sluice_workers')) === 2 ? true : null),
+      SOON_MS,
+      () => 'there are no two workers',
+    )
   })
   afterAll(async () => {
     await sluice.stop()
