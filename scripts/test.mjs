@@ -1,36 +1,59 @@
 // Everything `npm test` does: dependencies, a build, real servers, the tests, and a closing count.
 // Arguments: the kinds to run (all by default); anything else goes to vitest as it is.
 
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { build, install, ran } from './setup.mjs'
+import { createInterface } from 'node:readline'
+import { build, install, ran, root } from './setup.mjs'
 
-const KINDS = ['unit', 'conformance', 'integration', 'fault', 'staleness']
+/**
+ * Kinds of a lane run one after the other, the lanes side by side, each with servers of its own: tests with servers wait more
+ * than they work.
+ */
+const LANES = [
+  ['unit', 'conformance', 'staleness'],
+  ['integration', 'fault'],
+]
+const KINDS = LANES.flat()
 const named = process.argv.slice(2).filter((argument) => KINDS.includes(argument))
 const others = process.argv.slice(2).filter((argument) => !KINDS.includes(argument))
 const kinds = named.length > 0 ? named : KINDS
+const lanes = LANES.map((lane) => lane.filter((kind) => kinds.includes(kind))).filter((lane) => lane.length > 0)
 
 install()
 if (!build()) close({ passed: 0, failed: 1 })
 const needsServers = kinds.some((kind) => kind !== 'unit')
 if (needsServers && !ran(process.execPath, ['dist/lab/prepare.js'])) close({ passed: 0, failed: 1 })
 
+// Whoever interrupts us has interrupted the lanes too; they end themselves and their servers, and we wait for them.
+process.on('SIGINT', () => {})
 const folder = mkdtempSync(join(tmpdir(), 'sluice-test-'))
-const report = join(folder, 'report.json')
-const wentWell = ran(process.execPath, [
-  'node_modules/vitest/vitest.mjs',
-  'run',
-  ...kinds.flatMap((kind) => ['--project', kind]),
-  '--reporter=default',
-  '--reporter=json',
-  `--outputFile.json=${report}`,
-  ...others,
-])
-const counts = countsIn(report)
+const counts = await Promise.all(lanes.map((lane, index) => run(lane, join(folder, `report-${index}.json`))))
 rmSync(folder, { recursive: true, force: true })
-// What vitest complains of beside tests (an error nobody caught, no test at all) is a failure too.
-close(wentWell || counts.failed > 0 ? counts : { ...counts, failed: 1 })
+const sum = (of) => counts.reduce((all, each) => all + (each[of] ?? 0), 0)
+close({ passed: sum('passed'), failed: sum('failed'), skipped: sum('skipped') })
+
+/** Runs these kinds in one process, whose lines become ours, and counts. */
+async function run(lane, report) {
+  const program = 'node_modules/vitest/vitest.mjs'
+  const projects = lane.flatMap((kind) => ['--project', kind])
+  // Arguments may name a file of one lane only.
+  const options = others.length > 0 ? ['--passWithNoTests', ...others] : []
+  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`]
+  const child = spawn(process.execPath, [program, 'run', ...projects, ...reporters, ...options], {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  createInterface({ input: child.stdout }).on('line', (line) => console.log(line))
+  createInterface({ input: child.stderr }).on('line', (line) => console.error(line))
+  const [code] = await once(child, 'close')
+  const counts = countsIn(report)
+  // What vitest complains of beside tests (an error nobody caught, say) is a failure too.
+  return code === 0 || counts.failed > 0 ? counts : { ...counts, failed: 1 }
+}
 
 function countsIn(file) {
   try {
