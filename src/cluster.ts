@@ -28,6 +28,7 @@ import type { Sessions } from './session/sessions.ts'
 import type { Shared } from './session/shared.ts'
 import { type StatementKind, Statements } from './session/statements.ts'
 import { Tally } from './session/tally.ts'
+import { VariableSaver } from './session/variable-saver.ts'
 import type { Classification } from './sql/classification.ts'
 import { type Classifier, createClassifier, type SqlContext } from './sql/classifier.ts'
 import { Catalogue } from './topology/catalogue.ts'
@@ -87,6 +88,7 @@ export class Cluster {
   readonly #floors: Floors
   readonly #tables: TableFloors
   readonly #share: WriterShare
+  readonly #saver: VariableSaver
   readonly #writerPosition: WriterPosition
   readonly #catalogue: Catalogue<TableFloor>
   readonly #full = new FullBackends()
@@ -128,6 +130,7 @@ export class Cluster {
       },
     })
     this.#floors = new Floors((id) => this.#watch.progress(id))
+    this.#saver = new VariableSaver(nowMs)
     this.#share = new WriterShare(config.reads.writerShareMax)
     this.#tables = new TableFloors({
       tablesMax: config.reads.tableFloorsMax,
@@ -220,6 +223,7 @@ export class Cluster {
   /** Leaves no statement running that nobody waits for, as far as the servers can be told in time. */
   async stop(): Promise<void> {
     this.#watch.stop()
+    this.#saver.stop()
     this.#catalogue.stop()
     this.#writerPosition.close()
     await this.#pools.settle(KILLING_TRIES * this.#parts.config.connectMsMax)
@@ -245,6 +249,7 @@ export class Cluster {
         reader: { waitMsMax: config.reads.waitMsMax, setting: 'reads.waitMsMax' },
       },
       userVariables: { countMax: limits.userVariablesMax, bytesMax: limits.userVariableBytesMax },
+      saver: this.#saver,
       tally: this.#tally,
       failovers: this.#failovers,
       freshness: {

@@ -112,6 +112,7 @@ export function sessionsJson(sessions: readonly SessionSnapshot[], filter: Sessi
         names: pin.reason === 'advisory-lock' ? [] : [...pin.names.keys()],
         count: pin.names.size,
       })),
+      unreadVariables: session.unreadVariables,
       backend: session.backend,
     })),
   }

@@ -213,7 +213,8 @@ export class Dispatch {
     const { connection } = this.#leases.current!
     const missing = this.#leases.missingVariables(classification)
     const aligning = connection.align(this.#state.settings, missing)
-    if (aligning === null && classification.facts.length === 0 && !connection.stained) {
+    const isReady = aligning === null && classification.facts.length === 0 && !connection.stained
+    if (isReady && !(this.#leases.lacksInsertId && maySetInsertIdSilently(classification))) {
       return this.exchangeNow(classification, request)
     }
     const given = missing.length === 0 || aligning === null ? aligning : this.giveVariables(aligning)

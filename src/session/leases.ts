@@ -12,6 +12,7 @@ import type { Backend } from '../topology/topology.ts'
 import type { Shared } from './shared.ts'
 import { isAt, isFresh, type Trace, traceOf } from './trace.ts'
 import { VariablePlaces } from './variable-places.ts'
+import type { Unsaved } from './variable-saver.ts'
 
 /** Where LAST_INSERT_ID() has been set, or may have been. */
 interface InsertIdHome extends Trace {
@@ -32,7 +33,7 @@ const CLEAR = 'DO (SELECT 0 FROM (SELECT 0) AS t)'
 const CANNOT_MOVE = 'are more than limits.userVariableBytesMax allows, or of a kind that cannot be set elsewhere'
 const NO_VARIABLES: readonly SavedVariable[] = []
 
-export class Leases implements Keeper {
+export class Leases implements Keeper, Unsaved {
   readonly #client: ClientConnection
   readonly #state: SessionState
   readonly #shared: Shared
@@ -213,7 +214,7 @@ export class Leases implements Keeper {
     if (this.#readingOut !== null) await this.#readingOut
     const home = this.#places.unreadHome
     if (home !== null && home !== this.#kept) {
-      if (home.pool.reclaim(home, this)) await this.fetchFrom(home)
+      if (home.pool.reclaim(home, this)) await this.fetchFrom(home, true)
     }
     if (this.#kept === null) {
       this.checkVariables()
@@ -240,7 +241,17 @@ export class Leases implements Keeper {
 
   /** A statement on the current connection may have assigned some. */
   assignedVariables(): void {
-    if (this.#current !== null) this.#places.assigned(this.#current)
+    if (this.#current === null) return
+    this.#places.assigned(this.#current)
+    this.#shared.saver.add(this)
+  }
+
+  saveVariables(sinceMs: number): boolean {
+    const home = this.#places.unreadHome
+    if (home === null) return true
+    if (this.#current !== null || home.sinceMs > sinceMs || !home.pool.reclaim(home, this)) return false
+    void this.fetchFrom(home, false)
+    return true
   }
 
   /** The connection that knew some of them is gone: true, once. */
@@ -248,11 +259,12 @@ export class Leases implements Keeper {
     return this.#places.lost && this.#state.variables.loseUnread().length > 0
   }
 
-  private async fetchFrom(home: Lease): Promise<void> {
+  /** Reads out a connection of ours that is in no other use; `keeps`: what cannot be read is needed, so it stays ours. */
+  private async fetchFrom(home: Lease, keeps: boolean): Promise<void> {
     try {
       const isRead = await this.readOut(home)
       if (isAt(this.#last, home)) this.disturbed('all')
-      if (isRead) home.pool.release(home)
+      if (isRead || !keeps) home.pool.release(home)
       else this.#kept = home
     } catch (error) {
       home.pool.discard(home, 'backend lost')
@@ -316,8 +328,14 @@ export class Leases implements Keeper {
 
   /** Nobody could tell afterwards whether a statement that sets LAST_INSERT_ID() without a word has done so. */
   async prepareInsertId(): Promise<void> {
+    if (this.#current !== null && this.lacksInsertId) await this.restoreInsertId(this.#current)
+  }
+
+  /** What the current connection answers is neither the session's LAST_INSERT_ID() nor known to be equal. */
+  get lacksInsertId(): boolean {
     const lease = this.#current
-    if (lease !== null && !isAt(this.#insertIdHome, lease)) await this.restoreInsertId(lease)
+    if (lease === null || isAt(this.#insertIdHome, lease)) return false
+    return lease.insertId === null || lease.insertId !== this.#state.diagnostics.insertId
   }
 
   /**
@@ -435,6 +453,7 @@ export class Leases implements Keeper {
   }
 
   private forgetVariables(): void {
+    this.#shared.saver.remove(this)
     for (const lease of this.#places.forget()) lease.pool.forget(lease, this)
     if (this.#kept !== null) this.#kept.pool.release(this.#kept)
     this.#kept = null

@@ -109,6 +109,7 @@ export class Session {
       override: this.#state.override,
       pins: this.#state.pins,
       variables: this.#state.settings.variables,
+      unreadVariables: this.#state.variables.unreadNames,
       backend: this.#leases.current?.connection.backend.id ?? null,
       statements: this.#statements,
     }
@@ -220,23 +221,23 @@ export class Session {
     return false
   }
 
+  /** Never holds a request in a variable of its own: that would keep a long statement while the session waits for the next. */
   private async live(): Promise<CloseReason> {
     if (!(await this.open())) return 'backend refused'
     while (!this.#ended) {
       if (this.#draining && this.isFree) return 'proxy draining'
       const idleMsMax = this.#client.idleMsMax(this.#state.settings)
-      const request = await (idleMsMax === null ? this.#client.next() : this.nextWithin(idleMsMax))
-      if (request === null) return 'client quit'
+      this.#request = await (idleMsMax === null ? this.#client.next() : this.nextWithin(idleMsMax))
+      if (this.#request === null) return 'client quit'
       this.#sinceMs = this.#shared.nowMs()
-      this.#request = request
       this.#isIdle = false
       try {
-        await this.serve(request)
+        await this.serveNext()
       } catch (error) {
         if (error instanceof ClientLost) return 'client lost'
         const isRefusal = error instanceof ConnectFailed && error.refusal !== null
         if (!isRefusal && !(error instanceof ProxyError)) throw error
-        this.countFailed(request, error.message)
+        this.countFailed(error.message)
         if (isRefusal) this.refuse(error.refusal!)
         else if (this.fail(error as ProxyError)) return 'proxy error'
       }
@@ -258,6 +259,10 @@ export class Session {
     } finally {
       clearTimeout(timer)
     }
+  }
+
+  private serveNext(): Promise<void> {
+    return this.serve(this.#request!)
   }
 
   private async serve(request: ClientRequest): Promise<void> {
@@ -538,7 +543,8 @@ export class Session {
     this.#shared.tally.countOwn(classification, { because, failed, arrivedMs: this.#sinceMs })
   }
 
-  private countFailed(request: ClientRequest, because: string): void {
+  private countFailed(because: string): void {
+    const request = this.#request!
     if (request.kind !== 'reset' && request.kind !== 'login') this.countOwn(this.classify(request), because, true)
   }
 

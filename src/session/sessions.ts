@@ -19,6 +19,8 @@ export interface SessionSnapshot {
   readonly override: RouteHint | null
   readonly pins: readonly Pin[]
   readonly variables: ReadonlyMap<string, string>
+  /** The user variables whose values only a connection knows; they would be lost with it. */
+  readonly unreadVariables: readonly string[]
   readonly backend: string | null
   readonly statements: number
 }

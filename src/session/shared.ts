@@ -14,6 +14,7 @@ import type { FailoverHold } from './failover-hold.ts'
 import type { ClusterFreshness } from './freshness.ts'
 import type { Sessions } from './sessions.ts'
 import type { Tally } from './tally.ts'
+import type { VariableSaver } from './variable-saver.ts'
 
 export interface Shared extends Loads {
   readonly cluster: string
@@ -31,6 +32,7 @@ export interface Shared extends Loads {
   readonly policy: RoutingPolicy
   /** What the proxy remembers of one session's user variables. */
   readonly userVariables: { readonly countMax: number; readonly bytesMax: number }
+  readonly saver: VariableSaver
   /** On this engine a statement without tables leaves the diagnostics of the one before. */
   readonly keepsDiagnostics: boolean
   topology(): Topology

@@ -47,7 +47,7 @@ export class FakeBackendConnection implements BackendConnection {
   catchesUp = true
   /** Can its user variables be read out? */
   tells = true
-  /** Answers to requests, in order; plain success when there are no more. */
+  /** Answers to requests, in order; when there are no more, a row to who selects, and plain success. */
   readonly replies: (Partial<Reply> | Error)[] = []
 
   constructor(id = 'db1', role: BackendConnection['backend']['role'] = 'writer', calls: string[] = []) {
@@ -84,7 +84,7 @@ export class FakeBackendConnection implements BackendConnection {
       })
       await Promise.race([this.pending, cancelled])
     }
-    const next = this.replies.shift() ?? {}
+    const next = this.replies.shift() ?? (/^select/i.test(request.sql.toString()) ? { rows: 1 } : {})
     if (next instanceof Error) throw next
     return reply(next)
   }

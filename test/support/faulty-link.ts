@@ -46,6 +46,8 @@ export class FaultyLink {
   #swallows = false
   #lateMs = 0
   #awaited: string | null = null
+  /** Where it listened before it began to refuse. */
+  #port = 0
   readonly #held: (() => void)[] = []
   /** How many connections were cut by `cutNext`. */
   cuts = 0
@@ -149,7 +151,18 @@ export class FaultyLink {
     return Buffer.concat(this.ours().flatMap(({ recorded }) => recorded ?? []))
   }
 
+  /** Like a server that has died: everybody is cut off, the monitor included, and who comes is refused, until `accept`. */
+  async refuse(): Promise<void> {
+    this.#port = (this.#server.address() as net.AddressInfo).port
+    await this.close()
+  }
+
+  async accept(): Promise<void> {
+    await new Promise<void>((resolve) => this.#server.listen(this.#port, '127.0.0.1', resolve))
+  }
+
   async close(): Promise<void> {
+    if (!this.#server.listening) return
     for (const connection of this.#connections) connection.end('rst')
     await new Promise<void>((resolve) => this.#server.close(() => resolve()))
   }

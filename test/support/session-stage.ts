@@ -14,6 +14,7 @@ import { Sessions } from '../../src/session/sessions.ts'
 import type { Shared } from '../../src/session/shared.ts'
 import { Statements } from '../../src/session/statements.ts'
 import { Tally } from '../../src/session/tally.ts'
+import { VariableSaver } from '../../src/session/variable-saver.ts'
 import type { Classification } from '../../src/sql/classification.ts'
 import { mysql, type SqlContext } from '../../src/sql/classifier.ts'
 import { FailoverRecorder, type FailoverTimeline } from '../../src/topology/failover-timeline.ts'
@@ -95,6 +96,7 @@ export class Stage {
   readonly floors = new Floors((id) => this.progress.get(id) ?? null)
   readonly tables = new TableFloors({ tablesMax: 100, nowMs: () => Date.now(), onWanted: () => {} })
   readonly writerShare = new WriterShare(1)
+  readonly saver = new VariableSaver(() => Date.now())
   readonly refusing = new Set<string>()
   topology: Topology
   readonly shared: Shared
@@ -204,6 +206,7 @@ export class Stage {
         userConsistencies: new Map(),
       },
       userVariables: { countMax: 3, bytesMax: 100 },
+      saver: this.saver,
       keepsDiagnostics: false,
       topology: () => this.topology,
       nowMs: () => Date.now(),

@@ -69,6 +69,7 @@ export function session(id: number, more: Partial<SessionSnapshot> = {}): Sessio
     override: null,
     pins: [],
     variables: new Map([['secret_variable', 'hunter2']]),
+    unreadVariables: ['a'],
     backend: null,
     statements: 42,
     ...more,

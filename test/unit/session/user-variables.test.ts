@@ -47,7 +47,7 @@ test('a reader is given them once for all reads that may use them, and other rea
     'db1: set @a',
     'db2: select 1',
     'db1: select @a from t',
-    'db1 reads out counters, @a',
+    'db1 reads out @a',
     'db2 sets @a',
     'db2: select 2 from t',
     'db2: select @a from t',
@@ -57,12 +57,7 @@ test('a reader is given them once for all reads that may use them, and other rea
 test('what was assigned since is all that a connection still lacks', async () => {
   const stage = new Stage()
   await tell(stage, 'set @a', 'select 1 from t', 'set @b', 'select 2 from t')
-  expect(stage.calls.slice(-4)).toEqual([
-    'db1: set @b',
-    'db1 reads out counters, @b',
-    'db2 sets @b',
-    'db2: select 2 from t',
-  ])
+  expect(stage.calls.slice(-4)).toEqual(['db1: set @b', 'db1 reads out @b', 'db2 sets @b', 'db2: select 2 from t'])
 })
 
 test('those that cannot be read out keep their connection, and pin the session to it', async () => {
@@ -134,6 +129,64 @@ test('those that went with a connection are missed once, and in words', async ()
   await settle()
   expect(client.answers).toEqual(['welcome', 'STATE_LOST'])
   expect(stage.calls.slice(2)).toEqual(['db2: select 1', 'db2: select @a from t'])
+})
+
+test('they are read out of a connection that has rested for a while, and outlive it', async () => {
+  const stage = new Stage()
+  const { client, session } = await tell(stage, 'set @a')
+  await vi.advanceTimersByTimeAsync(50)
+  client.ask('set @b')
+  await vi.advanceTimersByTimeAsync(90)
+  expect(stage.calls).toEqual(['db1: set @a', 'db1: set @b'])
+  await vi.advanceTimersByTimeAsync(100)
+  expect(stage.calls.slice(2)).toEqual(['db1 reads out @a, @b'])
+  const connection = stage.connectionTo('db1')
+  connection.broken = true
+  connection.onLost()
+  client.ask('insert 1')
+  await settle()
+  expect(stage.calls.slice(3)).toEqual(['close', 'db1 sets @a, @b', 'db1: insert 1'])
+  expect(client.answers).not.toContain('STATE_LOST')
+  expect(session.snapshot.pins).toEqual([])
+})
+
+test("once they are read out nobody asks again, and the connection is its session's as before", async () => {
+  const stage = new Stage()
+  const { client } = await tell(stage, 'set @a')
+  await vi.advanceTimersByTimeAsync(1_000)
+  client.ask('insert 1')
+  await vi.advanceTimersByTimeAsync(1_000)
+  expect(stage.calls).toEqual(['db1: set @a', 'db1 reads out @a', 'db1: insert 1'])
+})
+
+test('those that cannot be read out while the connection rests stay there, and pin nothing', async () => {
+  const stage = new Stage()
+  const { client, session } = await tell(stage, 'set @a')
+  stage.connectionTo('db1').tells = false
+  await vi.advanceTimersByTimeAsync(1_000)
+  client.ask('insert 1')
+  await settle()
+  expect(stage.calls).toEqual(['db1: set @a', 'db1 reads out @a', 'db1: insert 1'])
+  expect(session.snapshot.pins).toEqual([])
+})
+
+test('a session that comes while they are read out waits for that, and goes on where it was', async () => {
+  const stage = new Stage()
+  const { client } = await tell(stage, 'set @a')
+  const connection = stage.connectionTo('db1')
+  const readOut = connection.readOut.bind(connection)
+  let go: () => void = () => {}
+  connection.readOut = async (wish) => {
+    await new Promise<void>((resolve) => (go = resolve))
+    return readOut(wish)
+  }
+  await vi.advanceTimersByTimeAsync(200)
+  client.ask('insert 1')
+  await settle()
+  expect(stage.calls).toEqual(['db1: set @a'])
+  go()
+  await settle()
+  expect(stage.calls.slice(1)).toEqual(['db1 reads out @a', 'db1: insert 1'])
 })
 
 test('those that went with a transaction are missed after it, and never taken for NULL', async () => {
