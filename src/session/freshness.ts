@@ -146,11 +146,11 @@ export class Freshness {
     return new ProxyError('READERS_BEHIND', `${text}, and the writer serves its share of reads (reads.writerShareMax)`)
   }
 
-  /** A read was answered, where it had to see something (`need`) and else. */
+  /** A statement was answered: a read that had to see something (`need`), or any other. */
   answered(classification: Classification, decision: Route, connection: BackendConnection, need: Need | null): void {
     const { backend } = connection
     const isRead = classification.access === 'read'
-    if (isRead || this.#state.transaction !== 'none') {
+    if (this.#state.transaction !== 'none' || mayHaveShown(classification)) {
       if (this.#sawAt?.id !== backend.id) this.#sawAt = { id: backend.id, isReader: backend.role === 'reader' }
     }
     if (!isRead || decision.action !== 'send') return
@@ -265,6 +265,11 @@ export class Freshness {
     // Its author may vouch for what is no read by its text.
     return access === 'write' && (attribute !== null || hint?.to === 'reader' || hint?.to === 'endpoint')
   }
+}
+
+/** May the client know something of the data by the answer? By that of a write too: how many rows there were, which key was taken. */
+function mayHaveShown({ access, tables }: Classification): boolean {
+  return access !== 'session' || tables === null || tables.length > 0
 }
 
 function keysOf(tables: Iterable<TableFloor>): string[] {

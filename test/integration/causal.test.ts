@@ -306,6 +306,18 @@ describeEngines((engine) => {
     expect(await valueIn(connection, 'SELECT n FROM t WHERE id = 1')).toBe(8100)
   })
 
+  test('monotonic: also what only the writer could answer was seen', async () => {
+    const steady = await start('    reads: { consistency: eventual, monotonic: true, lagMsMax: 60000 }')
+    const connection = await connect(steady)
+    await cluster().writer.ask('UPDATE app.t SET n = 8200 WHERE id = 1')
+    await cluster().waitForReaders()
+    await delayReaders(60, connection)
+    await cluster().writer.ask('UPDATE app.t SET n = 8201 WHERE id = 1')
+    expect(await valueIn(connection, 'SELECT n FROM t WHERE id = 1')).toBe(8200)
+    expect(await valueIn(connection, 'SELECT n FROM t WHERE id = 1 FOR UPDATE')).toBe(8201)
+    expect(await valueIn(connection, 'SELECT n FROM t WHERE id = 1')).toBe(8201)
+  })
+
   describe('while readers stand still, the writer takes over its share and no more', () => {
     test.each([
       ['error', async (answer: Promise<unknown>) => expect(answer).rejects.toMatchObject({ errno: 9113 })],
