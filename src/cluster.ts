@@ -1,6 +1,7 @@
 // One cluster behind the proxy, put together: who is there, the connections to them, and what its sessions share.
 
 import { BlockList } from 'node:net'
+import type { ClusterFloors } from './admin/snapshots.ts'
 import { type ClusterConfig, type Config, type ListenerConfig, parseNetwork } from './config.ts'
 import { type CloseReason, ProxyError } from './errors.ts'
 import type { Log } from './log.ts'
@@ -198,6 +199,11 @@ export class Cluster {
   /** What became of its statements, by digest. */
   get statements(): readonly StatementKind[] {
     return this.#statements.kinds
+  }
+
+  /** What reads must see, and what its servers are known to have. */
+  get floors(): ClusterFloors {
+    return { cluster: this.name, ...this.#floors.snapshot(this.topology) }
   }
 
   /** The failover under way. */

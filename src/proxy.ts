@@ -81,6 +81,7 @@ export function createProxy(config: Config, log: Log): RunningProxy {
       return null
     },
     topology: () => Array.from(clusters.values(), ({ topology }) => topology),
+    floors: () => serving.floors,
     pools: () => serving.pools,
     sessions: () => serving.sessionList,
     statements: () => serving.statements,

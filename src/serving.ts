@@ -3,7 +3,7 @@
 
 import type { KeyObject } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
-import type { ClusterPool } from './admin/snapshots.ts'
+import type { ClusterFloors, ClusterPool } from './admin/snapshots.ts'
 import { accountsOf, Cluster, type ClusterParts, policyOf } from './cluster.ts'
 import type { Config, ListenerConfig } from './config.ts'
 import { ProxyError } from './errors.ts'
@@ -134,6 +134,10 @@ export class Serving {
 
   get sessionList(): readonly SessionSnapshot[] {
     return this.sessions.list()
+  }
+
+  get floors(): readonly ClusterFloors[] {
+    return Array.from(this.clusters.values(), ({ floors }) => floors)
   }
 
   get statements(): readonly StatementKind[] {

@@ -68,7 +68,10 @@ export function createAdminApp(snapshots: AdminSnapshots): Hono {
     const { contentType, text } = await exposition
     return context.body(await text(), 200, { 'content-type': contentType })
   })
-  app.get('/topology', (context) => context.json(topologyJson(snapshots.topology(), clock())))
+  app.get('/topology', async (context) => {
+    const floors = await snapshots.floors()
+    return context.json(topologyJson(snapshots.topology(), floors, clock()))
+  })
   app.get('/pools', async (context) => context.json(poolsJson(await snapshots.pools())))
   app.get('/sessions', async (context) => {
     const { limit, user, pinned } = context.req.query()

@@ -4,6 +4,7 @@
 import { createHash } from 'node:crypto'
 import type { Metrics } from '../metrics.ts'
 import type { PoolSnapshot } from '../pool/pools.ts'
+import type { FloorsSnapshot } from '../routing/floors.ts'
 import { PIN_ENDS } from '../routing/session-state.ts'
 import type { SessionSnapshot } from '../session/sessions.ts'
 import type { StatementKind } from '../session/statements.ts'
@@ -19,6 +20,7 @@ export interface AdminSnapshots {
   /** Null: every cluster has a verified writer and the listeners accept. Else why not. */
   ready(): string | null
   topology(): readonly Topology[]
+  floors(): Awaitable<readonly ClusterFloors[]>
   pools(): Awaitable<readonly ClusterPool[]>
   sessions(): Awaitable<readonly SessionSnapshot[]>
   /** What became of statements, by cluster and digest. */
@@ -36,6 +38,10 @@ export interface ClusterPool extends PoolSnapshot {
   readonly cluster: string
 }
 
+export interface ClusterFloors extends FloorsSnapshot {
+  readonly cluster: string
+}
+
 /** Moments are told as wall-clock time, whatever clock the snapshots run on. */
 type Clock = (sinceMs: number) => string
 
@@ -43,25 +49,35 @@ export function clockOf(nowMs: number, wallMs: number): Clock {
   return (sinceMs) => new Date(wallMs - Math.max(0, nowMs - sinceMs)).toISOString()
 }
 
-export function topologyJson(clusters: readonly Topology[], clock: Clock) {
+/** `floor`: what reads must see at the most; `lacks`: how many of those writes a server is not known to have. */
+export function topologyJson(clusters: readonly Topology[], floors: readonly ClusterFloors[], clock: Clock) {
   return {
-    clusters: clusters.map(({ cluster, kind, epoch, backends }) => ({
-      cluster,
-      kind,
-      epoch,
-      writer: backends.find(({ role }) => role === 'writer')?.id ?? null,
-      backends: backends.map(({ id, name, role, health, lagMs, weight, version, sinceMs, why }) => ({
-        address: id,
-        name: name ?? null,
-        role,
-        health,
-        lagMs,
-        since: clock(sinceMs),
-        why,
-        version,
-        weight,
-      })),
-    })),
+    clusters: clusters.map(({ cluster, kind, epoch, backends }) => {
+      const floor = floors.find((one) => one.cluster === cluster)
+      return {
+        cluster,
+        kind,
+        epoch,
+        writer: backends.find(({ role }) => role === 'writer')?.id ?? null,
+        floor: floor === undefined ? null : { writes: floor.writes, position: floor.position },
+        backends: backends.map(({ id, name, role, health, lagMs, weight, version, sinceMs, why }) => {
+          const has = floor?.backends.find((one) => one.id === id)
+          return {
+            address: id,
+            name: name ?? null,
+            role,
+            health,
+            lagMs,
+            lacks: has?.lacks ?? null,
+            position: has?.position ?? null,
+            since: clock(sinceMs),
+            why,
+            version,
+            weight,
+          }
+        }),
+      }
+    }),
   }
 }
 

@@ -38,6 +38,19 @@ export interface Reached {
   stalled: boolean
 }
 
+/** What operators see: what reads must see at the most, and what each server is known to have. */
+export interface FloorsSnapshot {
+  /** How many writes clients were told are committed, and where the newest of them are. */
+  readonly writes: number
+  readonly position: string | null
+  readonly backends: readonly {
+    readonly id: string
+    readonly position: string | null
+    /** How many of those writes it is not known to have. */
+    readonly lacks: number
+  }[]
+}
+
 /** When there are more steps, two old ones become one, so that the newest are told apart and the oldest not forgotten. */
 const STEPS_MAX = 512
 /** So far the clocks of processes that work together may be apart. */
@@ -160,6 +173,15 @@ export class Floors {
     }
     const [first, ...others] = positions
     return first === undefined ? null : first.plus(others)
+  }
+
+  snapshot(topology: Topology): FloorsSnapshot {
+    const backends = topology.backends.map(({ id, role }) => {
+      const reached = this.reached(id)
+      const lacks = role === 'writer' ? 0 : this.#version - (reached?.version ?? 0)
+      return { id, position: reached?.progress.position?.text ?? null, lacks }
+    })
+    return { writes: this.#version, position: this.position()?.text ?? null, backends }
   }
 
   /** A new topology: who is gone is forgotten. */

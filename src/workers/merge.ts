@@ -1,6 +1,6 @@
 // What several workers say, as one. Pure.
 
-import type { ClusterPool } from '../admin/snapshots.ts'
+import type { ClusterFloors, ClusterPool } from '../admin/snapshots.ts'
 import { Durations } from '../metrics.ts'
 import type { SiblingProcesses } from '../session/sessions.ts'
 import type { StatementKind } from '../session/statements.ts'
@@ -26,6 +26,21 @@ function countsOf(one: ClusterPool, other: ClusterPool) {
     opening: one.opening + other.opening,
     waiting: one.waiting + other.waiting,
   }
+}
+
+/**
+ * Each worker counts the writes of all. Of those that have heard of the most, the one that has heard of the most readers'
+ * having them.
+ */
+export function mergedFloors(told: readonly ClusterFloors[]): readonly ClusterFloors[] {
+  const merged = new Map<string, ClusterFloors>()
+  const lacks = ({ backends }: ClusterFloors) => backends.reduce((sum, backend) => sum + backend.lacks, 0)
+  for (const floors of told) {
+    const known = merged.get(floors.cluster)
+    const isNewer = known === undefined || floors.writes > known.writes
+    if (isNewer || (floors.writes === known.writes && lacks(floors) < lacks(known))) merged.set(floors.cluster, floors)
+  }
+  return [...merged.values()]
 }
 
 /** Those of one digest together; what was last is of whoever met it last. */

@@ -1,6 +1,6 @@
 // What the supervisor and its workers say to one another: topology and clients flow down, numbers flow up.
 
-import type { ClusterPool } from '../admin/snapshots.ts'
+import type { ClusterFloors, ClusterPool } from '../admin/snapshots.ts'
 import type { Config } from '../config.ts'
 import type { DurationsRecord, MetricsRecord } from '../metrics.ts'
 import type { SessionSnapshot, SiblingProcesses, Wanted } from '../session/sessions.ts'
@@ -70,6 +70,7 @@ export interface VictimRecord {
 /** Questions to a worker; the last three a worker also asks the supervisor, about its siblings. */
 export interface Questions {
   readonly sessions: { readonly about: null; readonly answer: readonly SessionSnapshot[] }
+  readonly floors: { readonly about: null; readonly answer: readonly ClusterFloors[] }
   readonly pools: { readonly about: null; readonly answer: readonly ClusterPool[] }
   readonly statements: { readonly about: null; readonly answer: readonly StatementRecord[] }
   readonly metrics: { readonly about: null; readonly answer: WorkerMetrics }

@@ -17,7 +17,7 @@ import { EventLog, eventsBetween } from '../topology/events.ts'
 import { FailoverRecorder, type FailoverTimeline } from '../topology/failover-timeline.ts'
 import type { Monitor } from '../topology/monitor.ts'
 import { TopologyStore, writerOf } from '../topology/topology.ts'
-import { mergedPools, mergedProcesses, mergedStatements, mergedTimeline } from './merge.ts'
+import { mergedFloors, mergedPools, mergedProcesses, mergedStatements, mergedTimeline } from './merge.ts'
 import type { Heard, Question, Questions, Raised, ToSupervisor, VictimRecord } from './messages.ts'
 import { shareOf } from './shares.ts'
 import { type Arrival, WorkerProcess } from './worker-process.ts'
@@ -373,6 +373,7 @@ class Supervisor implements AnyProxy {
         return null
       },
       topology: () => Array.from(this.#watched.values(), ({ store }) => store.current),
+      floors: async () => mergedFloors((await this.askAll('floors', null)).flat()),
       pools: async () => mergedPools((await this.askAll('pools', null)).flat()),
       sessions: async () => (await this.askAll('sessions', null)).flat().sort((one, other) => one.id - other.id),
       statements: async () => mergedStatements((await this.askAll('statements', null)).flat()),

@@ -123,6 +123,7 @@ class Worker {
     return {
       sessions: () => serving.sessionList,
       pools: () => serving.pools,
+      floors: () => serving.floors,
       statements: () => serving.statements.map(({ durations, ...kind }) => ({ ...kind, durations: durations.record })),
       metrics: async () => {
         for (const prepare of metrics.beforeScrape) await prepare()

@@ -1,6 +1,6 @@
 // A proxy's snapshots without a proxy: two clusters' worth of everything an operator can see.
 
-import type { AdminSnapshots, ClusterPool } from '../../../src/admin/snapshots.ts'
+import type { AdminSnapshots, ClusterFloors, ClusterPool } from '../../../src/admin/snapshots.ts'
 import { createMetrics } from '../../../src/metrics.ts'
 import type { SessionSnapshot } from '../../../src/session/sessions.ts'
 import { Statements } from '../../../src/session/statements.ts'
@@ -37,6 +37,17 @@ export const topology: Topology = {
     backend(13306, { role: 'writer', lagMs: 0, why: 'read_only is off' }),
     backend(13307),
     backend(13308, { health: 'down', lagMs: null, why: 'connect ECONNREFUSED', sinceMs: NOW_MS - 5_000 }),
+  ],
+}
+
+export const floors: ClusterFloors = {
+  cluster: 'main',
+  writes: 1_234,
+  position: '0-1-5678',
+  backends: [
+    { id: '127.0.0.1:13306', position: '0-1-5678', lacks: 0 },
+    { id: '127.0.0.1:13307', position: '0-1-5675', lacks: 3 },
+    { id: '127.0.0.1:13308', position: null, lacks: 1_234 },
   ],
 }
 
@@ -171,6 +182,7 @@ export function snapshots(more: Partial<AdminSnapshots> = {}): AdminSnapshots {
     nowMs: () => NOW_MS,
     ready: () => null,
     topology: () => [topology],
+    floors: () => [floors],
     pools: () => [pool(13306), pool(13307)],
     sessions: () => [session(1), locked],
     statements: () => statements.kinds,

@@ -69,6 +69,27 @@ describe('a reader', () => {
     expect(floors.missing('r', need(99))).toBeNull()
   })
 
+  test('shows how many writes it is not known to have', () => {
+    const world = after([at(10), at(11), at(12)], { position: at(12) }, { position: at(11) })
+    const backends = [...world.heard.keys()].map((id) => backend(id, id === 'w' ? 'writer' : 'reader'))
+    const topology = {
+      cluster: 'main',
+      epoch: 1,
+      kind: null,
+      writerEpoch: 1,
+      backends: [...backends, backend('x', 'reader')],
+    }
+    expect(world.floors.snapshot(topology)).toEqual({
+      writes: 3,
+      position: '0-1-12',
+      backends: [
+        { id: 'w', position: '0-1-12', lacks: 0 },
+        { id: 'r', position: '0-1-11', lacks: 1 },
+        { id: 'x', position: null, lacks: 3 },
+      ],
+    })
+  })
+
   test('that was waited for has it, and all that was raised before', () => {
     const world = after([at(1), at(2), at(3)], { position: at(3) }, { position: at(0) })
     world.floors.proved(world.floors.reached('r')!, need(2))

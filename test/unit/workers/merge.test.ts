@@ -3,13 +3,26 @@
 import { expect, test } from 'vitest'
 import { addRecord, createMetrics, Durations, recordOf } from '../../../src/metrics.ts'
 import type { FailoverTimeline } from '../../../src/topology/failover-timeline.ts'
-import { mergedPools, mergedStatements, mergedTimeline } from '../../../src/workers/merge.ts'
+import { mergedFloors, mergedPools, mergedStatements, mergedTimeline } from '../../../src/workers/merge.ts'
 import type { StatementRecord } from '../../../src/workers/messages.ts'
 import { pool } from '../admin/snapshots.ts'
 
 test('pools of one server and login are one', () => {
   const [merged, other] = mergedPools([pool(1, { idle: 1, lent: 2 }), pool(2), pool(1, { idle: 4, lent: 1 })])
   expect([merged!.backend, merged!.idle, merged!.lent, other!.backend]).toEqual(['127.0.0.1:1', 5, 3, '127.0.0.1:2'])
+})
+
+test('floors are those of the worker that has heard of the most', () => {
+  const told = (writes: number, lacks: number, cluster = 'main') => ({
+    cluster,
+    writes,
+    position: `0-1-${writes}`,
+    backends: [{ id: 'r', position: null, lacks }],
+  })
+  expect(mergedFloors([told(4, 1), told(5, 3), told(5, 2), told(3, 0), told(1, 1, 'other')])).toEqual([
+    told(5, 2),
+    told(1, 1, 'other'),
+  ])
 })
 
 test('statements of one digest are one, and the last word about them is of who met them last', () => {
