@@ -161,6 +161,7 @@ export class Load {
     const count = 1 + random.below(3)
     const items = [...new Set(Array.from({ length: count }, () => random.pick(free)))]
     const plan = planWrite(random, items, {
+      engine: this.#settings.engine,
       versionOf: ({ id }) => this.#versions[id]! + 1,
       name: `${session.name}_${this.#ids}`,
       escapes: this.#escapes,

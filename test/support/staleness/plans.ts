@@ -1,5 +1,6 @@
 // How a session goes about a write or a read: which statements, in which transaction, in how many texts. Drawn by chance.
 
+import type { EngineName } from '../../../src/lab/index.ts'
 import type { Random } from '../torture/random.ts'
 import type { Sight } from './history.ts'
 import { type Item, type Put, SCHEMA, type Statement } from './kinds.ts'
@@ -63,6 +64,15 @@ const FORMS: readonly (readonly [weight: number, form: Form | RareForm])[] = [
   [2, 'in words'],
 ]
 
+/**
+ * MariaDB's replicas run what was prepared as it was prepared, and lock more for it than their source did: what was committed
+ * in between then waits for what comes after it, and the replica stands still.
+ */
+const FORMS_OF: Readonly<Record<EngineName, typeof FORMS>> = {
+  mysql: FORMS,
+  mariadb: FORMS.filter(([, form]) => form !== 'xa'),
+}
+
 /** Around the statements of a transaction: what comes before and after; the last word of `after` that commits. */
 function frameOf(form: Form | RareForm, name: string): { before: string[]; after: string[]; decides: number } {
   switch (form) {
@@ -96,6 +106,7 @@ function frameOf(form: Form | RareForm, name: string): { before: string[]; after
 }
 
 export interface WriteWish {
+  readonly engine: EngineName
   readonly versionOf: (item: Item) => number
   /** For what needs one. */
   readonly name: string
@@ -104,13 +115,13 @@ export interface WriteWish {
 
 /** Nobody else writes these items just now; the plan may leave some of them out. */
 export function planWrite(random: Random, items: readonly Item[], wish: WriteWish): WritePlan {
-  const { versionOf, name } = wish
+  const { engine, versionOf, name } = wish
   const picked = items.map((item) => {
     const puts = item.kind.puts.filter(({ escapes }) => wish.escapes || escapes !== true)
     return { item, put: random.pick(puts), version: versionOf(item) }
   })
   const joinable = picked.filter(({ put }) => put.joins)
-  const drawn = joinable.length === 0 ? 'alone' : random.weighted(FORMS)
+  const drawn = joinable.length === 0 ? 'alone' : random.weighted(FORMS_OF[engine])
   // A statement in words cannot call a procedure that prepares others.
   const form = drawn === 'in words' && joinable[0]!.item.kind.name === 'called' ? 'alone' : drawn
   const some = form === 'alone' ? picked.slice(0, 1) : joinable
