@@ -296,6 +296,8 @@ export interface ExchangeOptions {
   readonly holdUnknownSession: boolean
   /** The statement may change the session unseen: that must be known before anybody else gets the connection. */
   readonly mayChange: boolean
+  /** The statement may begin a transaction even if it fails, which an error does not tell: the same. */
+  readonly mayBegin: boolean
   /** Changes the rows of the answer, which is held back until it is whole; null: it passes as it comes. */
   readonly edit: RowEdit | null
   /** Variables it sets in a way that a server may not report: if it does not, they are asked for afterwards. */
@@ -311,6 +313,12 @@ export interface ExchangeOptions {
  * has a position; `failed`: the answer is an error; `untold`: it is of a form that cannot tell.
  */
 export type Committed = (position: Position | null, doubt: 'none' | 'failed' | 'untold') => void
+
+/** What a backend told afterwards of the last statement. */
+export interface Collected {
+  readonly changed: SettingsChange | null
+  readonly transaction: Reply['transaction']
+}
 
 export interface BackendConnection {
   /** As it was when the connection was opened, or when it was last asked whether it leads to a writer. */
@@ -335,10 +343,10 @@ export interface BackendConnection {
   align(settings: Settings, variables?: readonly SavedVariable[]): Promise<Refusal | null> | null
   /** One request and its whole reply. Throws BackendLost, ClientLost. */
   exchange(request: ClientRequest, client: ClientConnection, options: ExchangeOptions): Promise<Reply>
-  /** The backend may know of changes that it has not told yet: where a client is told no more than that rows end. */
+  /** The backend may know more than it has told: where a client is told no more than that rows end, or of an error. */
   readonly unreported: boolean
-  /** Asks for them. Throws BackendLost. */
-  collect(): Promise<SettingsChange | null>
+  /** Asks for it. Throws BackendLost. */
+  collect(): Promise<Collected>
   /** Reads what the last statement left for questions about it, and clears it away. Throws BackendLost. */
   readOut(wish: ReadOutWish): Promise<ReadOut>
   /** Runs a statement of our own; its answer stays here. Rows as text. Throws BackendLost. */

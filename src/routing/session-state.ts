@@ -1,6 +1,6 @@
 // What a session has built up: settings, transaction, pins. Changed by observe() and its few siblings, nowhere else. Pure.
 
-import type { Reply, Settings, SettingsChange } from '../protocol/protocol.ts'
+import type { Collected, Reply, Settings } from '../protocol/protocol.ts'
 import { withChange } from '../protocol/settings.ts'
 import type { Assignment, Classification, PinChange, PinReason, RouteHint } from '../sql/classification.ts'
 import { pinsInSchema } from '../sql/held.ts'
@@ -147,9 +147,13 @@ export class SessionState {
     return this.#pins === null ? NONE : [...this.#pins.keys()].filter((reason) => !before.includes(reason))
   }
 
-  /** The backend told later what a statement had changed. */
-  adopt(changed: SettingsChange): void {
-    this.#settings = withChange(this.#settings, changed)
+  /** The backend told later what a statement had changed; gives the pins that began. */
+  adopt({ changed, transaction }: Collected, classification: Classification, nowMs: number): readonly PinReason[] {
+    if (changed !== null) this.#settings = withChange(this.#settings, changed)
+    if (transaction === 'none' || this.has('transaction')) return NONE
+    this.#transaction = classification.transaction === 'begin-read-only' ? 'read-only' : 'open'
+    this.pin('transaction', null, classification, nowMs)
+    return ['transaction']
   }
 
   /** What the session held on a connection that is gone. Its settings live on; these do not. */

@@ -263,6 +263,7 @@ export class Dispatch {
       holdUnknownSession: classification.kill !== null && classification.statements === 1 && request.kind !== 'prepare',
       edit: this.#edit,
       mayChange: classification.access === 'write',
+      mayBegin: request.kind !== 'prepare' && (!this.#state.autocommit || mayBegin(classification)),
       sets: request.kind === 'prepare' ? [] : unscopedIn(classification),
       readOnlyTransaction: onReader && this.#state.transaction === 'read-only',
       committed: request.kind === 'prepare' || onReader ? UNHEARD : this.freshness.committed,
@@ -362,6 +363,11 @@ function holding(classification: Classification): Classification {
 const nothing = () => {}
 /** What a reader commits is nobody's, and to prepare a statement commits nothing. */
 const UNHEARD = () => {}
+
+/** May it begin a transaction before it fails, though every statement is one of its own? */
+function mayBegin({ transaction, routines, statements }: Classification): boolean {
+  return statements > 1 || routines.length > 0 || transaction.startsWith('begin')
+}
 
 function unscopedIn({ assigns }: Classification): readonly string[] {
   return assigns.length === 0 ? [] : assigns.filter(({ unscoped }) => unscoped === true).map(({ name }) => name)

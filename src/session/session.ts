@@ -297,7 +297,7 @@ export class Session {
     if (this.#ended) return
     this.observe(named, request.kind, reply)
     if (request.kind !== 'prepare' && touchesLocks(classification)) await this.settleLocks()
-    if (!this.#state.pinned && this.#leases.current?.connection.unreported === true) await this.collect()
+    if (!this.#state.pinned && this.#leases.current?.connection.unreported === true) await this.collect(classification)
     if (!this.#state.pinned) this.#leases.giveBack()
   }
 
@@ -483,16 +483,19 @@ export class Session {
   }
 
   /** What the backend has not told yet is this session's, and must not become the next one's. */
-  private async collect(): Promise<void> {
+  private async collect(classification: Classification): Promise<void> {
     const connection = this.#leases.current?.connection
     if (connection?.unreported !== true) return
-    const changed = await connection.collect().catch(() => {
+    const collected = await connection.collect().catch(() => {
       // The statement was answered; only what it changed is not known. In doubt the connection goes.
       this.#leases.discard('proxy in doubt')
       return null
     })
     this.#leases.disturbed('row-count')
-    if (changed !== null) this.#state.adopt(changed)
+    if (collected === null) return
+    for (const reason of this.#state.adopt(collected, classification, this.#shared.nowMs())) {
+      this.#shared.metrics.pins.labels(reason).value += 1
+    }
   }
 
   /** Pins of named locks end when the server says so, and not before. */

@@ -123,6 +123,28 @@ describeEngines((engine) => {
     }
   })
 
+  test('a transaction that a statement began before it failed', async () => {
+    const connection = await connect()
+    const after = async (sql: string, errno: number | null) => {
+      const error = await connection.query(sql).then(
+        () => null,
+        (reason) => reason.errno,
+      )
+      expect([sql, error]).toEqual([sql, errno])
+      return held()
+    }
+    await after('CREATE TABLE once (id INT PRIMARY KEY)', null)
+    expect(await after('INSERT INTO once VALUES (1)', null)).toEqual([])
+    expect(await after('INSERT INTO once VALUES (1)', 1062)).toEqual([])
+    expect(await after('BEGIN; INSERT INTO once VALUES (1)', 1062)).toEqual(['transaction: '])
+    expect(await after('ROLLBACK', null)).toEqual([])
+    expect(await after('SET autocommit = 0', null)).toEqual([])
+    expect(await after('INSERT INTO missing VALUES (1)', 1146)).toEqual([])
+    expect(await after('INSERT INTO once VALUES (1)', 1062)).toEqual(['transaction: '])
+    expect(await after('SELECT 1', null)).toEqual(['transaction: '])
+    expect(await after('COMMIT', null)).toEqual([])
+  })
+
   test('a lock that somebody else has pins nobody who does not get it', async () => {
     const holder = await connect()
     await holder.query("SELECT GET_LOCK('contended', 0)")

@@ -4,6 +4,7 @@ import {
   type BackendConnection,
   BackendLost,
   type ClientRequest,
+  type Collected,
   type ReadOut,
   type ReadOutWish,
   type Refusal,
@@ -43,6 +44,8 @@ export class FakeBackendConnection implements BackendConnection {
   refusal: Refusal | null = null
   /** What a read-out finds. */
   remains: ReadOut = { conditions: null, counters: null, variables: null }
+  /** What it tells of the last statement when it is asked. */
+  told: Collected = { changed: null, transaction: 'none' }
   /** Does it get what it waits for in time? */
   catchesUp = true
   /** Can its user variables be read out? */
@@ -108,8 +111,9 @@ export class FakeBackendConnection implements BackendConnection {
     return { ...this.remains, counters: this.remains.counters ?? { foundRows: 0, insertId: 0n }, variables: told }
   }
 
-  async collect(): Promise<null> {
-    return null
+  async collect(): Promise<Collected> {
+    this.unreported = false
+    return this.told
   }
 
   async cancel(): Promise<void> {

@@ -8,6 +8,7 @@ import {
   BackendLost,
   type ClientConnection,
   type ClientRequest,
+  type Collected,
   type Conditions,
   type ConnectOptions,
   type ExchangeOptions,
@@ -185,7 +186,8 @@ export class MysqlBackend implements BackendConnection {
       return this.exchange(request, client, options)
     }
     const reply = this.learned(end, mysqlRequest, mysqlClient)
-    this.unreported = end.endedInEof && options.mayChange
+    const { mayChange, mayBegin } = options
+    this.unreported = (end.endedInEof && mayChange) || (reply.outcome === 'error' && mayBegin)
     const { sets } = options
     const isUntold = sets.length > 0 && this.#login.engine === 'mariadb' && reply.outcome === 'ok'
     if (!isUntold && !end.collationUnknown) {
@@ -239,15 +241,14 @@ export class MysqlBackend implements BackendConnection {
     }
   }
 
-  async collect(): Promise<SettingsChange | null> {
+  async collect(): Promise<Collected> {
     // A PING leaves diagnostics and all the rest as they are.
     const [reply] = await this.ask([[buildCommand(COMMAND.PING), 'single']])
     this.unreported = false
-    const { changes } = parseOk(reply!.at(-1)!, this.#login.capabilities)
-    if (changes === null) return null
-    const changed = changeOf(parseChanges(changes))
+    const { changes, status } = parseOk(reply!.at(-1)!, this.#login.capabilities)
+    const changed = changes === null ? null : changeOf(parseChanges(changes))
     if (changed !== null) this.follow(changed)
-    return changed
+    return { changed, transaction: (status & STATUS.IN_TRANS) === 0 ? 'none' : 'open' }
   }
 
   cancel(): Promise<void> {

@@ -25,6 +25,7 @@ const OPTIONS: ExchangeOptions = {
   holdUnknownSession: false,
   edit: null,
   mayChange: false,
+  mayBegin: false,
   sets: [],
   readOnlyTransaction: false,
   committed: () => {},
