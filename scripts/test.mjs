@@ -9,41 +9,42 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { build, install, ran, root } from './setup.mjs'
 
-/**
- * Kinds of a lane run one after the other, the lanes side by side, each with servers of its own: tests with servers wait more
- * than they work.
- */
-const LANES = [
-  ['unit', 'conformance', 'staleness'],
-  ['integration', 'fault'],
-]
-const KINDS = LANES.flat()
+/** In the order in which they are begun: those that take longest come first. */
+const KINDS = ['integration', 'fault', 'conformance', 'unit', 'staleness']
+/** So many kinds run side by side, each with servers of its own: tests with servers wait more than they work. */
+const LANES = 2
 const named = process.argv.slice(2).filter((argument) => KINDS.includes(argument))
 const others = process.argv.slice(2).filter((argument) => !KINDS.includes(argument))
 const kinds = named.length > 0 ? named : KINDS
-const lanes = LANES.map((lane) => lane.filter((kind) => kinds.includes(kind))).filter((lane) => lane.length > 0)
 
 install()
 if (!build()) close({ passed: 0, failed: 1 })
 const needsServers = kinds.some((kind) => kind !== 'unit')
 if (needsServers && !ran(process.execPath, ['dist/lab/prepare.js'])) close({ passed: 0, failed: 1 })
 
-// Whoever interrupts us has interrupted the lanes too; they end themselves and their servers, and we wait for them.
-process.on('SIGINT', () => {})
+// Whoever interrupts us has interrupted what runs too; that ends itself and its servers, and we wait for it.
+process.on('SIGINT', () => left.splice(0))
 const folder = mkdtempSync(join(tmpdir(), 'sluice-test-'))
-const counts = await Promise.all(lanes.map((lane, index) => run(lane, join(folder, `report-${index}.json`))))
+const left = [...kinds]
+const counts = (await Promise.all(Array.from({ length: LANES }, lane))).flat()
 rmSync(folder, { recursive: true, force: true })
 const sum = (of) => counts.reduce((all, each) => all + (each[of] ?? 0), 0)
 close({ passed: sum('passed'), failed: sum('failed'), skipped: sum('skipped') })
 
-/** Runs these kinds in one process, whose lines become ours, and counts. */
-async function run(lane, report) {
+async function lane() {
+  const counts = []
+  for (let kind = left.shift(); kind !== undefined; kind = left.shift()) counts.push(await run(kind))
+  return counts
+}
+
+/** Runs one kind in a process of its own, whose lines become ours, and counts. */
+async function run(kind) {
   const program = 'node_modules/vitest/vitest.mjs'
-  const projects = lane.flatMap((kind) => ['--project', kind])
-  // Arguments may name a file of one lane only.
+  const report = join(folder, `${kind}.json`)
+  // Arguments may name a file of one kind only.
   const options = others.length > 0 ? ['--passWithNoTests', ...others] : []
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`]
-  const child = spawn(process.execPath, [program, 'run', ...projects, ...reporters, ...options], {
+  const child = spawn(process.execPath, [program, 'run', '--project', kind, ...reporters, ...options], {
     cwd: root,
     stdio: ['ignore', 'pipe', 'pipe'],
   })

@@ -42,8 +42,8 @@ import {
   type TrackedChange,
 } from './messages.ts'
 import { errorIn, OwnReplies, type OwnReply, rowsIn } from './own-replies.ts'
-import { PreparedCache } from './prepared.ts'
-import type { ReplyForm, ReplyKind } from './reply-tracker.ts'
+import { PreparedCache, type PreparedEntry } from './prepared.ts'
+import { type ReplyForm, type ReplyKind, ReplyTracker } from './reply-tracker.ts'
 import type { ClientStatement, MysqlRequest } from './request.ts'
 import { variableQuestions, variablesIn } from './user-variables.ts'
 import {
@@ -91,6 +91,7 @@ export class MysqlBackend implements BackendConnection {
   readonly #login: BackendLogin
   readonly #transport: Transport
   readonly #form: ReplyForm
+  readonly #tracker = new ReplyTracker()
   readonly #prepared: PreparedCache
   #settings: Settings = NO_SETTINGS
   /** The server's trackers tell us everything; a client that sets its own takes them from us for a moment. */
@@ -100,6 +101,8 @@ export class MysqlBackend implements BackendConnection {
   /** Status flags as the server told them last. */
   #status: number
   #work: Work | null = null
+  /** What it executes, or executed last. */
+  #executing: PreparedEntry | null = null
   /** On its way to stop the exchange in progress; nobody else gets the connection before it has arrived. */
   #cancelling: Promise<void> | null = null
   /** What was told may still arrive, and would hit whoever uses the connection then: nobody must. */
@@ -170,6 +173,7 @@ export class MysqlBackend implements BackendConnection {
     if (statement !== null && request.kind === 'prepare') statement.prepareUnder(this.#settings)
     else if (statement !== null) {
       const entry = this.#prepared.get(statement) ?? (await this.prepare(statement))
+      this.#executing = 'id' in entry ? entry : null
       if (!('id' in entry)) return this.answer(entry.frame, mysqlRequest, mysqlClient, options)
       const { message } = mysqlRequest
       const isExecution = request.kind === 'execute'
@@ -443,7 +447,7 @@ export class MysqlBackend implements BackendConnection {
     this.#transport.resume()
   }
 
-  private async prepare(statement: ClientStatement): Promise<(ReturnType<PreparedCache['get']> & object) | Refusal> {
+  private async prepare(statement: ClientStatement): Promise<PreparedEntry | Refusal> {
     const [reply] = await this.ask([[buildCommand(COMMAND.STMT_PREPARE, statement.text), 'prepare']])
     const error = errorIn(reply!)
     if (error?.errno === TOO_MANY_PREPARED && this.#prepared.idle > 0) {
@@ -470,6 +474,7 @@ export class MysqlBackend implements BackendConnection {
     const { capabilities } = this.#login
     return {
       transport: this.#transport,
+      tracker: this.#tracker,
       form: this.#form,
       capabilities,
       settings: this.#settings,
@@ -538,12 +543,12 @@ export class MysqlBackend implements BackendConnection {
 
   private followCursor(statement: ClientStatement, end: ExchangeEnd, request: MysqlRequest): void {
     statement.forgetLongData()
-    const entry = this.#prepared.get(statement)
+    const entry = this.#executing
     if (entry === null) return
     const { status } = end
     const open = request.kind === 'execute' ? (status & STATUS.CURSOR_EXISTS) !== 0 : entry.cursor
     const isOver = (status & STATUS.LAST_ROW_SENT) !== 0 || request.reply === 'single' || end.reply.outcome !== 'ok'
-    entry.cursor = open && !isOver
+    this.#prepared.setCursor(entry, open && !isOver)
     statement.cursorHome = entry.cursor ? this : null
   }
 

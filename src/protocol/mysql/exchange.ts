@@ -20,7 +20,7 @@ import {
   withoutChanges,
 } from './messages.ts'
 import { positionOf } from './positions.ts'
-import { type ReplyForm, ReplyTracker, type Stop } from './reply-tracker.ts'
+import type { ReplyForm, ReplyTracker, Stop } from './reply-tracker.ts'
 import type { MysqlRequest } from './request.ts'
 import { Upload } from './upload.ts'
 import { isInsertId, isKept, isReported, isTracker, isUnmovable, MULTI_STATEMENTS } from './variables.ts'
@@ -42,6 +42,8 @@ export const TOO_MANY_PREPARED = 1461
 /** What the connection is, as far as the exchange needs to know. */
 export interface Line {
   readonly transport: Transport
+  /** It follows one reply after the other. */
+  readonly tracker: ReplyTracker
   readonly form: ReplyForm
   readonly capabilities: number
   /** The session's settings when the request was sent. */
@@ -81,7 +83,7 @@ export class Exchange {
   readonly #client: MysqlClient
   readonly #request: MysqlRequest
   readonly #options: ExchangeOptions
-  readonly #tracker = new ReplyTracker()
+  readonly #tracker: ReplyTracker
   #settle!: { resolve: (end: ExchangeEnd) => void; reject: (error: Error) => void }
   /** Bytes that could not be understood yet, to be shown again in front of the next ones. */
   #held: Buffer | null = null
@@ -118,6 +120,7 @@ export class Exchange {
     this.#line = line
     this.#options = options
     this.#status = line.status
+    this.#tracker = line.tracker
     this.#tracker.begin(request.reply, line.form)
     if (options.edit !== null && request.kind !== 'prepare' && !line.form.optionalMetadata) this.#collected = []
     this.done = new Promise((resolve, reject) => {

@@ -9,12 +9,17 @@ export interface PreparedEntry {
   /** The parameter types this server was told last. */
   types: Buffer | null
   /** A cursor is open on it: it must not be closed. */
-  cursor: boolean
+  readonly cursor: boolean
 }
+
+type Entry = { -readonly [K in keyof PreparedEntry]: PreparedEntry[K] }
 
 export class PreparedCache {
   readonly #max: number
-  readonly #entries = new Map<string, PreparedEntry>()
+  readonly #entries = new Map<string, Entry>()
+  /** The key of the one used last: it is at the end already. */
+  #newest = ''
+  #cursors = 0
   /** Numbers to be closed with the next command. */
   #abandoned: number[] = []
 
@@ -32,25 +37,31 @@ export class PreparedCache {
   }
 
   get cursors(): number {
-    let count = 0
-    for (const entry of this.#entries.values()) if (entry.cursor) count += 1
-    return count
+    return this.#cursors
+  }
+
+  setCursor(entry: PreparedEntry, isOpen: boolean): void {
+    if (entry.cursor === isOpen) return
+    ;(entry as Entry).cursor = isOpen
+    this.#cursors += isOpen ? 1 : -1
   }
 
   get(statement: ClientStatement): PreparedEntry | null {
     const key = statement.key
     const entry = this.#entries.get(key)
-    if (entry === undefined) return null
+    if (entry === undefined || key === this.#newest) return entry ?? null
     // Back in at the end: the order is the order of use.
     this.#entries.delete(key)
     this.#entries.set(key, entry)
+    this.#newest = key
     return entry
   }
 
   add(statement: ClientStatement, id: number): PreparedEntry {
     this.remove(statement)
-    const entry: PreparedEntry = { id, types: null, cursor: false }
+    const entry: Entry = { id, types: null, cursor: false }
     this.#entries.set(statement.key, entry)
+    this.#newest = statement.key
     if (this.#entries.size > this.#max) this.evict()
     return entry
   }
@@ -59,6 +70,7 @@ export class PreparedCache {
     const key = statement.key
     const entry = this.#entries.get(key)
     if (entry === undefined) return
+    this.setCursor(entry, false)
     this.#entries.delete(key)
     this.#abandoned.push(entry.id)
   }
@@ -82,6 +94,7 @@ export class PreparedCache {
   /** The server has forgotten them all. */
   clear(): void {
     this.#entries.clear()
+    this.#cursors = 0
     this.#abandoned = []
   }
 

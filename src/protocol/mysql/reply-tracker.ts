@@ -104,6 +104,10 @@ export class ReplyTracker {
     this.#definitions = 0
     this.#outParameters = false
     this.#begun = false
+    this.status = 0
+    this.warnings = 0
+    this.affectedRows = 0
+    this.#insertId = 0
     this.rows = 0
     this.stop = 'none'
     this.ended = false

@@ -13,6 +13,7 @@ import {
   STATUS,
   TRACK,
 } from '../../../../src/protocol/mysql/messages.ts'
+import { ReplyTracker } from '../../../../src/protocol/mysql/reply-tracker.ts'
 import { requestOf } from '../../../../src/protocol/mysql/request.ts'
 import type { ExchangeOptions } from '../../../../src/protocol/protocol.ts'
 import { NO_SETTINGS } from '../../../../src/protocol/settings.ts'
@@ -56,6 +57,7 @@ function stage(options: Partial<ExchangeOptions> = {}) {
   const request = requestOf('statement', new Message(bytes, 0, 0), 'query', { sql: Buffer.from('SELECT 1') })
   const line = {
     transport: transport as unknown as Transport,
+    tracker: new ReplyTracker(),
     form: { deprecateEof: true, optionalMetadata: false },
     capabilities: CAPABILITIES,
     settings: NO_SETTINGS,
