@@ -98,11 +98,15 @@ export class Cluster {
   /** Whose turn it is to stop a statement, by backend. */
   readonly #killing = new Map<string, Turns>()
   #turn = 0
+  #recentMs = 0
 
   constructor(parts: ClusterParts) {
-    const { name, config, limits, metrics, sessions, events, log, nowMs } = parts
+    const { name, config, limits, metrics, sessions, events, log } = parts
+    const nowMs = () => this.nowMs()
+    const recentMs = () => this.#recentMs
     this.name = name
     this.#parts = parts
+    this.nowMs()
     this.#store = new TopologyStore(name)
     this.#hold = new FailoverHold(config.hold, metrics.holdSeconds, nowMs)
     this.#hold.observe({
@@ -122,6 +126,7 @@ export class Cluster {
       connect: (backend, identity, account) => this.connect(backend, identity, account),
       verify: async (connection) => (await this.verify(connection)) === null,
       nowMs,
+      recentMs,
       onClose: (backend: string, reason: CloseReason) => {
         metrics.backendCloses.labels(reason).value += 1
         log.debug({ cluster: name, backend, reason }, 'backend connection closed')
@@ -241,7 +246,7 @@ export class Cluster {
 
   /** What the sessions of a listener share. `policy` is asked at every statement, so that new settings take effect. */
   sharedBy(policy: () => RoutingPolicy): Shared {
-    const { config, limits, metrics, sessions, log, protocol, nowMs } = this.#parts
+    const { config, limits, metrics, sessions, log, protocol } = this.#parts
     const cluster = this
     const floors = this.#floors
     const { raised } = this.#parts
@@ -277,7 +282,8 @@ export class Cluster {
       sessions,
       metrics,
       log,
-      nowMs,
+      nowMs: () => this.nowMs(),
+      recentMs: () => this.#recentMs,
       get policy() {
         return policy()
       },
@@ -293,7 +299,8 @@ export class Cluster {
       suspect: (backend: Backend, why: string) => this.suspect(backend, why),
       outstanding: (backend: Backend) => this.#pools.outstanding(backend),
       usable: (backend: Backend) =>
-        backend.health === 'up' && !(backend.role === 'reader' && this.#full.isPaused(backend.id, nowMs())),
+        backend.health === 'up' &&
+        !(backend.role === 'reader' && this.#full.some && this.#full.isPaused(backend.id, this.nowMs())),
       reaches: ({ id, role }: Backend, need: Need) => role === 'writer' || floors.reaches(id, need),
       quickest: (backends: readonly Backend[], need: Need, stalledToo?: boolean) => {
         const ids = backends.map(({ id }) => id)
@@ -310,6 +317,11 @@ export class Cluster {
     }
   }
 
+  private nowMs(): number {
+    this.#recentMs = this.#parts.nowMs()
+    return this.#recentMs
+  }
+
   private suspect({ id, role }: Backend, why: string): void {
     const known = this.topology.backends.find((backend) => backend.id === id)
     // That a connection to the writer is lost because that is none any more is no news of it.
@@ -317,7 +329,7 @@ export class Cluster {
   }
 
   private async connect(backend: Backend, identity: Identity, account: Account): Promise<BackendConnection> {
-    const { config, limits, protocol, metrics, nowMs } = this.#parts
+    const { config, limits, protocol, metrics } = this.#parts
     const { connectMsMax, pool } = config
     const tls = backendTls(config)
     const killing = this.killingAt(backend.id)
@@ -336,7 +348,7 @@ export class Cluster {
       this.#full.admitted(backend.id)
       return await this.verified(connection)
     } catch (error) {
-      if (error instanceof ConnectFailed && error.kind === 'capacity') this.#full.refused(backend.id, nowMs())
+      if (error instanceof ConnectFailed && error.kind === 'capacity') this.#full.refused(backend.id, this.nowMs())
       throw error
     }
   }

@@ -67,6 +67,8 @@ export interface PoolOptions {
   /** Does the connection itself say that it leads to a writer? */
   readonly verify: (connection: BackendConnection) => Promise<boolean>
   readonly nowMs: () => number
+  /** What `nowMs` told last: connections go to and fro with every statement, and somebody has just asked. */
+  readonly recentMs: () => number
   readonly onClose: (reason: CloseReason) => void
   /** Called when the number of lent connections changes. */
   readonly onLent: (difference: 1 | -1) => void
@@ -85,7 +87,7 @@ export class Pool {
   readonly #options: PoolOptions
   readonly #leases = new Set<Lease>()
   /** Oldest first, so that the ends of it are the fairest to take from and the warmest to reuse. */
-  readonly #idle: Lease[] = []
+  readonly #idle = new Set<Lease>()
   readonly #waiters = new Set<Waiter>()
   readonly #abandoned = new Set<Promise<void>>()
   #opening = 0
@@ -101,7 +103,7 @@ export class Pool {
   }
 
   get counts(): PoolCounts {
-    const [idle, cleaning] = [this.#idle.length, this.#cleaning]
+    const [idle, cleaning] = [this.#idle.size, this.#cleaning]
     const lent = this.#leases.size - idle - cleaning
     return { idle, lent, cleaning, opening: this.#opening, waiting: this.#waiters.size }
   }
@@ -141,7 +143,7 @@ export class Pool {
   /** Takes a connection back. */
   release(lease: Lease): void {
     if (lease.connection.broken) return this.discard(lease, 'backend lost')
-    if (lease.retired || this.#options.nowMs() >= lease.expiresMs) return this.dismiss(lease, 'proxy retired')
+    if (lease.retired || this.#options.recentMs() >= lease.expiresMs) return this.dismiss(lease, 'proxy retired')
     // Nobody will come back to it as it is.
     if (lease.keeper === null && lease.connection.dirty) return this.clear(lease)
     this.makeIdle(lease)
@@ -315,12 +317,11 @@ export class Pool {
   private choose(keeper: Keeper): Lease | null {
     let best: Lease | null = null
     let bestRank = -1
-    // From the most recently used on; the kept ones are taken from who has waited longest with them.
-    for (let at = this.#idle.length - 1; at >= 0; at--) {
-      const lease = this.#idle[at]!
+    // The most recently used is the warmest; the kept ones are taken from who has waited longest with them.
+    for (const lease of this.#idle) {
       if (lease.keeper === keeper) return lease
       const rank = rankOf(lease, keeper)
-      if (rank > bestRank || (rank === bestRank && lease.keeper !== null)) {
+      if (rank > bestRank || (rank === bestRank && lease.keeper === null)) {
         best = lease
         bestRank = rank
       }
@@ -438,12 +439,12 @@ export class Pool {
   private move(lease: Lease, to: Place): void {
     const from = lease.place
     if (from === to) return
-    if (from === 'idle') this.#idle.splice(this.#idle.lastIndexOf(lease), 1)
+    if (from === 'idle') this.#idle.delete(lease)
     if (from === 'cleaning') this.#cleaning -= 1
     if (from === 'lent') this.#options.onLent(-1)
     lease.place = to
-    lease.sinceMs = this.#options.nowMs()
-    if (to === 'idle') this.#idle.push(lease)
+    lease.sinceMs = this.#options.recentMs()
+    if (to === 'idle') this.#idle.add(lease)
     if (to === 'cleaning') this.#cleaning += 1
     if (to === 'lent') this.#options.onLent(1)
     if (to === 'closed') this.#leases.delete(lease)

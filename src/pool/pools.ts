@@ -12,6 +12,7 @@ export interface PoolsOptions {
   /** Does a connection say itself that it leads to a writer? */
   readonly verify: (connection: BackendConnection) => Promise<boolean>
   readonly nowMs: () => number
+  readonly recentMs: () => number
   readonly onClose: (backend: string, reason: CloseReason) => void
   readonly onReset: () => void
 }
@@ -134,13 +135,14 @@ export class Pools {
   }
 
   private create(entry: BackendPools, identity: Identity, account: Account): Pool {
-    const { limits, connect, verify, nowMs, onClose, onReset } = this.#options
+    const { limits, connect, verify, nowMs, recentMs, onClose, onReset } = this.#options
     return new Pool({
       name: entry.backend.id,
       limits,
       open: () => connect(entry.backend, identity, account),
       verify,
       nowMs,
+      recentMs,
       onClose: (reason) => onClose(entry.backend.id, reason),
       onLent: (difference) => {
         entry.lent += difference

@@ -11,15 +11,26 @@ import type { Transport } from './transport.ts'
 const READ_BYTES = 64 * 1024
 const KEEP_ALIVE_MS = 30_000
 
-/** All clients read into this one: a request is copied out of it, or done with, before the next read. */
-const sharedBuffer = Buffer.allocUnsafeSlow(READ_BYTES)
-const readsOfClients: net.OnReadOpts = { buffer: sharedBuffer, callback: deliver }
+/** Reads of so many bytes or fewer come again and again: what shows them is made once, and kept. */
+const VIEWS_MAX = 512
 
-/** Node calls this on the socket; one function serves all of them. */
-function deliver(this: unknown, bytesRead: number, buffer: Uint8Array): boolean {
-  transportOn(this as net.Socket).onBytes((buffer as Buffer).subarray(0, bytesRead))
-  return true
+/** A buffer that sockets read into, and what Node calls on the socket with every read. */
+function readInto(buffer: Buffer): net.OnReadOpts {
+  const views: (Buffer | null)[] = new Array(VIEWS_MAX + 1).fill(null)
+  function deliver(this: unknown, bytesRead: number): boolean {
+    let view = bytesRead <= VIEWS_MAX ? views[bytesRead]! : null
+    if (view === null) {
+      view = buffer.subarray(0, bytesRead)
+      if (bytesRead <= VIEWS_MAX) views[bytesRead] = view
+    }
+    transportOn(this as net.Socket).onBytes(view)
+    return true
+  }
+  return { buffer, callback: deliver }
 }
+
+/** All clients read into this one: a request is copied out of it, or done with, before the next read. */
+const readsOfClients = readInto(Buffer.allocUnsafeSlow(READ_BYTES))
 
 class SocketTransport extends StreamTransport {
   /** Bytes that were written directly and not taken yet. */
@@ -113,7 +124,7 @@ export function connectSocket(host: string, port: number, signal: AbortSignal): 
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: KEEP_ALIVE_MS,
-      onread: { buffer: Buffer.allocUnsafeSlow(READ_BYTES), callback: deliver },
+      onread: readInto(Buffer.allocUnsafeSlow(READ_BYTES)),
     })
     const abort = (): void => fail(signal.reason as Error)
     const fail = (error: Error): void => {

@@ -129,10 +129,10 @@ export class Dispatch {
         const reply = await this.exchangeOnce(decided, request)
         if (reply !== null && reply.outcome !== 'refused' && reply.outcome !== 'behind') {
           const target = targetOf(decision, connection)
-          this.freshness.answered(classification, decision, connection, need)
           const { because } = decision
           const failed = reply.outcome !== 'ok'
           this.#shared.tally.count(classification, { target, because, failed, arrivedMs }, startedMs)
+          this.freshness.answered(classification, decision, connection, need)
           const isWrite = classification.access === 'write' && reply.outcome === 'ok'
           this.#shared.failovers.answered(connection.backend.id, isWrite, startedMs - arrivedMs)
           return reply

@@ -156,7 +156,7 @@ export class Freshness {
     if (!isRead || decision.action !== 'send') return
     const { reads, share } = this.#shared.freshness
     const isInstead = decision.insteadOfReader === true
-    share.count(isInstead, this.#shared.nowMs())
+    share.count(isInstead, this.#shared.recentMs())
     if (need === null) return
     if (isInstead) reads.writer.value += 1
     else if (decision.awaits !== undefined) reads.waited.value += 1

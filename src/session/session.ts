@@ -243,7 +243,7 @@ export class Session {
       }
       this.#isIdle = true
       this.#request = null
-      this.#sinceMs = this.#shared.nowMs()
+      this.#sinceMs = this.#shared.recentMs()
     }
     return 'client killed'
   }
@@ -369,7 +369,7 @@ export class Session {
     const replaced =
       kind === 'prepare' ? diagnostics.prepared(classification, reply) : diagnostics.observe(classification, reply)
     const done = kind === 'prepare' ? inert(classification) : classification
-    const begun = this.#state.observe(done, reply, this.#shared.nowMs())
+    const begun = this.#state.observe(done, reply, this.#shared.recentMs())
     for (const reason of begun) metrics.pins.labels(reason).value += 1
     this.#leases.ran(kind !== 'prepare' && maySetInsertId(classification, reply) ? reply.insertId : null, replaced)
     if (reply.disturbed) this.#leases.disturbed('all')

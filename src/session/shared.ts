@@ -37,6 +37,8 @@ export interface Shared extends Loads {
   readonly keepsDiagnostics: boolean
   topology(): Topology
   nowMs(): number
+  /** What `nowMs` told last, whoever asked: for what has only just happened. */
+  recentMs(): number
   /** The engine, version and modes in which a session's statements are to be read. */
   sqlContext(settings: Settings): SqlContext
   classify(sql: Buffer, context: SqlContext): Classification

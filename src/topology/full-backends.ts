@@ -7,6 +7,11 @@ const PAUSE_MS_MAX = 8_000
 export class FullBackends {
   readonly #full = new Map<string, { readonly untilMs: number; readonly pauseMs: number }>()
 
+  /** There are such. */
+  get some(): boolean {
+    return this.#full.size > 0
+  }
+
   /** It let nobody in. Those that were on their way together count once. */
   refused(id: string, nowMs: number): void {
     const before = this.#full.get(id)

@@ -138,6 +138,7 @@ export class Stage {
         return connection
       },
       nowMs: () => Date.now(),
+      recentMs: () => Date.now(),
       onClose: () => {},
       verify: async () => true,
       onReset: () => {},
@@ -210,6 +211,7 @@ export class Stage {
       keepsDiagnostics: false,
       topology: () => this.topology,
       nowMs: () => Date.now(),
+      recentMs: () => Date.now(),
       sqlContext: () => CONTEXT,
       classify: (sql: Buffer) => classifyForStage(sql.toString()),
       withOwnId: () => null,

@@ -21,6 +21,7 @@ import { listFrames } from './conditions.ts'
 import { FrameError, frame, Message, type MessageReader } from './frames.ts'
 import { identityOf, type MysqlIdentity } from './identity.ts'
 import {
+  bareSql,
   buildOk,
   buildTextResult,
   CAPABILITY,
@@ -303,7 +304,7 @@ export class MysqlClient implements ClientConnection {
         if (message === null) return undefined
         this.sequence = (message.lastSequence + 1) & 0xff
         this.checkSequence(message)
-        if (message.payload[0] === COMMAND.CHANGE_USER) return this.changeUser(message)
+        if (message.command === COMMAND.CHANGE_USER) return this.changeUser(message)
         const request = this.read(message)
         if (request !== null) return request
       } catch (error) {
@@ -335,12 +336,13 @@ export class MysqlClient implements ClientConnection {
 
   /** The request in a message, or null if it is answered already. */
   private read(message: Message): MysqlRequest | null {
-    const { payload } = message
-    if (payload.length === 0) {
+    const { command } = message
+    if (command === -1) {
       this.fail(new ProxyError('UNKNOWN_REQUEST', 'Unknown command'))
       return null
     }
-    const command = payload[0]!
+    if (command === COMMAND.QUERY) return this.query(message)
+    const { payload } = message
     switch (command) {
       case COMMAND.QUIT:
         this.gone = true
@@ -348,11 +350,6 @@ export class MysqlClient implements ClientConnection {
       case COMMAND.PING:
         this.reply(buildOk({ status: this.status, warnings: this.warnings }, this.capabilities))
         return null
-      case COMMAND.QUERY: {
-        const attributes = (this.capabilities & CAPABILITY.QUERY_ATTRIBUTES) !== 0
-        const query = parseQuery(payload, attributes)
-        return requestOf('statement', message, 'query', query)
-      }
       case COMMAND.STMT_PREPARE:
         return this.prepare(message)
       case COMMAND.STMT_EXECUTE:
@@ -382,6 +379,12 @@ export class MysqlClient implements ClientConnection {
       default:
         return this.readAsSql(message)
     }
+  }
+
+  private query(message: Message): MysqlRequest {
+    const attributes = (this.capabilities & CAPABILITY.QUERY_ATTRIBUTES) !== 0
+    const sql = bareSql(message, attributes)
+    return requestOf('statement', message, 'query', sql === null ? parseQuery(message.payload, attributes) : { sql })
   }
 
   private readAsSql(message: Message): MysqlRequest {

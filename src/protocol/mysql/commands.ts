@@ -1,6 +1,7 @@
 // What a client sends after its login, as far as we read it: where the SQL is, and where the parts of an execution are.
 
 import { FieldReader, FieldWriter, MalformedMessage } from './fields.ts'
+import { HEADER_BYTES, type Message } from './frames.ts'
 import { COLUMN_TYPE, COMMAND, EXECUTE } from './numbers.ts'
 
 /** The query attribute that says where a statement should go. */
@@ -12,6 +13,15 @@ export interface Query {
   /** Where it begins in the payload. */
   readonly sqlAt: number
   readonly route: string | null
+}
+
+/** The statement of a query in one frame and without attributes, as nearly all are; null: it is to be read with more care. */
+export function bareSql({ bytes, isShort }: Message, attributes: boolean): Buffer | null {
+  const at = HEADER_BYTES + 1
+  if (!isShort) return null
+  if (!attributes) return bytes.subarray(at)
+  // None, in one set.
+  return bytes[at] === 0 && bytes[at + 1] === 1 ? bytes.subarray(at + 2) : null
 }
 
 /** `attributes`: the client has CLIENT_QUERY_ATTRIBUTES. */
@@ -159,8 +169,11 @@ export function parseExecute(
     else if (typesBound) reader.skip(2 * count)
   }
   const valuesAt = reader.at
-  const nulls = payload.subarray(nullsAt, boundAt)
-  const route = types.some(isRoute) ? findRoute(reader, types, (index) => isNull(nulls, index) || isLong(index)) : null
+  let route: string | null = null
+  if (types.some(isRoute)) {
+    const nulls = payload.subarray(nullsAt, boundAt)
+    route = findRoute(reader, types, (index) => isNull(nulls, index) || isLong(index))
+  }
   const parts = { nullsAt, boundAt, typesBound, typesAt, valuesAt }
   return { statementId, flags, cursor, named, parameterCount: count, ...parts, route }
 }

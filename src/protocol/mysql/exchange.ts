@@ -9,6 +9,7 @@ import { frame, HEADER_BYTES, writeHeader } from './frames.ts'
 import {
   buildError,
   COMMAND,
+  dropChanges,
   parseChanges,
   parseError,
   parseOk,
@@ -17,7 +18,6 @@ import {
   TRACK,
   type TrackedChange,
   tellsStatementIdOnly,
-  withoutChanges,
 } from './messages.ts'
 import { positionOf } from './positions.ts'
 import type { ReplyForm, ReplyTracker, Stop } from './reply-tracker.ts'
@@ -91,6 +91,8 @@ export class Exchange {
   /** The backend has gone under an upload: what is to be told once the client has sent all of its file. */
   #afterUpload: (() => void) | null = null
   #forwardedBytes = 0
+  /** Up to where the frame that it stopped at was made shorter where it stands; 0: it was not. */
+  #cutAt = 0
   /** The client has not taken all of it yet: nothing is read from the backend, whose buffer is still in use. */
   #blocked = false
   /** The client's drain is ours to hear of. */
@@ -147,7 +149,11 @@ export class Exchange {
       else if (stop === 'infile') this.startUpload()
       const replaced = this.replacement(stop, chunk)
       if (tracker.ended) this.endPositions()
-      if (replaced !== null) {
+      if (this.#cutAt > 0) {
+        this.forward(gone === 0 && this.#cutAt === chunk.length ? chunk : chunk.subarray(gone, this.#cutAt))
+        this.#cutAt = 0
+        gone = at
+      } else if (replaced !== null) {
         const end = tracker.start + HEADER_BYTES + replaced.length
         // Written over what it replaces, it goes out with what stands before it.
         if (end <= at) {
@@ -162,7 +168,7 @@ export class Exchange {
       if (tracker.ended) break
     }
     const end = tracker.ended ? Math.max(at, tracker.forwardable) : tracker.forwardable
-    this.forward(chunk.subarray(gone, end))
+    if (end > gone) this.forward(gone === 0 && end === chunk.length ? chunk : chunk.subarray(gone, end))
     if (tracker.ended) return this.finish(tracker.stop === 'error' ? 'error' : 'ok')
     if (end < chunk.length) this.#held = Buffer.from(chunk.subarray(end))
   }
@@ -249,10 +255,15 @@ export class Exchange {
     const insertId = tracker.insertId
     if (insertId !== 0n) this.#insertId = insertId
     if (!tracker.hasStateChanges) return null
-    const payload = chunk.subarray(tracker.start + HEADER_BYTES, tracker.end)
+    const start = tracker.start + HEADER_BYTES
     // MySQL reports a statement's number with nearly every answer.
-    if (tellsStatementIdOnly(payload))
-      return isReported(this.#line.settings, 'statement_id') ? null : withoutChanges(payload)
+    if (tellsStatementIdOnly(chunk, start, tracker.end)) {
+      if (isReported(this.#line.settings, 'statement_id')) return null
+      this.#cutAt = dropChanges(chunk, start, tracker.end)
+      writeHeader(chunk, tracker.start, this.#cutAt - start, tracker.sequence)
+      return null
+    }
+    const payload = chunk.subarray(start, tracker.end)
     const { capabilities } = this.#line
     const { changes } = parseOk(payload, capabilities)
     if (changes !== null) for (const change of parseChanges(changes)) this.take(change)

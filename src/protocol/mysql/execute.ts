@@ -17,31 +17,43 @@ export function withStatementId(message: Message, id: number): Buffer {
 export function executeFrames(request: MysqlRequest, entry: PreparedEntry, attributes: boolean): readonly Buffer[] {
   const { message, command } = request
   const statement = request.prepared!
-  const ahead = statement.longData.map((bytes) => {
-    bytes.writeUInt32LE(entry.id, ID_AT)
-    return bytes
-  })
-  const execution = withStatementId(message, entry.id)
-  if (command !== COMMAND.STMT_EXECUTE || statement.parameterCount === 0) return [...ahead, execution]
+  withStatementId(message, entry.id)
+  const bound = command === COMMAND.STMT_EXECUTE ? withTypes(request, entry, attributes) : null
+  const { longData } = statement
+  if (longData.length === 0) return bound === null ? request.frames : [bound]
+  for (const bytes of longData) bytes.writeUInt32LE(entry.id, ID_AT)
+  return [...longData, bound ?? message.bytes]
+}
+
+/** The execution with the parameter types that this server was not told; null: as it is. */
+function withTypes(request: MysqlRequest, entry: PreparedEntry, attributes: boolean): Buffer | null {
+  const { message } = request
+  const statement = request.prepared!
+  if (statement.parameterCount === 0) return null
   const layout = layoutOf(message.payload, statement.parameterCount, attributes)
-  if (layout === null) return [...ahead, execution]
+  if (layout === null) return null
   if (layout.typesBound) {
-    rememberTypes(statement, entry, message.payload.subarray(layout.typesAt, layout.valuesAt))
-    return [...ahead, execution]
+    rememberTypes(statement, entry, message.payload, layout)
+    return null
   }
   // The client told the types once, maybe to another server.
   const { types } = statement
-  if (types === null || entry.types === types || layout.parameterCount !== statement.parameterCount) {
-    return [...ahead, execution]
-  }
+  if (types === null || entry.types === types || layout.parameterCount !== statement.parameterCount) return null
   entry.types = types
   const payload = bindTypes(message.payload, layout, types)
   if (payload.length < PAYLOAD_BYTES_MAX) payload.writeUInt32LE(entry.id, 1)
-  return [...ahead, frame(payload, message.sequence)]
+  return frame(payload, message.sequence)
 }
 
-function rememberTypes(statement: ClientStatement, entry: PreparedEntry, types: Buffer): void {
-  if (statement.types === null || !statement.types.equals(types)) statement.types = Buffer.from(types)
+function rememberTypes(
+  statement: ClientStatement,
+  entry: PreparedEntry,
+  payload: Buffer,
+  { typesAt, valuesAt }: { readonly typesAt: number; readonly valuesAt: number },
+): void {
+  const { types } = statement
+  const isKnown = types !== null && types.compare(payload, typesAt, valuesAt) === 0
+  if (!isKnown) statement.types = Buffer.from(payload.subarray(typesAt, valuesAt))
   entry.types = statement.types
 }
 

@@ -33,6 +33,16 @@ export class Message {
     this.lastSequence = lastSequence
   }
 
+  /** The first byte of its payload; -1 if it has none. */
+  get command(): number {
+    return this.bytes.length > HEADER_BYTES ? this.bytes[HEADER_BYTES]! : -1
+  }
+
+  /** It came in one frame. */
+  get isShort(): boolean {
+    return this.bytes.length < HEADER_BYTES + PAYLOAD_BYTES_MAX
+  }
+
   /** Without headers: a view when there is one frame, a joined copy (made once) when there are several. */
   get payload(): Buffer {
     this.#payload ??= payloadOf(this.bytes)
@@ -118,7 +128,8 @@ export class MessageReader {
   private take(lastFrame: number, end: number): Message {
     const buffer = this.#buffer
     const start = this.#start
-    const message = new Message(buffer.subarray(start, end), buffer[start + 3]!, buffer[lastFrame + 3]!)
+    const bytes = start === 0 && end === buffer.length ? buffer : buffer.subarray(start, end)
+    const message = new Message(bytes, buffer[start + 3]!, buffer[lastFrame + 3]!)
     this.#payloadBytes = 0
     this.#start = end
     this.#frame = end

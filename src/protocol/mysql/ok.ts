@@ -160,41 +160,50 @@ const NAME_OFFSET = 3
  * MySQL numbers the statements of a session in a variable, so with all variables tracked nearly every OK tells of a
  * change that is none. True for an OK that tells of nothing else; without an allocation, because there are so many.
  */
-export function tellsStatementIdOnly(payload: Buffer): boolean {
-  const at = changesAt(payload)
+export function tellsStatementIdOnly(bytes: Buffer, start = 0, end = bytes.length): boolean {
+  const at = changesAt(bytes, start, end)
   if (at < 0) return false
-  const length = payload[at]!
+  const length = bytes[at]!
   const from = at + 1
-  return (
-    from + length === payload.length &&
-    length > NAME_OFFSET + STATEMENT_ID.length &&
-    payload[from] === TRACK.SYSTEM_VARIABLES &&
-    payload[from + 1] === length - 2 &&
-    payload[from + 2] === STATEMENT_ID.length &&
-    STATEMENT_ID.compare(payload, from + NAME_OFFSET, from + NAME_OFFSET + STATEMENT_ID.length) === 0
+  if (
+    from + length !== end ||
+    length <= NAME_OFFSET + STATEMENT_ID.length ||
+    bytes[from] !== TRACK.SYSTEM_VARIABLES ||
+    bytes[from + 1] !== length - 2 ||
+    bytes[from + 2] !== STATEMENT_ID.length
   )
+    return false
+  for (let index = 0; index < STATEMENT_ID.length; index++) {
+    if (bytes[from + NAME_OFFSET + index] !== STATEMENT_ID[index]) return false
+  }
+  return true
 }
 
 /** Where the changes of an OK without text begin (with their length, of one byte), or -1. */
-function changesAt(payload: Buffer): number {
-  let at = 1
+function changesAt(bytes: Buffer, start: number, end: number): number {
+  let at = start + 1
   for (let integers = 0; integers < 2; integers++) {
-    const first = payload[at] ?? 0
+    const first = at < end ? bytes[at]! : 0
     at += first < 0xfb ? 1 : first === 0xfe ? 9 : first - 0xf9
   }
-  const isChanged = ((payload[at + 1] ?? 0) & (STATUS.SESSION_STATE_CHANGED >> 8)) !== 0
   // Behind the status come the warnings and the length of the text.
-  return isChanged && payload[at + 4] === 0 && (payload[at + 5] ?? 0xff) < 0xfb ? at + 5 : -1
+  if (at + 5 >= end || bytes[at + 4] !== 0 || bytes[at + 5]! >= 0xfb) return -1
+  return (bytes[at + 1]! & (STATUS.SESSION_STATE_CHANGED >> 8)) === 0 ? -1 : at + 5
 }
 
 /** The same OK without its changes, as for a client that may see none; without an allocation but its own. */
 export function withoutChanges(payload: Buffer): Buffer {
-  const at = changesAt(payload)
-  if (at < 0) return rewriteOk(payload, CAPABILITY.SESSION_TRACK, 0, nothing)
-  const bytes = Buffer.from(payload.subarray(0, at - 1))
+  if (changesAt(payload, 0, payload.length) < 0) return rewriteOk(payload, CAPABILITY.SESSION_TRACK, 0, nothing)
+  const bytes = Buffer.from(payload)
+  return bytes.subarray(0, dropChanges(bytes, 0, bytes.length))
+}
+
+/** The same where it stands, for an OK without a text; gives its new end. */
+export function dropChanges(bytes: Buffer, start: number, end: number): number {
+  const at = changesAt(bytes, start, end)
   const flags = at - 4
   bytes[flags] = bytes[flags]! & ~(STATUS.SESSION_STATE_CHANGED >> 8)
-  return bytes
+  return at - 1
 }
 
 function nothing(): boolean {

@@ -112,6 +112,6 @@ export function requestOf(
   about: { sql: Buffer; prepared?: ClientStatement | null; route?: string | null; opensCursor?: boolean },
 ): MysqlRequest {
   const { sql, prepared = null, route = null, opensCursor = false } = about
-  const command = message.payload[0]!
+  const { command } = message
   return { kind, sql, prepared, routeAttribute: route, opensCursor, frames: [message.bytes], command, message, reply }
 }

@@ -46,6 +46,7 @@ function poolOf(
       }),
     verify,
     nowMs: () => Date.now(),
+    recentMs: () => Date.now(),
     onClose: (reason) => closed.push(reason),
     onLent: (difference) => {
       lent += difference

@@ -1,7 +1,9 @@
 // What clients send: where the SQL is, where the parts of an execution are, and what the attributes say.
 
 import { describe, expect, test } from 'vitest'
+import { frame, Message, PAYLOAD_BYTES_MAX } from '../../../../src/protocol/mysql/frames.ts'
 import {
+  bareSql,
   bindTypes,
   buildCommand,
   buildQuery,
@@ -52,6 +54,16 @@ describe('a query', () => {
     expect([query.sql.toString(), query.route]).toEqual(['select 1', route])
     expect(payload.subarray(query.sqlAt).toString()).toBe('select 1')
     expect(query.sqlAt).toBe(sqlAt)
+  })
+
+  test.each<[string, Buffer, boolean, string | null]>([
+    ['of a client without attributes', buildQuery('select 1', false), false, 'select 1'],
+    ['without attributes', buildQuery('select 1', true), true, 'select 1'],
+    ['with attributes', ROUTED, true, null],
+    ['of several frames', buildQuery('x'.repeat(PAYLOAD_BYTES_MAX), false), false, null],
+    ['cut off', hex('03 00'), true, null],
+  ])('%s has its statement at hand, or has to be read with care', (_what, payload, attributes, sql) => {
+    expect(bareSql(new Message(frame(payload, 0), 0, 0), attributes)?.toString() ?? null).toBe(sql)
   })
 
   test.each(everyCutOf(ROUTED.subarray(0, 35)))('whose attributes end at byte %i is malformed', (cut) => {
