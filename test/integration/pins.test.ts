@@ -131,6 +131,7 @@ describeEngines((engine) => {
         (reason) => reason.errno,
       )
       expect([sql, error]).toEqual([sql, errno])
+      await settled(connection)
       return held()
     }
     await after('CREATE TABLE once (id INT PRIMARY KEY)', null)
