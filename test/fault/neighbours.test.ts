@@ -4,7 +4,9 @@
 import { type Connection, createConnection } from 'mysql2/promise'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { until } from '../../src/lab/index.ts'
+import { COMMAND } from '../../src/protocol/mysql/messages.ts'
 import { clusterOf, describeEngines } from '../support/lab.ts'
+import { RawClient, told } from '../support/raw-client.ts'
 import { type RunningSluice, startSluice } from '../support/sluice.ts'
 
 describeEngines((engine) => {
@@ -156,6 +158,49 @@ describeEngines((engine) => {
         expect(await firstValue(root, `SELECT v FROM ${schema}.t WHERE id = 1`)).toBe(1)
       } finally {
         root.destroy()
+      }
+    },
+  )
+
+  /** Executions that say less than they must, behind their head (number, no cursor, once). */
+  const HALF_EXECUTIONS: readonly (readonly [string, string])[] = [
+    ['nothing', ''],
+    ['that nothing is NULL', '00'],
+    ['that its type is as before, and nothing more', '00 00'],
+    ['that its type is as before, and a text', '00 00 02 6f6b'],
+    ['that its type is as before, and half a text', '00 00 20 6f6b'],
+    ['that it is NULL', '01 00'],
+  ]
+
+  test.each(HALF_EXECUTIONS)(
+    'whoever executes a statement without its parameter, and says %s, is answered as if there were nobody else',
+    async (_what, rest) => {
+      /** Prepares; gives what executes, with these bytes behind the head, and says what the answer was. */
+      const prepare = async (client: RawClient): Promise<(behindHead: Buffer) => Promise<readonly string[]>> => {
+        client.command(COMMAND.STMT_PREPARE, "SELECT CONCAT('<', ?, '>') AS v")
+        // The statement, its parameter and its column, each of the last two with an EOF behind.
+        const [prepared] = await client.awaitFrames(5)
+        const head = Buffer.from([...prepared!.payload.subarray(1, 5), 0, 1, 0, 0, 0])
+        return async (behindHead) => {
+          client.command(COMMAND.STMT_EXECUTE, Buffer.concat([head, behindHead]))
+          await client.awaitFrames(6)
+          // Either an error, or a count, a column, an EOF, the row and an EOF.
+          const isError = client.frames[5]!.payload[0] === 0xff
+          return (await client.awaitFrames(isError ? 6 : 10)).slice(5).map((each) => told(each))
+        }
+      }
+      const secret = Buffer.from('a secret of the second')
+      const whole = Buffer.concat([Buffer.from([0, 1, 0xfd, 0, secret.length]), secret])
+      const half = Buffer.from(rest.replaceAll(' ', ''), 'hex')
+      // All come in the same way, and stay, so that they share a connection and what is prepared there.
+      const come = (port: number) => RawClient.logIn({ port, capabilities: 0, schema })
+      const [first, second, direct] = [await come(sluice.port), await come(sluice.port), await come(cluster.writerPort)]
+      try {
+        const execute = await prepare(first)
+        expect((await (await prepare(second))(whole))[3]).toContain(secret.toString('hex', 0, 20))
+        expect(await execute(half)).toEqual(await (await prepare(direct))(half))
+      } finally {
+        for (const client of [first, second, direct]) client.reset()
       }
     },
   )

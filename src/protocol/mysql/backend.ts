@@ -26,7 +26,7 @@ import type { MysqlClient } from './client.ts'
 import { conditionsIn } from './conditions.ts'
 import { type BackendLogin, changeUser, openBackend, targetOf } from './connect.ts'
 import { Exchange, type ExchangeEnd, type Line, TOO_MANY_PREPARED } from './exchange.ts'
-import { closeFrames, executeFrames, withStatementId } from './execute.ts'
+import { closeFrames, executeFrames, needsUntold, withStatementId } from './execute.ts'
 import { frame } from './frames.ts'
 import { BYTE_MEANING, type MysqlIdentity } from './identity.ts'
 import {
@@ -172,7 +172,12 @@ export class MysqlBackend implements BackendConnection {
     let frames: readonly Buffer[] = mysqlRequest.frames
     if (statement !== null && request.kind === 'prepare') statement.prepareUnder(this.#settings)
     else if (statement !== null) {
-      const entry = this.#prepared.get(statement) ?? (await this.prepare(statement))
+      let entry: PreparedEntry | Refusal | null = this.#prepared.get(statement)
+      if (entry !== null && needsUntold(mysqlRequest, entry, this.attributes)) {
+        this.#prepared.remove(statement)
+        entry = null
+      }
+      entry ??= await this.prepare(statement)
       this.#executing = 'id' in entry ? entry : null
       if (!('id' in entry)) return this.answer(entry.frame, mysqlRequest, mysqlClient, options)
       const { message } = mysqlRequest

@@ -13,6 +13,18 @@ export function withStatementId(message: Message, id: number): Buffer {
   return message.bytes
 }
 
+/**
+ * The client executes without the types of its parameters, and has never told them: to a server that somebody else has told,
+ * the bytes would mean something.
+ */
+export function needsUntold(request: MysqlRequest, entry: PreparedEntry, attributes: boolean): boolean {
+  const { command, message } = request
+  const statement = request.prepared!
+  if (entry.types === null || statement.types !== null || statement.parameterCount === 0) return false
+  if (command !== COMMAND.STMT_EXECUTE) return false
+  return layoutOf(message.payload, statement.parameterCount, attributes)?.typesBound !== true
+}
+
 /** COM_STMT_EXECUTE as this server must see it, behind the long data sent ahead for it. */
 export function executeFrames(request: MysqlRequest, entry: PreparedEntry, attributes: boolean): readonly Buffer[] {
   const { message, command } = request
