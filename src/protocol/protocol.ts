@@ -222,6 +222,8 @@ export interface Reply {
   readonly disturbed: boolean
   /** What the statement left for SHOW WARNINGS, where the connection was asked for it before it was disturbed. */
   readonly conditions: Conditions | null
+  /** It was a command that leaves what the statement before it left for SHOW WARNINGS. */
+  readonly keepsConditions: boolean
 }
 
 export interface SettingsChange {
@@ -302,6 +304,10 @@ export interface ExchangeOptions {
   readonly edit: RowEdit | null
   /** Variables it sets in a way that a server may not report: if it does not, they are asked for afterwards. */
   readonly sets: readonly string[]
+  /** Variables it sets for itself alone: a server may report them, and never that they are again as they were. */
+  readonly passing: readonly string[]
+  /** It may call what sets variables that nobody can name. */
+  readonly calls: boolean
   /** The client asked for a read-only transaction: a refusal must read as that transaction's, whatever refuses. */
   readonly readOnlyTransaction: boolean
   readonly committed: Committed

@@ -75,9 +75,11 @@ export class Diagnostics {
     this.#rowCount = failed ? -1 : reply.affectedRows
     this.observeFoundRows(classification, reply, failed)
     if (maySetInsertId(classification, reply)) this.#mayHaveInsertId = true
-    if (!failed && facts.includes('diagnostics')) return false
-    if (!failed && reply.warnings === 0 && this.#keeps && hasNoTable(classification)) return false
-    this.#count = failed ? 1 : reply.warnings
+    if (!failed && (facts.includes('diagnostics') || reply.keepsConditions)) return false
+    const isKept = !failed && reply.warnings === 0 && this.#keeps && hasNoTable(classification)
+    if (isKept && classification.statements === 1) return false
+    // Of several statements, those before the last may have left what it keeps.
+    this.#count = failed || isKept ? 1 : reply.warnings
     this.#conditions = null
     return true
   }
@@ -192,12 +194,17 @@ function isOneSelect({ statements, routines, digestText }: Classification): bool
   return statements === 1 && routines.length === 0 && /^select\b/i.test(digestText)
 }
 
+const HIDES_ROWS =
+  /\b(select|call|do|execute)\b|^(table|with)\b|^(insert|replace)\b.*\btable\b|^create\b.*\btable\b.*\btable\b/is
+/** What it is about it does not do, whatever words stand in it. */
+const RUNS_NOTHING = /^(grant|revoke)\b|^create\b(?!( or replace)?( temporary)? table\b)/i
+
 /** SELECTs inside of other statements and of routines count, too; nobody tells how many rows. */
 function hidesRows(classification: Classification): boolean {
   let hides = HIDING.get(classification)
   if (hides === undefined) {
     const { digestText } = classification
-    hides = /\b(select|table|call|do|execute|with)\b/i.test(digestText) && !/^(grant|revoke)\b/i.test(digestText)
+    hides = HIDES_ROWS.test(digestText) && !RUNS_NOTHING.test(digestText)
     HIDING.set(classification, hides)
   }
   return hides

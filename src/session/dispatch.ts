@@ -16,7 +16,7 @@ import {
 import { maySetInsertIdSilently } from '../routing/diagnostics.ts'
 import { type Route, route } from '../routing/router.ts'
 import type { SessionState } from '../routing/session-state.ts'
-import type { Classification, PinReason } from '../sql/classification.ts'
+import type { Assignment, Classification, PinReason } from '../sql/classification.ts'
 import { Freshness } from './freshness.ts'
 import type { Leases } from './leases.ts'
 import { ATTEMPTS_MAX, lossOf, mayRepeat, unknownOutcome } from './repeat.ts'
@@ -256,15 +256,18 @@ export class Dispatch {
     const onReader = connection.backend.role === 'reader'
     if (!onReader) this.freshness.begin(classification, request.prepared)
     const isFree = !this.#state.pinned && classification.transaction === 'none'
+    const passing = request.kind === 'prepare' ? [] : namesIn(classification, ({ scope }) => scope === 'statement')
     return connection.exchange(request, this.#client, {
       // A writer that refuses is none any more, and what is held there is lost.
       holdRefused: isFree || connection.backend.role === 'writer',
       holdBehind: isFree && onReader,
       holdUnknownSession: classification.kill !== null && classification.statements === 1 && request.kind !== 'prepare',
       edit: this.#edit,
-      mayChange: classification.access === 'write',
+      mayChange: classification.access === 'write' || passing.length > 0,
       mayBegin: request.kind !== 'prepare' && (!this.#state.autocommit || mayBegin(classification)),
-      sets: request.kind === 'prepare' ? [] : unscopedIn(classification),
+      sets: request.kind === 'prepare' ? [] : namesIn(classification, ({ unscoped }) => unscoped === true),
+      passing,
+      calls: classification.routines.length > 0 || (classification.access !== 'read' && classification.tables === null),
       readOnlyTransaction: onReader && this.#state.transaction === 'read-only',
       committed: request.kind === 'prepare' || onReader ? UNHEARD : this.freshness.committed,
     })
@@ -369,9 +372,11 @@ function mayBegin({ transaction, routines, statements }: Classification): boolea
   return statements > 1 || routines.length > 0 || transaction.startsWith('begin')
 }
 
-function unscopedIn({ assigns }: Classification): readonly string[] {
-  return assigns.length === 0 ? [] : assigns.filter(({ unscoped }) => unscoped === true).map(({ name }) => name)
+function namesIn({ assigns }: Classification, wanted: (assignment: Assignment) => boolean): readonly string[] {
+  return assigns.length === 0 ? NO_NAMES : assigns.filter(wanted).map(({ name }) => name)
 }
+
+const NO_NAMES: readonly string[] = []
 
 /** The target as metrics name it; a pinned session's is what its backend is. */
 function targetOf(decision: Route, connection: BackendConnection): string {

@@ -3,7 +3,13 @@
 
 import { type CloseReason, ProxyError } from '../errors.ts'
 import type { Keeper, Lease, Pool } from '../pool/pool.ts'
-import { BackendLost, type ClientConnection, type SavedVariable, type Settings } from '../protocol/protocol.ts'
+import {
+  BackendLost,
+  type ClientConnection,
+ 
+  type SavedVariable,
+  type Settings,
+} from '../protocol/protocol.ts'
 import { asksAboutLast, asksForConditions } from '../routing/diagnostics.ts'
 import type { SessionState } from '../routing/session-state.ts'
 import { mayUseVariables } from '../routing/user-variables.ts'
@@ -316,7 +322,8 @@ export class Leases implements Keeper, Unsaved {
   async readOutCurrent(facts: readonly SessionFact[]): Promise<void> {
     const lease = this.#current
     if (lease === null || this.#asked === 'all' || !asksAboutLast(facts)) return
-    if (!this.asksElsewhere(facts, lease) && !this.mustRestoreId(facts, lease)) return
+    const isLost = this.#asked === 'row-count' && facts.includes('row-count')
+    if (!isLost && !this.asksElsewhere(facts, lease) && !this.mustRestoreId(facts, lease)) return
     try {
       if (this.answers(lease)) await this.readOut(lease)
       this.disturbed('all')
@@ -353,7 +360,7 @@ export class Leases implements Keeper, Unsaved {
 
   /** The connection used last was asked something of our own, and answers these questions about that from now on. */
   disturbed(what: 'row-count' | 'all'): void {
-    this.#asked = what
+    if (what === 'all' || this.#asked === 'nothing') this.#asked = what
   }
 
   /** What the session may ask about its last statement is known here, and nowhere else any more. */

@@ -68,6 +68,11 @@ export function readSet(text: Text, from: number, to: number): SetEffect {
   return readList(text, from + 1, to)
 }
 
+/** What `SET STATEMENT … FOR` assigns for that one statement. */
+export function readPassing(text: Text, from: number, to: number): readonly Assignment[] {
+  return readList(text, from, to).assigns.map(({ name, value }) => ({ scope: 'statement', name, value }))
+}
+
 function whole(
   access: SetEffect['access'],
   because: string,

@@ -58,11 +58,11 @@ export type SessionFact =
   | 'sessions-in-full'
 
 /**
- * One assignment of a SET (or USE, as `schema`). `value` is the literal's own text, or null if it is an expression. User
+ * One assignment of a SET (or USE, as `schema`); `statement`: for as long as one statement takes. `value` is the literal's own text, or null if it is an expression. User
  * variables come without the @ and, as all names, in lower case; `names` has `names`, `collate` or `character set`.
  */
 export interface Assignment {
-  readonly scope: 'session' | 'global' | 'persist' | 'user' | 'schema' | 'names' | 'role'
+  readonly scope: 'session' | 'statement' | 'global' | 'persist' | 'user' | 'schema' | 'names' | 'role'
   readonly name: string
   readonly value: string | null
   /** Set as `@@name`, which MariaDB's reports leave out. */

@@ -1,6 +1,6 @@
 // What one statement does: by its first words, and then by what its expressions do. What is not known here is a write.
 
-import { readSet } from './assignments.ts'
+import { readPassing, readSet } from './assignments.ts'
 import type { PinChange, SessionFact } from './classification.ts'
 import { type Effect, effect, end, type Statement, start } from './effect.ts'
 import {
@@ -250,8 +250,9 @@ function set(statement: Statement, inner: Inner): Effect {
     if (at > from + 2 && at < to && !text.op(from + 2, EQUALS) && statement.depth > 0) {
       const settings = surveyed(statement, from + 2, at)
       const governed = effectOf({ ...statement, from: at + 1, depth: statement.depth - 1 }, inner)
-      if (settings.writes === null) return { ...governed, literal: governed.literal || settings.literal }
-      return { ...governed, access: 'write', because: settings.writes }
+      const assigns = [...readPassing(text, from + 2, at), ...governed.assigns]
+      if (settings.writes === null) return { ...governed, assigns, literal: governed.literal || settings.literal }
+      return { ...governed, assigns, access: 'write', because: settings.writes }
     }
   }
   const { access, because, assigns, pins, transaction, expressions } = readSet(text, from, to)

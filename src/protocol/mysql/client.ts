@@ -224,7 +224,7 @@ export class MysqlClient implements ClientConnection {
     this.awake()
   }
 
-  private get engine(): 'mysql' | 'mariadb' {
+  get engine(): 'mysql' | 'mariadb' {
     return serverVersion(this.#options.serverVersion).engine
   }
 

@@ -147,6 +147,7 @@ export class Exchange {
       if (stop === 'error' && this.holdsBack(chunk)) return
       if (stop === 'prepared') this.takePrepared(chunk)
       else if (stop === 'infile') this.startUpload()
+      if (this.repeatsCount && tracker.ended && stop !== 'error') this.repeatCount(chunk)
       const replaced = this.replacement(stop, chunk)
       if (tracker.ended) this.endPositions()
       if (this.#cutAt > 0) {
@@ -239,6 +240,18 @@ export class Exchange {
     return isReadOnly(errno, error) ? readOnlyTransaction(error) : null
   }
 
+  /** MySQL repeats here how many conditions the statement before left on the connection, whoever's that was. */
+  private get repeatsCount(): boolean {
+    return this.#request.command === COMMAND.INIT_DB && this.#client.engine === 'mysql'
+  }
+
+  private repeatCount(chunk: Buffer): void {
+    const { warnings } = this.#client
+    // Both numbers before the status are 0, of one byte each.
+    chunk.writeUInt16LE(warnings, this.#tracker.start + HEADER_BYTES + 5)
+    this.#tracker.warnings = warnings
+  }
+
   private takePrepared(chunk: Buffer): void {
     const { start, statementId, parameterCount } = this.#tracker
     this.#prepared = { id: statementId, parameters: parameterCount }
@@ -251,7 +264,7 @@ export class Exchange {
     const tracker = this.#tracker
     this.#status = tracker.status
     if (tracker.warnings > 0) this.#warned = true
-    if (!tracker.okLayout) return null
+    if (!tracker.okLayout) return tracker.hasStateChanges && !this.showsInEof ? quietEof(chunk, tracker) : null
     const insertId = tracker.insertId
     if (insertId !== 0n) this.#insertId = insertId
     if (!tracker.hasStateChanges) return null
@@ -274,6 +287,7 @@ export class Exchange {
 
   private take({ kind, name, value }: TrackedChange): void {
     if (kind === TRACK.SYSTEM_VARIABLES) {
+      if (this.#options.passing.includes(name)) return
       if (name === 'character_set_connection') this.#collationUnknown = true
       if (isKept(name)) this.keep(name, value?.toString() ?? '')
       else if (isUnmovable(name)) this.#unmovable = true
@@ -322,6 +336,14 @@ export class Exchange {
         // MySQL tells every client that has trackers, whatever its session_track_transaction_info says.
         return true
     }
+  }
+
+  /** An EOF says only that something changed: would it say so to this client, whose trackers are not the connection's? */
+  private get showsInEof(): boolean {
+    const { settings } = this.#line
+    const { passing, calls } = this.#options
+    if (calls || settings.variables.get('session_track_state_change') === 'ON') return true
+    return passing.some((name) => isReported(settings, name))
   }
 
   private forward(bytes: Buffer): void {
@@ -398,6 +420,7 @@ export class Exchange {
         unknownSession: this.#unknownSession,
         disturbed: false,
         conditions: null,
+        keepsConditions: this.repeatsCount && outcome === 'ok',
       },
       status: this.#status,
       warned: this.#warned,
@@ -432,6 +455,13 @@ export class Exchange {
     if (this.#schema === undefined && this.#variables === null) return null
     return { schema: this.#schema, variables: this.#variables ?? NOTHING }
   }
+}
+
+/** The EOF at which the tracker stopped, without the flag that says that something changed. */
+function quietEof(chunk: Buffer, { start, end, status }: ReplyTracker): Buffer {
+  const eof = Buffer.from(chunk.subarray(start + HEADER_BYTES, end))
+  eof.writeUInt16LE(status & ~STATUS.SESSION_STATE_CHANGED, 3)
+  return eof
 }
 
 /** On the writer the transaction would have refused; here the reader did, in words of its own. */

@@ -27,6 +27,8 @@ const OPTIONS: ExchangeOptions = {
   edit: null,
   mayChange: false,
   mayBegin: false,
+  passing: [],
+  calls: false,
   sets: [],
   readOnlyTransaction: false,
   committed: () => {},

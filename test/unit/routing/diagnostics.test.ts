@@ -1,0 +1,44 @@
+// What a session knows of its last statement without asking a connection.
+
+import { expect, test } from 'vitest'
+import type { Reply } from '../../../src/protocol/protocol.ts'
+import { Diagnostics } from '../../../src/routing/diagnostics.ts'
+import { reply } from '../../support/values.ts'
+import { classifyMariadb, classifyMysql } from '../sql/support.ts'
+
+function after(...steps: readonly (readonly [sql: string, reply?: Partial<Reply>])[]): Diagnostics {
+  const diagnostics = new Diagnostics(false)
+  for (const [sql, change] of steps) diagnostics.observe(classifyMysql(sql), reply(change))
+  return diagnostics
+}
+
+const two = ['SELECT * FROM t', { rows: 2 }] as const
+
+test.each([
+  'START TRANSACTION WITH CONSISTENT SNAPSHOT',
+  'LOCK TABLES t READ',
+  'CREATE TABLE u (a INT)',
+  'CREATE VIEW w AS SELECT 1',
+  'DROP TABLE u',
+])('FOUND_ROWS() stays known over %s', (sql) => expect(after(two, [sql]).foundRows).toBe(2))
+
+test.each([
+  'INSERT INTO t SELECT 1',
+  'INSERT INTO t TABLE u',
+  'CREATE TABLE u SELECT 1',
+  'CREATE TABLE u TABLE t',
+  'DO (SELECT 1)',
+  'CALL p()',
+])('only the connection knows FOUND_ROWS() after %s', (sql) => expect(after(two, [sql]).foundRows).toBeNull())
+
+test('several statements may leave what the last of them does not clear', () => {
+  const diagnostics = new Diagnostics(true)
+  diagnostics.observe(classifyMariadb("SELECT CAST('x' AS SIGNED); SELECT 1"), reply({ rows: 1 }))
+  expect(diagnostics.some).toBe(true)
+})
+
+test('a command may leave the conditions as they are', () => {
+  const warned = ["SELECT CAST('x' AS SIGNED)", { rows: 1, warnings: 1 }] as const
+  expect(after(warned, ['USE other', { keepsConditions: true }]).some).toBe(true)
+  expect(after(warned, ['USE other']).some).toBe(false)
+})
