@@ -3,13 +3,7 @@
 
 import { type CloseReason, ProxyError } from '../errors.ts'
 import type { Keeper, Lease, Pool } from '../pool/pool.ts'
-import {
-  BackendLost,
-  type ClientConnection,
- 
-  type SavedVariable,
-  type Settings,
-} from '../protocol/protocol.ts'
+import { BackendLost, type ClientConnection, type SavedVariable, type Settings } from '../protocol/protocol.ts'
 import { asksAboutLast, asksForConditions } from '../routing/diagnostics.ts'
 import type { SessionState } from '../routing/session-state.ts'
 import { mayUseVariables } from '../routing/user-variables.ts'
@@ -54,6 +48,8 @@ export class Leases implements Keeper, Unsaved {
   #conditionsHome: Trace | null = null
   /** What is being read out of a connection that somebody else needs. */
   #readingOut: Promise<void> | null = null
+  /** Counts how often the session has begun anew: what is read out for the one before is nobody's. */
+  #life = 0
   /** Where the server itself knows the session's LAST_INSERT_ID. */
   #insertIdHome: InsertIdHome | null = null
   readonly #places: VariablePlaces
@@ -144,6 +140,7 @@ export class Leases implements Keeper, Unsaved {
     this.#last = null
     this.#conditionsHome = null
     this.#insertIdHome = null
+    this.#life += 1
   }
 
   leaves(lease: Lease): boolean {
@@ -154,14 +151,18 @@ export class Leases implements Keeper, Unsaved {
     const { conditions, foundRows, insertId } = this.unknownAt(lease)
     const { diagnostics, variables } = this.#state
     const insertIdHome = this.#insertIdHome
+    const conditionsHome = this.#conditionsHome
+    const life = this.#life
     const bytesMax = Math.max(0, this.#shared.userVariables.bytesMax - variables.bytes)
     const { epoch } = this.#places
     const asked = this.#places.isHome(lease) ? { names: variables.unreadNames, bytesMax } : null
     const wish = { conditions, counters: foundRows || insertId, variables: asked }
     const reading = lease.connection.readOut(wish).then((found) => {
-      if (conditions) diagnostics.saveConditions(found.conditions)
-      if (foundRows) diagnostics.saveFoundRows(found.counters!.foundRows)
-      if (insertId) this.saveInsertId(found.counters!.insertId, insertIdHome!)
+      // Meanwhile the session may have begun anew, or have run another statement elsewhere.
+      const isSame = life === this.#life
+      if (isSame && conditions && conditionsHome === this.#conditionsHome) diagnostics.saveConditions(found.conditions)
+      if (isSame && foundRows && diagnostics.foundRows === null) diagnostics.saveFoundRows(found.counters!.foundRows)
+      if (isSame && insertId) this.saveInsertId(found.counters!.insertId, insertIdHome!)
       if (found.variables !== null && epoch === this.#places.epoch) variables.save(found.variables)
       return asked === null || found.variables !== null
     })

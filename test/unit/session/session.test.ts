@@ -121,6 +121,29 @@ describe('a session', () => {
     ])
   })
 
+  test('forgets what is still being read out for it when it starts over', async () => {
+    const stage = new Stage({ connectionsMax: 1 })
+    const ann = await tell(stage, 'set a')
+    const connection = stage.connectionTo('db1')
+    connection.replies.push({ insertId: 7n })
+    ann.client.ask('insert 1')
+    await settle()
+    let read = () => {}
+    connection.readOut = () =>
+      new Promise((resolve) => {
+        read = () => resolve({ conditions: null, counters: { foundRows: 0, insertId: 7n }, variables: null })
+      })
+    const ben = tell(stage, 'insert 2')
+    await settle()
+    ann.client.ask('', 'reset')
+    await settle()
+    read()
+    await ben
+    ann.client.ask('select last_insert_id()')
+    await settle()
+    expect(stage.calls).toContain('db1 itself: SET last_insert_id = 0')
+  })
+
   test('leaves nothing behind when it ends in a transaction', async () => {
     const stage = new Stage()
     const { client, over } = await tell(stage, 'insert 0')
