@@ -179,10 +179,13 @@ function listsConditions({ facts, digestText }: Classification): boolean {
   return facts.includes('diagnostics') && !/^show count/i.test(digestText)
 }
 
-/** To the server most of what SHOW shows is a table. */
+/** To the server most of what SHOW shows is a table; what is prepared in SQL is where its conditions are. */
 function hasNoTable({ tables, digestText }: Classification): boolean {
-  return tables?.length === 0 && (!/^show\b/i.test(digestText) || /^show (create|grants)\b/i.test(digestText))
+  if (/^(prepare|deallocate|drop prepare|execute (?!immediate\b))/i.test(digestText)) return true
+  return tables?.length === 0 && (!/^show\b/i.test(digestText) || SHOWS_NO_TABLE.test(digestText))
 }
+
+const SHOWS_NO_TABLE = /^show (create (?!table\b|view\b)|grants\b)/i
 
 /** SQL_CALC_FOUND_ROWS: it is not the number of rows in the answer. */
 function countsOtherwise({ pins, statements }: Classification): boolean {

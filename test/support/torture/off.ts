@@ -15,13 +15,11 @@ export type Subject =
   | 'unknown-statement'
   | 'ping'
   | 'ignore-space'
-  | 'returning'
 
 const OFF: Readonly<Partial<Record<Subject, string>>> = {
   // Hence what may fail while it is prepared is sent as text.
   'unknown-statement': 'an error of our own leaves nothing for SHOW WARNINGS',
   'ignore-space': 'what another session sets its sql_mode to loses the mode that came with the login',
-  returning: 'the EOF that ends it says that something changed, where the server itself does not',
   ping: 'answered here, it does not set the row count to 0',
   trackers: "what a session sets its trackers to is not what it reads of them: they are the connection's",
   processlist: "shows the server's connections",

@@ -24,10 +24,7 @@ export const insert: Idea = (author) => {
       [1, `INSERT INTO noted (t_id, what) VALUES (LAST_INSERT_ID(), ${author.text()})`],
       [1, 'INSERT INTO t () VALUES ()'],
       [1, `INSERT INTO kept (k, at) VALUES (${author.text()}, '2024-02-30')`],
-      [
-        author.engine === 'mariadb' && author.isOn('returning') ? 1 : 0,
-        `INSERT INTO t (v, n) VALUES ${value} RETURNING id, v`,
-      ],
+      [author.engine === 'mariadb' ? 1 : 0, `INSERT INTO t (v, n) VALUES ${value} RETURNING id, v`],
     ]),
   )
 }

@@ -37,6 +37,17 @@ test('several statements may leave what the last of them does not clear', () => 
   expect(diagnostics.some).toBe(true)
 })
 
+test.each([
+  ["PREPARE p FROM 'SELECT 1'", true],
+  ['DEALLOCATE PREPARE p', true],
+  ['SHOW CREATE TABLE t', false],
+])('conditions are kept over %s: %s', (sql, kept) => {
+  const diagnostics = new Diagnostics(true)
+  diagnostics.observe(classifyMariadb('SELECT * FROM nosuch'), reply({ outcome: 'error' }))
+  diagnostics.observe(classifyMariadb(sql), reply({ rows: -1 }))
+  expect(diagnostics.some).toBe(kept)
+})
+
 test('a command may leave the conditions as they are', () => {
   const warned = ["SELECT CAST('x' AS SIGNED)", { rows: 1, warnings: 1 }] as const
   expect(after(warned, ['USE other', { keepsConditions: true }]).some).toBe(true)
