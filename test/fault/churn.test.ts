@@ -18,6 +18,7 @@ const AT_ONCE = 50
 const CONNECTIONS_MAX = 8
 /** Long enough that connections are shared, short enough that the pools empty themselves when all is over. */
 const IDLE_MS_MAX = 1_000
+const REST_MS = 3_000
 const QUIET_MS_MAX = 60_000
 const MEBIBYTE = 1024 * 1024
 
@@ -260,6 +261,19 @@ describeEngines((engine) => {
     await until(isEmpty, QUIET_MS_MAX, () => 'the pools are not empty')
   }
 
+  /** Measured once nothing has changed for longer than a connection takes that is closed in good order. */
+  async function atRest(): Promise<Inside> {
+    let last = await sluice.measure()
+    let sinceMs = performance.now()
+    const isAtRest = async () => {
+      const now = await sluice.measure()
+      if (JSON.stringify(sizes(now)) !== JSON.stringify(sizes(last))) sinceMs = performance.now()
+      last = now
+      return performance.now() - sinceMs > REST_MS ? now : null
+    }
+    return until(isAtRest, QUIET_MS_MAX, () => `never at rest: ${JSON.stringify(sizes(last))}`, 100)
+  }
+
   /** The same, measured: there is nothing left but what was there at the start. */
   async function settled(base: Inside): Promise<Inside> {
     let measured = base
@@ -298,7 +312,7 @@ describeEngines((engine) => {
     // The connection on which the writer is asked what it has committed opens with the first question, and stays.
     await churn(AT_ONCE, 3)
     await emptied()
-    const base = await sluice.measure()
+    const base = await atRest()
     await churn(WARM_UP, 1)
     await quiet()
     const before = await settled(base)

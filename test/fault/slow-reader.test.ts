@@ -16,7 +16,7 @@ const MEBIBYTE = 1024 * 1024
 const DEADLINE_MS = 120_000
 const LONG = { timeout: 240_000 }
 /** What may be under way at any moment, with all the room a garbage collector takes: far below what passes. */
-const GROWTH_BYTES_MAX = 48 * MEBIBYTE
+const GROWTH_BYTES_MAX = 64 * MEBIBYTE
 /** More than the kernel alone takes from a sender before two connections are full (each up to `tcp_rmem` and `tcp_wmem`). */
 const KERNEL_BYTES_MAX = 96 * MEBIBYTE
 /** How much of a result a client reads before it rests for a moment. */
@@ -27,7 +27,7 @@ const CAPABILITIES = CAPABILITY.MULTI_RESULTS | CAPABILITY.LOCAL_FILES
 const PATHS: readonly (readonly [string, number, number, (port: number) => Promise<RawClient>])[] = [
   ['plainly', 1024, 256, (port) => RawClient.logIn({ port, capabilities: CAPABILITIES })],
   ['inside TLS', 160, 128, (port) => RawClient.logIn({ port, capabilities: CAPABILITIES, tls: true })],
-  ['compressed', 64, 128, (port) => RawClient.logInCompressed({ port, capabilities: CAPABILITIES })],
+  ['compressed', 128, 160, (port) => RawClient.logInCompressed({ port, capabilities: CAPABILITIES })],
 ]
 
 describeEngines((engine) => {
