@@ -245,6 +245,11 @@ describeEngines((engine) => {
     await hasWriter(lab.writer)
     planned.resume()
     await planned.awaitBytes(rows * 100 * 1024)
+    await until(
+      () => (planned.frames.at(-1)?.payload[0] === 0xfe ? true : null),
+      FOUND_MS_MAX,
+      () => 'it does not come to its end',
+    )
     expect(planned.closed).toBeNull()
     expect(await planned.isAlive()).toBe(true)
     planned.quit()
