@@ -255,6 +255,14 @@ export class Pool {
     this.turnAway(error)
   }
 
+  /** The server has other defaults now: whoever comes begins with those, and whoever is there goes on with what was. */
+  renew(): void {
+    for (const lease of [...this.#leases]) {
+      lease.connection.dirty = true
+      if (lease.place === 'idle' && lease.keeper === null) this.clear(lease)
+    }
+  }
+
   /** Closes what has been idle or alive for too long. Called every second or so. */
   sweep(): void {
     const nowMs = this.#options.nowMs()

@@ -59,6 +59,11 @@ export class Pools {
     return this.#backends.get(backend.id)?.lent ?? 0
   }
 
+  /** A server's global variables have been set. */
+  renew(backend: string): void {
+    for (const pool of this.#backends.get(backend)?.pools.values() ?? []) pool.renew()
+  }
+
   /** What a server calls the connections that are ours. */
   serverIds(backend: string): Set<number> {
     const ids = new Set<number>()

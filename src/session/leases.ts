@@ -154,7 +154,6 @@ export class Leases implements Keeper, Unsaved {
     const conditionsHome = this.#conditionsHome
     const life = this.#life
     const bytesMax = Math.max(0, this.#shared.userVariables.bytesMax - variables.bytes)
-    const { epoch } = this.#places
     const asked = this.#places.isHome(lease) ? { names: variables.unreadNames, bytesMax } : null
     const wish = { conditions, counters: foundRows || insertId, variables: asked }
     const reading = lease.connection.readOut(wish).then((found) => {
@@ -163,7 +162,7 @@ export class Leases implements Keeper, Unsaved {
       if (isSame && conditions && conditionsHome === this.#conditionsHome) diagnostics.saveConditions(found.conditions)
       if (isSame && foundRows && diagnostics.foundRows === null) diagnostics.saveFoundRows(found.counters!.foundRows)
       if (isSame && insertId) this.saveInsertId(found.counters!.insertId, insertIdHome!)
-      if (found.variables !== null && epoch === this.#places.epoch) variables.save(found.variables)
+      if (isSame && found.variables !== null) variables.save(found.variables)
       return asked === null || found.variables !== null
     })
     const before = this.#readingOut

@@ -374,6 +374,9 @@ export class Session {
     this.#leases.ran(kind !== 'prepare' && maySetInsertId(classification, reply) ? reply.insertId : null, replaced)
     if (reply.disturbed) this.#leases.disturbed('all')
     if (reply.conditions !== null) diagnostics.saveConditions(reply.conditions)
+    const mayHaveSet = reply.outcome === 'ok' || done.statements > 1
+    if (mayHaveSet && done.assigns.some(({ scope }) => scope === 'global' || scope === 'persist'))
+      this.#shared.pools.renew(connection.backend.id)
     // A routine may set variables that its caller does not name, and servers do not tell.
     const mayHide = kind !== 'prepare' && classification.routines.length > 0
     if (mayHide || this.#state.leavesTraces || classification.assigns.some(({ scope }) => scope === 'user'))

@@ -19,9 +19,6 @@ export class VariablePlaces {
   /** Null before the first, as in most sessions for ever. */
   #carriers: Map<Lease, Carrier> | null = null
 
-  /** Grows whenever the session starts anew: what is read out for it after that is about nothing. */
-  epoch = 0
-
   constructor(variables: UserVariables) {
     this.#variables = variables
   }
@@ -64,7 +61,6 @@ export class VariablePlaces {
 
   /** The session has none any more; gives the connections that still have them. */
   forget(): readonly Lease[] {
-    this.epoch += 1
     if (this.#carriers === null) return []
     const leases = [...this.#carriers.values()].filter(isFresh).map(({ lease }) => lease)
     this.#home = null

@@ -162,6 +162,82 @@ describeEngines((engine) => {
     },
   )
 
+  /** Wipes out what is prepared on the connection, by what it leaves there. */
+  const comesBetween = async () => {
+    const other = await connect()
+    await other.query('SET @left = 1; DO 1')
+    await other.end()
+  }
+
+  test('what was prepared in one schema is executed there, also where it has to be prepared anew', async () => {
+    await cluster.writer.ask(`CREATE DATABASE ${schema}_2`)
+    await cluster.writer.ask(`CREATE TABLE ${schema}_2.t (id INT PRIMARY KEY, v INT)`)
+    const client = await connect()
+    const add = await client.prepare('UPDATE t SET v = v + ? WHERE id = 1')
+    const read = await client.prepare('SELECT v, DATABASE() AS d FROM t WHERE id = 1 FOR UPDATE')
+    await client.query(`USE ${schema}_2`)
+    for (const v of [5, 10]) {
+      await comesBetween()
+      await add.execute([5])
+      expect((await read.execute([]))[0]).toEqual([{ v, d: schema }])
+    }
+    expect(await firstValue(client, 'SELECT COUNT(*) FROM t')).toBe(0)
+    await cluster.writer.ask(`DROP DATABASE ${schema}_2`)
+  })
+
+  test('what was prepared in one mode means there what it meant, also where it has to be prepared anew', async () => {
+    const client = await connect()
+    await client.query("SET sql_mode = 'ANSI_QUOTES'")
+    const read = await client.prepare('SELECT "v" AS v FROM t WHERE id = 1 FOR UPDATE')
+    await client.query("SET sql_mode = 'STRICT_TRANS_TABLES'")
+    await comesBetween()
+    expect((await read.execute([]))[0]).toEqual([{ v: 0 }])
+    expect(await firstValue(client, 'SELECT "v"')).toBe('v')
+  })
+
+  test('what was prepared in a schema that is gone is executed in no other', async () => {
+    await cluster.writer.ask(`CREATE DATABASE ${schema}_2`)
+    await cluster.writer.ask(`CREATE TABLE ${schema}_2.t (id INT PRIMARY KEY, v INT)`)
+    const client = await connect()
+    await client.query(`USE ${schema}_2`)
+    const add = await client.prepare('UPDATE t SET v = 7 WHERE id = 1')
+    await client.query(`USE ${schema}`)
+    await cluster.writer.ask(`DROP DATABASE ${schema}_2`)
+    await comesBetween()
+    await expect(add.execute([])).rejects.toMatchObject({ errno: 1049 })
+    expect(await firstValue(client, 'SELECT v FROM t WHERE id = 1')).toBe(0)
+  })
+
+  test('what was set globally is what everybody begins with who comes later, and nobody who is there', async () => {
+    const one = await startSluice({
+      seeds: [cluster.writer.address],
+      users: "  - { name: root, password: '' }",
+      more: 'limits: { drainMsMax: 100 }',
+    })
+    const come = async (user: 'app' | 'root') => {
+      const password = user === 'app' ? 'app_pw' : ''
+      const client = await createConnection({ host: '127.0.0.1', port: one.port, user, password })
+      client.on('error', () => {})
+      clients.push(client)
+      return client
+    }
+    const size = (client: Connection) => firstValue(client, 'SELECT @@sort_buffer_size')
+    const before = await cluster.writer.ask('SELECT @@GLOBAL.sort_buffer_size')
+    try {
+      // Connections are there already, some of them used by nobody.
+      const [root, gone, there] = [await come('root'), await come('app'), await come('app')]
+      for (const client of [root, gone, there]) expect(await size(client)).toBe(before)
+      await gone.end()
+      await root.query('SET GLOBAL sort_buffer_size = 777777')
+      expect(await Promise.all([root, there].map(size))).toEqual([before, before])
+      const later = [await come('root'), await come('app'), await come('app')]
+      expect(await Promise.all(later.map(size))).toEqual([777777, 777777, 777777])
+    } finally {
+      await cluster.writer.asRoot((root) => root.query(`SET GLOBAL sort_buffer_size = ${before}`))
+      await one.stop()
+    }
+  })
+
   /** Executions that say less than they must, behind their head (number, no cursor, once). */
   const HALF_EXECUTIONS: readonly (readonly [string, string])[] = [
     ['nothing', ''],

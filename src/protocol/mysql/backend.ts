@@ -453,11 +453,22 @@ export class MysqlBackend implements BackendConnection {
   }
 
   private async prepare(statement: ClientStatement): Promise<PreparedEntry | Refusal> {
+    const settings = this.#settings
+    const wanted = statement.settingsToPrepare(settings)
+    // A session without a schema lost the one it had, and what was prepared there cannot be prepared.
+    if (wanted === settings || settings.schema === null) return this.prepareNow(statement)
+    const refusal = await this.align(wanted)
+    if (refusal !== null) return refusal
+    const entry = await this.prepareNow(statement)
+    return (await this.align(settings)) ?? entry
+  }
+
+  private async prepareNow(statement: ClientStatement): Promise<PreparedEntry | Refusal> {
     const [reply] = await this.ask([[buildCommand(COMMAND.STMT_PREPARE, statement.text), 'prepare']])
     const error = errorIn(reply!)
     if (error?.errno === TOO_MANY_PREPARED && this.#prepared.idle > 0) {
       this.#prepared.abandonAll()
-      return this.prepare(statement)
+      return this.prepareNow(statement)
     }
     if (error !== null) return refusalOf('prepare', reply!, error.message.toString())
     return this.#prepared.add(statement, reply![0]!.readUInt32LE(1))

@@ -2,6 +2,7 @@
 // classifier; their bytes go to the backend as they came.
 
 import type { ClientRequest, PreparedStatement, RequestKind, Settings } from '../protocol.ts'
+import { settingsOf } from '../settings.ts'
 import type { Message } from './frames.ts'
 import type { ReplyKind } from './reply-tracker.ts'
 
@@ -61,6 +62,8 @@ export class ClientStatement implements PreparedStatement {
   /** The same for statements that mean the same: the text, and the schema and modes under which it was prepared. */
   key = ''
   readonly #serial = ++lastSerial
+  /** The schema in which it was prepared, and what its modes were, in the order of `SCOPE_VARIABLES`. */
+  #under: { readonly schema: string | null; readonly modes: readonly (string | undefined)[] } | null = null
   #preparedKey = ''
   #rephrased: Buffer | null = null
 
@@ -71,12 +74,31 @@ export class ClientStatement implements PreparedStatement {
 
   /** It is being prepared in a session with these settings. */
   prepareUnder({ schema, variables }: Settings): void {
-    const modes = SCOPE_VARIABLES.map((name) => variables.get(name) ?? '')
+    const modes = SCOPE_VARIABLES.map((name) => variables.get(name))
+    this.#under = { schema, modes }
     // MySQL gives user variables the types they have when it prepares: nobody else's statement means the same.
     const own = this.sql.includes(AT) ? String(this.#serial) : ''
     const key = [schema ?? '', ...modes, own, this.sql.toString('latin1')].join('\0')
     this.key = key.length > SHARED_BYTES_MAX || own !== '' ? key : sharedKeys.get(key, () => key)
     this.#preparedKey = this.key
+  }
+
+  /**
+   * What a session's settings must be made for as long as it takes to prepare it anew: names and modes mean what they meant
+   * when it was prepared. What was prepared without a schema names none, and can be prepared in any.
+   */
+  settingsToPrepare(settings: Settings): Settings {
+    if (this.#under === null) return settings
+    const { schema, modes } = this.#under
+    const isSame = SCOPE_VARIABLES.every((name, index) => settings.variables.get(name) === modes[index])
+    if (isSame && (schema === null || schema === settings.schema)) return settings
+    const variables = new Map(settings.variables)
+    for (const [index, name] of SCOPE_VARIABLES.entries()) {
+      const mode = modes[index]
+      if (mode === undefined) variables.delete(name)
+      else variables.set(name, mode)
+    }
+    return settingsOf(schema ?? settings.schema, variables)
   }
 
   /** What servers are asked to prepare. */
