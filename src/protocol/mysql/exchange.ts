@@ -151,7 +151,7 @@ export class Exchange {
       const replaced = this.replacement(stop, chunk)
       if (tracker.ended) this.endPositions()
       if (this.#cutAt > 0) {
-        this.forward(gone === 0 && this.#cutAt === chunk.length ? chunk : chunk.subarray(gone, this.#cutAt))
+        this.forward(chunk.subarray(gone, this.#cutAt))
         this.#cutAt = 0
         gone = at
       } else if (replaced !== null) {
