@@ -305,7 +305,7 @@ export class Cluster {
       quickest: (backends: readonly Backend[], need: Need, stalledToo?: boolean) => {
         const ids = backends.map(({ id }) => id)
         const quickest = floors.quickest(ids, need, stalledToo)
-        return backends.find(({ id }) => id === quickest) ?? null
+        return backends.filter(({ id }) => quickest.includes(id))
       },
       get writerShareOpen() {
         return share.open

@@ -94,7 +94,7 @@ const LOADS: Loads = {
   outstanding: () => 0,
   usable: () => true,
   reaches: () => true,
-  quickest: () => null,
+  quickest: () => [],
   writerShareOpen: true,
   turn: 0,
 }

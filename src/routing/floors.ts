@@ -34,6 +34,8 @@ export interface Reached {
   version: number
   /** What was heard of it last. */
   progress: Progress
+  /** How old what it lacked was when it was asked last; 0: it lacked nothing, or has been waited for since. */
+  behindMs: number
   /** It was waited for in vain, and nothing has been heard of it since. */
   stalled: boolean
 }
@@ -53,6 +55,8 @@ export interface FloorsSnapshot {
 
 /** When there are more steps, two old ones become one, so that the newest are told apart and the oldest not forgotten. */
 const STEPS_MAX = 512
+/** Readers that were no further apart than this are equally quick: each lacks what was written just before it was asked. */
+const LEVEL_MS = 50
 /** So far the clocks of processes that work together may be apart. */
 const SKEW_MS = 50
 
@@ -122,15 +126,17 @@ export class Floors {
     return need.position === null || (position !== null && covers(position, need.position))
   }
 
-  /** Of these readers the one that will be first to have it; null: none is worth waiting for. */
-  quickest(ids: readonly string[], need: Need, stalledToo = false): string | null {
-    let best: Reached | null = null
-    for (const id of ids) {
-      const reached = this.reached(id)
-      if (reached === null || (reached.stalled && !stalledToo) || this.missing(id, need) === null) continue
-      if (best === null || reached.version > best.version) best = reached
-    }
-    return best?.id ?? null
+  /**
+   * Of these readers those that will be first to have it, as far as can be told; none: none is worth waiting for. Who was
+   * waited for before is not preferred for that, or all would wait for one.
+   */
+  quickest(ids: readonly string[], need: Need, stalledToo = false): readonly string[] {
+    const worth = ids
+      .map((id) => this.reached(id))
+      .filter((reached) => reached !== null)
+      .filter(({ id, stalled }) => (!stalled || stalledToo) && this.missing(id, need) !== null)
+    const leastMs = Math.min(...worth.map(({ behindMs }) => behindMs))
+    return worth.filter(({ behindMs }) => behindMs <= leastMs + LEVEL_MS).map(({ id }) => id)
   }
 
   /** What the reader must be waited for to have; null: nothing that can be waited for. */
@@ -161,6 +167,7 @@ export class Floors {
   /** It was waited for, and has it. */
   proved(reached: Reached, need: Need): void {
     reached.version = Math.max(reached.version, need.version)
+    reached.behindMs = 0
     reached.stalled = false
   }
 
@@ -222,7 +229,7 @@ export class Floors {
     const isNews = was?.text !== is?.text
     // It has less than before: it is another one under the same name, or lost what it had.
     const isLess = was !== null && isNews && (is === null || !covers(is, was))
-    const reached = before === null || isLess ? { id, version: 0, progress, stalled: false } : before
+    const reached = before === null || isLess ? { id, version: 0, progress, behindMs: 0, stalled: false } : before
     reached.progress = progress
     if (isNews) reached.stalled = false
     this.#readers.set(id, reached)
@@ -231,6 +238,8 @@ export class Floors {
       if (!has(progress, step)) break
       reached.version = step.version
     }
+    const lacked = this.#steps[this.after(reached.version)]
+    reached.behindMs = lacked === undefined ? 0 : Math.max(0, progress.askedMs - lacked.atMs)
     return reached
   }
 

@@ -49,8 +49,8 @@ export interface Loads {
   usable(backend: Backend): boolean
   /** Has this backend all that is needed? */
   reaches(backend: Backend, need: Need): boolean
-  /** Which of these will have it first; null: none is worth waiting for. */
-  quickest(backends: readonly Backend[], need: Need, stalledToo?: boolean): Backend | null
+  /** Which of these will have it first; none: none is worth waiting for. */
+  quickest(backends: readonly Backend[], need: Need, stalledToo?: boolean): readonly Backend[]
   /** The writer may take over one more read from readers that lack what must be seen. */
   readonly writerShareOpen: boolean
   readonly turn: number
@@ -174,11 +174,14 @@ function toReaders(choice: Choice, because: string): Route {
   const target = endpoint?.name ?? 'reader'
   const { need } = session
   const fresh = need === null ? candidates : candidates.filter((backend) => loads.reaches(backend, need))
-  const backend = pickReader(fresh, loads.outstanding.bind(loads), loads.turn)
+  // One turn for one decision: two would leave every other reader out.
+  const { turn } = loads
+  const pick = (readers: readonly Backend[]) => pickReader(readers, loads.outstanding.bind(loads), turn)
+  const backend = pick(fresh)
   if (backend !== null) return { action: 'send', backend, target, because }
   const whom = endpoint === null ? 'reader' : `member of ${endpoint.name}`
   if (need !== null && candidates.some(({ weight }) => weight > 0))
-    return toFresh(choice, need, { candidates, target, because, whom })
+    return toFresh(choice, need, { candidates, target, because, whom, pick })
   if (policy.fallback === 'error') return { action: 'reject', code: 'NO_READER', because: `no usable ${whom}` }
   if (policy.fallback === 'wait') return { action: 'hold', target, because: `${because}; no usable ${whom}` }
   if (loads.writerShareOpen) return instead(topology, loads, `${because}; no usable ${whom}, so the writer serves it`)
@@ -199,13 +202,14 @@ interface Behind {
   readonly target: string
   readonly because: string
   readonly whom: string
+  readonly pick: (readers: readonly Backend[]) => Backend | null
 }
 
 /** There are readers, and none of them is known to have what must be seen. */
 function toFresh({ session, topology, loads }: Choice, need: Need, behind: Behind): Route {
-  const { candidates, target, because, whom } = behind
+  const { candidates, target, because, whom, pick } = behind
   const able = candidates.filter(({ weight }) => weight > 0)
-  const quickest = session.waited ? null : loads.quickest(able, need)
+  const quickest = session.waited ? null : pick(loads.quickest(able, need))
   const waits = `${because}; waits for what it must see`
   if (quickest !== null) return { action: 'send', backend: quickest, target, because: waits, awaits: need }
   if (loads.writerShareOpen) {
@@ -216,6 +220,6 @@ function toFresh({ session, topology, loads }: Choice, need: Need, behind: Behin
     )
     return instead.action === 'send' ? { ...instead, insteadOfReader: true } : instead
   }
-  const backend = loads.quickest(able, need, true) ?? able[0]!
+  const backend = pick(loads.quickest(able, need, true)) ?? able[0]!
   return { action: 'send', backend, target, because: waits, awaits: need, isLast: true }
 }

@@ -90,6 +90,20 @@ describeEngines((engine) => {
       expect(writer).toBeLessThan(150)
     })
 
+    test('readers share the reads of what was written just before', async () => {
+      const [writing, reading] = [await connect(), await connect()]
+      await cluster().watchStatements()
+      for (let n = 501; n <= 560; n++) {
+        await writing.query(`UPDATE t SET n = ${n} WHERE id = 1`)
+        expect(await valueIn(reading, 'SELECT n AS shared FROM t WHERE id = 1')).toBe(n)
+      }
+      const seen = await Promise.all(cluster().readers.map((reader) => reader.statementsSeen()))
+      await cluster().ignoreStatements()
+      for (const each of seen) {
+        expect(each.filter(({ text }) => text.startsWith('SELECT n AS shared')).length).toBeGreaterThan(15)
+      }
+    })
+
     test('readers that stand still are waited for once, and then the writer serves', async () => {
       const [writing, reading] = [await connect(), await connect()]
       await delayReaders(60, reading)

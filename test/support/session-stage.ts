@@ -240,7 +240,7 @@ export class Stage {
       quickest: (backends: readonly Backend[], need: Need, stalledToo?: boolean) => {
         const ids = backends.map(({ id }) => id)
         const quickest = this.floors.quickest(ids, need, stalledToo)
-        return backends.find(({ id }) => id === quickest) ?? null
+        return backends.filter(({ id }) => quickest.includes(id))
       },
       get writerShareOpen() {
         return stage.writerShare.open

@@ -125,22 +125,39 @@ describe('a reader', () => {
 })
 
 describe('the quickest reader', () => {
-  test('is the one that has come farthest, unless it was waited for in vain', () => {
-    const readers = [{ position: at(1) }, { position: at(3) }, { position: at(2) }]
-    const { floors } = after([at(1), at(2), at(3), at(4)], { position: at(4) }, ...readers)
+  test('is the one that lacked the least when it was asked, unless it was waited for in vain', () => {
+    const world = new World()
+    for (const [sequence, atMs] of [1, 2, 3, 4].map((one) => [one, 1_000 * one] as const))
+      world.floors.raise(at(sequence), atMs)
+    const heard = (sequence: number) => ({ position: at(sequence), askedMs: 5_000 })
+    world.hear(heard(4), heard(1), heard(3), heard(2))
+    world.follow()
+    const { floors } = world
     const ids = ['r1', 'r2', 'r3']
-    expect(floors.quickest(ids, need(4))).toBe('r2')
+    expect(floors.quickest(ids, need(4))).toEqual(['r2'])
     floors.reached('r2')!.stalled = true
-    expect(floors.quickest(ids, need(4))).toBe('r3')
+    expect(floors.quickest(ids, need(4))).toEqual(['r3'])
+    expect(floors.quickest(ids, need(4), true)).toEqual(['r2'])
+  })
+
+  test('is any of those that lacked no more than what was written just before, whoever was waited for already', () => {
+    const world = new World()
+    for (const sequence of [1, 2, 3]) world.floors.raise(at(sequence), 1_000 + sequence)
+    const heard = (sequence: number) => ({ position: at(sequence), askedMs: 1_005 })
+    world.hear(heard(3), heard(1), heard(2))
+    world.follow()
+    world.floors.proved(world.floors.reached('r2')!, need(3))
+    world.floors.raise(at(4), 1_010)
+    expect(world.floors.quickest(['r1', 'r2'], need(4))).toEqual(['r1', 'r2'])
   })
 
   test('that was waited for in vain gets another chance when it goes on', () => {
     const world = after([at(1), at(2), at(3)], { position: at(3) }, { position: at(1) })
     world.floors.reached('r')!.stalled = true
     world.hear({ position: at(3) }, { position: at(1) })
-    expect(world.floors.quickest(['r'], need(3))).toBeNull()
+    expect(world.floors.quickest(['r'], need(3))).toEqual([])
     world.hear({ position: at(3) }, { position: at(2) })
-    expect(world.floors.quickest(['r'], need(3))).toBe('r')
+    expect(world.floors.quickest(['r'], need(3))).toEqual(['r'])
   })
 })
 

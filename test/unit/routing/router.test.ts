@@ -70,7 +70,7 @@ const loads: Loads = {
   outstanding: () => 0,
   usable: ({ health }) => health === 'up',
   reaches: () => true,
-  quickest: () => null,
+  quickest: () => [],
   writerShareOpen: true,
   turn: 0,
 }
@@ -137,7 +137,7 @@ describe('what must be seen', () => {
   const lateReaders = (change: Partial<Loads> = {}): Loads => ({
     ...loads,
     reaches: ({ role }) => role === 'writer',
-    quickest: () => reader2,
+    quickest: () => [reader2],
     ...change,
   })
   const behind = (one: Backend): Backend => ({ ...one, health: 'behind' })
@@ -151,6 +151,18 @@ describe('what must be seen', () => {
     ],
     ['the quickest is waited for where none has it', {}, lateReaders(), 'send db3 as reader, waiting'],
     [
+      'of those that are equally quick the one with the least to do is waited for',
+      {},
+      lateReaders({ quickest: () => [reader, reader2], outstanding: ({ id }) => (id === 'db2' ? 3 : 1) }),
+      'send db3 as reader, waiting',
+    ],
+    [
+      'and they take turns',
+      {},
+      lateReaders({ quickest: () => [reader, reader2], turn: 2 }),
+      'send db2 as reader, waiting',
+    ],
+    [
       'after one wait in vain the writer serves',
       { session: { waited: true } },
       lateReaders(),
@@ -159,7 +171,7 @@ describe('what must be seen', () => {
     [
       'the writer serves where nobody is worth waiting for',
       {},
-      lateReaders({ quickest: () => null }),
+      lateReaders({ quickest: () => [] }),
       'send db1 as writer, instead',
     ],
     [
