@@ -15,6 +15,8 @@ export interface Bundle {
   readonly packages: readonly [string, ...string[]]
   /** Which of the packages these depend on are unpacked too; the rest is only for maintenance scripts. */
   readonly needs: RegExp
+  /** Where its programs have libraries of their own. */
+  readonly libraries?: readonly string[]
 }
 
 export interface Unpacked {
@@ -38,6 +40,13 @@ export const BUNDLES = {
   },
   sysbench: { name: 'sysbench', suite: 'own', packages: ['sysbench'], needs: LIBRARIES },
   haproxy: { name: 'haproxy', suite: 'own', packages: ['haproxy'], needs: LIBRARIES },
+  router: {
+    name: 'router',
+    suite: 'rolling',
+    packages: ['mysql-router'],
+    needs: LIBRARIES,
+    libraries: ['usr/lib/mysql-router'],
+  },
   python: {
     name: 'python',
     suite: 'own',
@@ -59,6 +68,7 @@ const TOOLS = {
   'mariadb-admin': 'mariadb',
   sysbench: 'sysbench',
   haproxy: 'haproxy',
+  mysqlrouter: 'router',
   python3: 'python',
 } as const satisfies Record<string, BundleName>
 export type ToolName = keyof typeof TOOLS
@@ -85,8 +95,8 @@ export async function unpacked(bundle: Bundle, progress: Progress = () => {}): P
 const packagesFolder = () => join(cacheFolder(), 'packages')
 
 // A bundle that is made in another way than it was is another bundle.
-function idOf({ name, packages }: Bundle): string {
-  const made = [...packages, ...Object.entries(PLACES)].join()
+function idOf({ name, packages, libraries = [] }: Bundle): string {
+  const made = [...packages, ...Object.entries(PLACES), ...libraries].join()
   return `${name}-${createHash('sha256').update(made).digest('hex').slice(0, 6)}`
 }
 
@@ -129,7 +139,7 @@ async function unpack(bundle: Bundle, progress: Progress): Promise<void> {
   for (const deb of await readdir(debs)) await run('dpkg', ['-x', join(debs, deb), root])
   await rm(debs, { recursive: true })
   const final = join(packagesFolder(), `${idOf(bundle)}@${version}`)
-  await writeWrappers(folder, final)
+  await writeWrappers(bundle, folder, final)
   await rename(folder, final)
 }
 
@@ -235,11 +245,11 @@ const PLACES = {
 }
 
 /** A wrapper for each program: the tree's own loader with the tree's own libraries, whatever the machine has. */
-async function writeWrappers(folder: string, final: string): Promise<void> {
+async function writeWrappers({ libraries: own = [] }: Bundle, folder: string, final: string): Promise<void> {
   const root = join(folder, 'root')
   const loader = await firstMatch(root, ['lib64', 'usr/lib64', 'lib', 'usr/lib'], /^ld-linux.*\.so\.\d$/)
   const triplet = (await readdir(join(root, 'usr/lib'))).find((name) => /-linux-gnu/.test(name))!
-  const libraries = [`usr/lib/${triplet}`, `lib/${triplet}`].map((path) => join(final, 'root', path)).join(':')
+  const libraries = [`usr/lib/${triplet}`, `lib/${triplet}`, ...own].map((path) => join(final, 'root', path)).join(':')
   const settings = Object.entries(PLACES)
     .map(([variable, place]) => `${variable}="${join(final, 'root', place.replace('TRIPLET', triplet))}" `)
     .join('')

@@ -6,7 +6,7 @@ import { acceptSocket, connectSocket } from '../../src/protocol/socket-transport
 import type { Transport } from '../../src/protocol/transport.ts'
 
 const CONNECT_MS_MAX = 5_000
-const target = Number(process.argv[2])
+const [port, target] = process.argv.slice(2).map(Number)
 
 /** `copies`: the buffer that bytes arrive in is not this connection's alone, and must be free when the call ends. */
 function carry(from: Transport, to: Transport, copies: boolean): void {
@@ -20,7 +20,7 @@ function carry(from: Transport, to: Transport, copies: boolean): void {
 
 const server = net.createServer({ pauseOnConnect: true, noDelay: true }, (socket) => {
   const client = acceptSocket(socket)
-  connectSocket('127.0.0.1', target, AbortSignal.timeout(CONNECT_MS_MAX)).then(
+  connectSocket('127.0.0.1', target!, AbortSignal.timeout(CONNECT_MS_MAX)).then(
     (backend) => {
       carry(client, backend, true)
       carry(backend, client, false)
@@ -32,6 +32,4 @@ const server = net.createServer({ pauseOnConnect: true, noDelay: true }, (socket
 })
 
 process.once('disconnect', () => process.exit(0))
-server.listen({ port: 0, host: '127.0.0.1', backlog: 1024 }, () => {
-  process.send!({ kind: 'listening', ports: [(server.address() as net.AddressInfo).port] })
-})
+server.listen({ port, host: '127.0.0.1', backlog: 1024 })

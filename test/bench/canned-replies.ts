@@ -1,11 +1,14 @@
-// What the canned backend answers: one row to every point select, and just enough of a server for a proxy's monitor.
+// What the canned backend answers: a row for every id that a SELECT asks for, and just enough of a server for a proxy's
+// monitor.
 
 import { frame, HEADER_BYTES, payloadLength } from '../../src/protocol/mysql/frames.ts'
 import {
+  buildEof,
   buildOk,
   buildPrepareOk,
   buildTextResult,
   buildTextRow,
+  CAPABILITY,
   COLUMN_TYPE,
   FieldWriter,
   LEAD,
@@ -28,23 +31,51 @@ const STATEMENT_ID = new FieldWriter()
   .string(new FieldWriter().string('statement_id').string('1000001').bytes())
   .bytes()
 
-/** Answers to a connection's point selects, made once. */
-export interface CannedReplies {
+/** What a connection is in, and decides what an answer ends with. */
+export interface CannedState {
+  /** It has asked for all of the server's reports. */
+  readonly tracking: boolean
+  readonly inTransaction: boolean
+}
+
+/** The answers of all connections that can and are the same. */
+export class CannedReplies {
+  static readonly #all = new Map<string, CannedReplies>()
   readonly textRow: Buffer
   readonly binaryRow: Buffer
   readonly ok: Buffer
-}
+  /** Of the columns, for clients that want it said. */
+  readonly #middle: readonly Buffer[]
+  readonly #end: Buffer
+  readonly #results = new Map<number, Buffer>()
 
-/** `tracking`: the connection has asked for all of the server's reports. */
-export function cannedReplies(capabilities: number, tracking: boolean): CannedReplies {
-  const changes = tracking ? STATEMENT_ID : null
-  const end = buildOk({ lead: LEAD.EOF, changes }, capabilities)
-  const rows = (row: Buffer) => framed([Buffer.from([1]), columnOfTable(), row, end], 1)
-  return {
-    textRow: rows(buildTextRow([VALUE])),
+  private constructor(capabilities: number, { tracking, inTransaction }: CannedState) {
+    const changes = tracking ? STATEMENT_ID : null
+    const status = STATUS.AUTOCOMMIT | (inTransaction ? STATUS.IN_TRANS : 0)
+    const eof = (capabilities & CAPABILITY.DEPRECATE_EOF) === 0 ? buildEof(status) : null
+    this.#middle = eof === null ? [] : [eof]
+    this.#end = eof ?? buildOk({ lead: LEAD.EOF, changes, status }, capabilities)
+    this.ok = framed([buildOk({ changes, status }, capabilities)], 1)
+    this.textRow = this.rows(1)
     // A zero, the bitmap of NULLs, the value.
-    binaryRow: rows(new FieldWriter().zeros(2).string(VALUE).bytes()),
-    ok: framed([buildOk({ changes }, capabilities)], 1),
+    this.binaryRow = this.result([new FieldWriter().zeros(2).string(VALUE).bytes()])
+  }
+
+  static of(capabilities: number, state: CannedState): CannedReplies {
+    const key = `${capabilities} ${state.tracking} ${state.inTransaction}`
+    const replies = CannedReplies.#all.get(key) ?? new CannedReplies(capabilities, state)
+    CannedReplies.#all.set(key, replies)
+    return replies
+  }
+
+  rows(count: number): Buffer {
+    const result = this.#results.get(count) ?? this.result(new Array<Buffer>(count).fill(buildTextRow([VALUE])))
+    this.#results.set(count, result)
+    return result
+  }
+
+  private result(rows: readonly Buffer[]): Buffer {
+    return framed([Buffer.from([1]), columnOfTable(), ...this.#middle, ...rows, this.#end], 1)
   }
 }
 
@@ -143,5 +174,5 @@ function column(names: readonly string[], collation: number, length: number, typ
 }
 
 function framed(payloads: readonly Buffer[], sequence: number): Buffer {
-  return Buffer.concat(payloads.map((payload, index) => frame(payload, sequence + index)))
+  return Buffer.concat(payloads.map((payload, index) => frame(payload, (sequence + index) & 0xff)))
 }

@@ -1,9 +1,12 @@
-// A server that speaks the protocol and has one answer, so that a benchmark measures the proxy before it.
+// A server that speaks the protocol and has its answers ready, so that a benchmark measures the proxy before it.
 
 import net from 'node:net'
+import { FAST_AUTH_OK } from '../../src/protocol/mysql/auth.ts'
 import { Channel } from '../../src/protocol/mysql/channel.ts'
 import { type Message, MessageReader } from '../../src/protocol/mysql/frames.ts'
 import {
+  buildAuthMoreData,
+  buildAuthSwitch,
   buildGreeting,
   buildOk,
   CAPABILITY,
@@ -15,20 +18,17 @@ import {
 import { offerTo } from '../../src/protocol/mysql/offer.ts'
 import { acceptSocket } from '../../src/protocol/socket-transport.ts'
 import type { Transport } from '../../src/protocol/transport.ts'
-import {
-  CANNED_VERSION,
-  type CannedReplies,
-  cannedClaim,
-  cannedPrepared,
-  cannedReplies,
-  type Role,
-} from './canned-replies.ts'
+import { CANNED_VERSION, CannedReplies, cannedClaim, cannedPrepared, type Role } from './canned-replies.ts'
 
 const LOGIN_MS_MAX = 10_000
 const MESSAGE_BYTES_MAX = 1 << 24
+const PLUGIN = 'caching_sha2_password'
 const SCRAMBLE = Buffer.from('abcdefghijklmnopqrst')
 const UTF8MB4_0900_AI_CI = 255
-const POINT_SELECT = Buffer.from('SELECT c')
+const POINT_SELECT = Buffer.from('SELECT c FROM sbtest1 WHERE id=')
+/** What sysbench asks for besides: rows by a range of ids, in some order; and their sum. */
+const RANGE = /^SELECT (?:DISTINCT )?c FROM sbtest1 WHERE id BETWEEN (\d+) AND (\d+)/
+const SUM = /^SELECT SUM/
 const TRACK_ALL = "session_track_system_variables = '*'"
 
 /** What MySQL offers. */
@@ -52,10 +52,16 @@ async function logIn(transport: Transport) {
       collation: UTF8MB4_0900_AI_CI,
       status: STATUS.AUTOCOMMIT,
       scramble: SCRAMBLE,
-      authPlugin: 'mysql_native_password',
+      authPlugin: PLUGIN,
     }),
   )
-  const capabilities = parseHandshakeResponse(await channel.read()).capabilities & offered
+  const response = parseHandshakeResponse(await channel.read())
+  const capabilities = response.capabilities & offered
+  if (response.authPlugin !== PLUGIN) {
+    channel.write(buildAuthSwitch({ plugin: PLUGIN, challenge: SCRAMBLE }))
+    await channel.read()
+  }
+  channel.write(buildAuthMoreData(Buffer.of(FAST_AUTH_OK)))
   channel.write(buildOk({}, capabilities))
   return { ...channel.release(), capabilities }
 }
@@ -65,6 +71,8 @@ class CannedConnection {
   readonly #transport: Transport
   readonly #reader: MessageReader
   readonly #capabilities: number
+  #tracking = false
+  #inTransaction = false
   #replies: CannedReplies
   #statements = 0
 
@@ -73,7 +81,7 @@ class CannedConnection {
     this.#transport = login.transport
     this.#reader = login.reader
     this.#capabilities = login.capabilities
-    this.#replies = cannedReplies(login.capabilities, false)
+    this.#replies = CannedReplies.of(login.capabilities, { tracking: false, inTransaction: false })
     login.transport.onBytes = (bytes) => this.receive(bytes)
     login.transport.resume()
   }
@@ -97,8 +105,7 @@ class CannedConnection {
         this.#statements += 1
         return cannedPrepared(this.#statements, this.#capabilities)
       case COMMAND.RESET_CONNECTION:
-        this.#replies = cannedReplies(this.#capabilities, false)
-        return this.#replies.ok
+        return this.become(false, false).ok
       case COMMAND.STMT_CLOSE:
         return null
       case COMMAND.QUIT:
@@ -111,10 +118,24 @@ class CannedConnection {
 
   private replyToQuery(payload: Buffer): Buffer {
     const { sql } = parseQuery(payload, (this.#capabilities & CAPABILITY.QUERY_ATTRIBUTES) !== 0)
-    if (POINT_SELECT.compare(sql, 0, POINT_SELECT.length) === 0) return this.#replies.textRow
+    if (sql.length > POINT_SELECT.length && POINT_SELECT.compare(sql, 0, POINT_SELECT.length) === 0) {
+      return this.#replies.textRow
+    }
     const text = sql.toString()
-    if (text.includes(TRACK_ALL)) this.#replies = cannedReplies(this.#capabilities, true)
+    const range = RANGE.exec(text)
+    if (range !== null) return this.#replies.rows(Number(range[2]) - Number(range[1]) + 1)
+    if (SUM.test(text)) return this.#replies.textRow
+    if (text === 'BEGIN') return this.become(this.#tracking, true).ok
+    if (text === 'COMMIT') return this.become(this.#tracking, false).ok
+    if (text.includes(TRACK_ALL)) this.become(true, this.#inTransaction)
     return cannedClaim(text, this.#role, this.#capabilities) ?? this.#replies.ok
+  }
+
+  private become(tracking: boolean, inTransaction: boolean): CannedReplies {
+    this.#tracking = tracking
+    this.#inTransaction = inTransaction
+    this.#replies = CannedReplies.of(this.#capabilities, { tracking, inTransaction })
+    return this.#replies
   }
 }
 

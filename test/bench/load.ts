@@ -1,29 +1,34 @@
-// A process of its own: clients that each send the next point select when the last one is answered. Told what to do by
-// the process that started it, and ends with it.
+// A process of its own: clients that each send the next SELECT when the last one is answered, or come anew for each. Told
+// what to do by the process that started it, and ends with it.
 
+import { LAB_USERS } from '../../src/lab/engine.ts'
 import { type BackendLogin, logIn } from '../../src/protocol/mysql/connect.ts'
 import { frame, HEADER_BYTES } from '../../src/protocol/mysql/frames.ts'
 import { CAPABILITY, COMMAND, FieldWriter } from '../../src/protocol/mysql/messages.ts'
 import { type ReplyKind, ReplyTracker } from '../../src/protocol/mysql/reply-tracker.ts'
 import { connectSocket } from '../../src/protocol/socket-transport.ts'
 import { Latencies, randomFrom } from './statistics.ts'
+import { SCHEMA } from './sysbench.ts'
 
-export type Work = 'text' | 'binary'
+/**
+ * `text` and `prepared`: a row by its key; `large`: a thousand rows, 124 kB; `connect`: a row by its key, by a client that
+ * comes for it and goes.
+ */
+export type LoadWork = 'text' | 'prepared' | 'large' | 'connect'
 
 export type LoadOrder =
-  | {
-      readonly kind: 'connect'
-      readonly port: number
-      readonly clients: number
-      readonly work: Work
-      readonly seed: number
-    }
-  /** `rate`: statements per second of all clients together; null: as fast as they are answered. */
-  | { readonly kind: 'run'; readonly seconds: number; readonly rate: number | null }
+  /** Until somebody there answers a statement. */
+  | { readonly kind: 'reach'; readonly port: number }
+  /** Adds to those that are there. */
+  | { readonly kind: 'connect'; readonly port: number; readonly clients: number; readonly work: LoadWork }
+  /** `clients`: how many of them; `rate`: statements per second of all together, null: as fast as they are answered. */
+  | { readonly kind: 'run'; readonly seconds: number; readonly clients: number; readonly rate: number | null }
+  /** As many at any moment. */
+  | { readonly kind: 'visit'; readonly seconds: number; readonly port: number; readonly clients: number }
   | { readonly kind: 'disconnect' }
 
 export type LoadReport =
-  | { readonly kind: 'connected' }
+  | { readonly kind: 'done' }
   | {
       readonly kind: 'ran'
       readonly statements: number
@@ -32,7 +37,6 @@ export type LoadReport =
       readonly p95Ms: number
       readonly p99Ms: number
     }
-  | { readonly kind: 'disconnected' }
   | { readonly kind: 'failed'; readonly message: string }
 
 /** As sysbench's client has them. */
@@ -40,11 +44,15 @@ const CAPABILITIES =
   CAPABILITY.LONG_PASSWORD | CAPABILITY.DEPRECATE_EOF | CAPABILITY.MULTI_RESULTS | CAPABILITY.PS_MULTI_RESULTS
 
 const CONNECT_MS_MAX = 20_000
+const REACH_MS_MAX = 20_000
+const REACH_EVERY_MS = 2
 /** Enough at once to be quick, few enough for anybody's backlog. */
 const CONNECTING_MAX = 32
-const TEXT = 'SELECT c FROM sbtest1 WHERE id='
-const ID_MIN = 10_000
-const IDS = 90_000
+const SELECT = 'SELECT c FROM sbtest1 WHERE id'
+/** Ids that all have four digits, and are in sysbench's table with the thousand behind them. */
+const ID_MIN = 1_000
+const IDS = 8_000
+const ROWS = 1_000
 const FORM = { deprecateEof: true, optionalMetadata: false }
 const TYPE_LONG = [0x03, 0x00]
 
@@ -62,9 +70,7 @@ class LoadClient {
   #answered: () => void = () => {}
   #failed: (error: Error) => void = () => {}
   #request: Buffer = Buffer.alloc(0)
-  /** Where the id is in the request. */
-  #idAt = 0
-  #work: Work = 'text'
+  #work: LoadWork = 'text'
 
   private constructor(login: BackendLogin, random: () => number) {
     this.#login = login
@@ -74,12 +80,12 @@ class LoadClient {
     login.transport.resume()
   }
 
-  static async connect(port: number, work: Work, random: () => number): Promise<LoadClient> {
+  static async connect(port: number, work: LoadWork, random: () => number): Promise<LoadClient> {
     const transport = await connectSocket('127.0.0.1', port, AbortSignal.timeout(CONNECT_MS_MAX))
     const tls = { mode: 'disabled', ca: null, cert: null, key: null } as const
-    const target = { host: '127.0.0.1', port, tls, connectMsMax: CONNECT_MS_MAX, collation: 0, schema: null }
+    const target = { host: '127.0.0.1', port, tls, connectMsMax: CONNECT_MS_MAX, collation: 0, schema: SCHEMA }
     const wanted = { capabilities: CAPABILITIES, extendedCapabilities: 0 }
-    const client = new LoadClient(await logIn(transport, target, { user: 'app', password: 'app_pw' }, wanted), random)
+    const client = new LoadClient(await logIn(transport, target, LAB_USERS.app, wanted), random)
     await client.getReady(work)
     return client
   }
@@ -92,7 +98,7 @@ class LoadClient {
       let dueMs = performance.now() + this.#random() * intervalMs
       const ask = () => {
         startMs = performance.now()
-        this.askNext()
+        this.send(this.next(), 'query')
       }
       this.#failed = reject
       this.#answered = () => {
@@ -100,11 +106,18 @@ class LoadClient {
         latencies.add(nowMs - startMs)
         if (nowMs >= endMs) return resolve()
         dueMs += intervalMs
-        if (intervalMs === 0 || dueMs <= nowMs) ask()
-        else setTimeout(ask, dueMs - nowMs)
+        if (intervalMs !== 0 && dueMs > nowMs) return void setTimeout(ask, dueMs - nowMs)
+        ask()
+        // Whoever had to be asked before the last answer came, has waited since then.
+        if (intervalMs !== 0) startMs = dueMs
       }
       setTimeout(ask, dueMs - performance.now())
     })
+  }
+
+  /** Asks once. */
+  async askNext(): Promise<void> {
+    await this.ask(this.next(), 'query')
   }
 
   end(): void {
@@ -113,26 +126,32 @@ class LoadClient {
     transport.end()
   }
 
-  private async getReady(work: Work): Promise<void> {
+  private async getReady(work: LoadWork): Promise<void> {
     this.#work = work
-    if (work === 'text') {
-      this.#request = frame(Buffer.concat([Buffer.from([COMMAND.QUERY]), Buffer.from(`${TEXT}${ID_MIN}`)]), 0)
-      this.#idAt = this.#request.length - String(ID_MIN).length
+    if (work !== 'prepared') {
+      const which = work === 'large' ? ` BETWEEN ${ID_MIN} AND ${ID_MIN}` : `=${ID_MIN}`
+      this.#request = command(COMMAND.QUERY, `${SELECT}${which}`)
       return
     }
-    await this.ask(frame(Buffer.concat([Buffer.from([COMMAND.STMT_PREPARE]), Buffer.from(`${TEXT}?`)]), 0), 'prepare')
+    await this.ask(command(COMMAND.STMT_PREPARE, `${SELECT}=?`), 'prepare')
     const head = () => new FieldWriter().u8(COMMAND.STMT_EXECUTE).u32(this.#tracker.statementId).u8(0).u32(1)
     // Types are sent with the first execution only.
     await this.ask(frame(head().u8(0).u8(1).put(Buffer.from(TYPE_LONG)).u32(ID_MIN).bytes(), 0), 'query')
     this.#request = frame(head().u8(0).u8(0).u32(ID_MIN).bytes(), 0)
-    this.#idAt = this.#request.length - 4
   }
 
-  private askNext(): void {
+  /** The request with other ids, which are at its end. */
+  private next(): Buffer {
+    const request = this.#request
     const id = ID_MIN + Math.floor(this.#random() * IDS)
-    if (this.#work === 'text') this.#request.write(String(id), this.#idAt, 'latin1')
-    else this.#request.writeUInt32LE(id, this.#idAt)
-    this.send(this.#request, 'query')
+    if (this.#work === 'prepared') {
+      request.writeUInt32LE(id, request.length - 4)
+    } else if (this.#work === 'large') {
+      request.write(`${id} AND ${id + ROWS - 1}`, request.length - '1000 AND 1999'.length, 'latin1')
+    } else {
+      request.write(String(id), request.length - 4, 'latin1')
+    }
+    return request
   }
 
   private ask(request: Buffer, reply: ReplyKind): Promise<void> {
@@ -167,22 +186,60 @@ class LoadClient {
   }
 }
 
-let clients: LoadClient[] = []
+function command(code: number, text: string): Buffer {
+  return frame(Buffer.concat([Buffer.from([code]), Buffer.from(text)]), 0)
+}
 
-async function connectAll({ port, clients: count, work, seed }: LoadOrder & { kind: 'connect' }): Promise<void> {
-  const random = randomFrom(seed)
-  while (clients.length < count) {
-    const some = Math.min(CONNECTING_MAX, count - clients.length)
+let clients: LoadClient[] = []
+const random = randomFrom(Number(process.argv[2]))
+
+async function connectAll({ port, clients: count, work }: LoadOrder & { kind: 'connect' }): Promise<void> {
+  const wanted = clients.length + count
+  while (clients.length < wanted) {
+    const some = Math.min(CONNECTING_MAX, wanted - clients.length)
     const more = await Promise.all(Array.from({ length: some }, () => LoadClient.connect(port, work, random)))
     clients.push(...more)
   }
 }
 
-async function run({ seconds, rate }: LoadOrder & { kind: 'run' }): Promise<LoadReport> {
+async function run({ seconds, clients: count, rate }: LoadOrder & { kind: 'run' }): Promise<LoadReport> {
+  return timed(seconds, (endMs, latencies) => {
+    const pace = { endMs, intervalMs: rate === null ? 0 : (count * 1000) / rate }
+    return Promise.all(clients.slice(0, count).map((client) => client.run(latencies, pace)))
+  })
+}
+
+async function visit({ seconds, port, clients: count }: LoadOrder & { kind: 'visit' }): Promise<LoadReport> {
+  return timed(seconds, (endMs, latencies) =>
+    Promise.all(Array.from({ length: count }, () => visitor(endMs, latencies))),
+  )
+
+  async function visitor(endMs: number, latencies: Latencies): Promise<void> {
+    for (let nowMs = performance.now(); nowMs < endMs; ) {
+      const startMs = nowMs
+      await visitOnce(port)
+      nowMs = performance.now()
+      latencies.add(nowMs - startMs)
+    }
+  }
+}
+
+async function visitOnce(port: number): Promise<void> {
+  const client = await LoadClient.connect(port, 'text', random)
+  try {
+    await client.askNext()
+  } finally {
+    client.end()
+  }
+}
+
+async function timed(
+  seconds: number,
+  work: (endMs: number, latencies: Latencies) => Promise<unknown>,
+): Promise<LoadReport> {
   const latencies = new Latencies()
   const startMs = performance.now()
-  const pace = { endMs: startMs + seconds * 1000, intervalMs: rate === null ? 0 : (clients.length * 1000) / rate }
-  await Promise.all(clients.map((client) => client.run(latencies, pace)))
+  await work(startMs + seconds * 1000, latencies)
   return {
     kind: 'ran',
     statements: latencies.count,
@@ -193,17 +250,34 @@ async function run({ seconds, rate }: LoadOrder & { kind: 'run' }): Promise<Load
   }
 }
 
+async function reach(port: number): Promise<void> {
+  const endMs = performance.now() + REACH_MS_MAX
+  for (;;) {
+    try {
+      return await visitOnce(port)
+    } catch (error) {
+      if (performance.now() > endMs) throw error
+    }
+    await new Promise((next) => setTimeout(next, REACH_EVERY_MS))
+  }
+}
+
 async function obey(order: LoadOrder): Promise<LoadReport> {
   switch (order.kind) {
+    case 'reach':
+      await reach(order.port)
+      return { kind: 'done' }
     case 'connect':
       await connectAll(order)
-      return { kind: 'connected' }
+      return { kind: 'done' }
     case 'run':
       return run(order)
+    case 'visit':
+      return visit(order)
     case 'disconnect':
       for (const client of clients) client.end()
       clients = []
-      return { kind: 'disconnected' }
+      return { kind: 'done' }
   }
 }
 

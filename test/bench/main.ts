@@ -6,64 +6,85 @@ import { cpus, loadavg, release } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { cacheFolder, type EngineName } from '../../src/lab/index.ts'
-import { cannedPart } from './canned-part.ts'
-import { freshnessPart, sharesText } from './freshness-part.ts'
+import { type Backends, startCannedBackends, startRealBackends } from './backends.ts'
+import { type FreshnessResult, freshnessPart, sharesText } from './freshness-part.ts'
 import { Programs } from './programs.ts'
-import { idleTable, samplesTable } from './report.ts'
-import { serverPart } from './server-part.ts'
+import { type ProxyResult, proxyParts } from './proxy-parts.ts'
+import { ratiosTable, samplesTable, startTable } from './report.ts'
 import { randomFrom } from './statistics.ts'
+import { FRESH_PARTS, STEADY_PARTS } from './works.ts'
 
 const USAGE = `npm run bench [-- OPTIONS]
-  --part canned|server|freshness   only the proxy before a canned backend, real servers, or what fresh reads cost (all)
+  --part NAME            one of them, or several (all):
+                           point      a row by its key, as text and prepared
+                           large      a thousand rows, 124 kB
+                           oltp       sysbench's oltp_read_only and oltp_read_write
+                           connect    connect, ask for a row, disconnect
+                           rate       a row by its key, 2000 times a second
+                           crowd      200 clients at work, alone and with idle ones beside them
+                           start      from the start of the program to its first statement
+                           freshness  what it costs that reads see what was committed (real servers only)
+  --before canned|real   the backends (both)
   --engine mysql|mariadb the real servers (mysql)
-  --rounds N             rounds, each with every path in another order (5)
-  --seconds N            of one run (5)
-  --threads N,N          clients at once (8,64)
-  --idle N               idle clients whose memory is measured, 0 for none (4000)
+  --rounds N             rounds, each with every path in another order (10)
+  --seconds N            of one run (3)
+  --clients N,N          few and many clients (8,64)
+  --idle N               idle clients of the crowd (10000)
   --seed N               of all random numbers (1)
-  --profile              Sluice writes V8 processor profiles, and is slower for it`
+  --profile              Sluice writes V8 processor profiles, and is slower for it
+ProxySQL takes part if the environment variable PROXYSQL_BIN names its program.`
 
-const PARTS = ['canned', 'server', 'freshness'] as const
+const PROXY_PARTS: readonly string[] = [...Object.keys(STEADY_PARTS), ...Object.keys(FRESH_PARTS)]
+const PARTS = [...PROXY_PARTS, 'freshness']
+const BACKENDS = ['canned', 'real'] as const
+/** The comparison wants one, so that all proxies read from as many servers. */
+const READERS = { proxies: 1, freshness: 2 }
 
 interface Options {
   readonly parts: readonly string[]
+  readonly before: readonly string[]
   readonly engine: EngineName
   readonly rounds: number
   readonly seconds: number
-  readonly threads: readonly number[]
-  readonly idleClients: number
+  readonly clients: readonly number[]
+  readonly idle: number
   readonly seed: number
   readonly profile: boolean
 }
 
-function optionsOf(args: readonly string[]): Options {
+/** Null: help is asked for. */
+function optionsOf(args: readonly string[]): Options | null {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      part: { type: 'string', multiple: true, default: [...PARTS] },
+      part: { type: 'string', multiple: true, default: PARTS },
+      before: { type: 'string', multiple: true, default: [...BACKENDS] },
       engine: { type: 'string', default: 'mysql' },
-      rounds: { type: 'string', default: '5' },
-      seconds: { type: 'string', default: '5' },
-      threads: { type: 'string', default: '8,64' },
-      idle: { type: 'string', default: '4000' },
+      rounds: { type: 'string', default: '10' },
+      seconds: { type: 'string', default: '3' },
+      clients: { type: 'string', default: '8,64' },
+      idle: { type: 'string', default: '10000' },
       seed: { type: 'string', default: '1' },
       profile: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
     },
   })
+  if (values.help) return null
   const engine = oneOf('engine', values.engine, ['mysql', 'mariadb'] as const)
   return {
     parts: values.part.map((part) => oneOf('part', part, PARTS)),
+    before: values.before.map((kind) => oneOf('before', kind, BACKENDS)),
     engine,
     rounds: whole('rounds', values.rounds, 1),
     seconds: whole('seconds', values.seconds, 1),
-    threads: values.threads.split(',').map((count) => whole('threads', count, 1)),
-    idleClients: whole('idle', values.idle, 0),
+    clients: values.clients.split(',').map((count) => whole('clients', count, 1)),
+    idle: whole('idle', values.idle, 0),
     seed: whole('seed', values.seed, 1),
     profile: values.profile,
   }
 }
 
-function oneOf<const T extends string>(name: string, value: string, known: readonly T[]): T {
+function oneOf<T extends string>(name: string, value: string, known: readonly T[]): T {
   const found = known.find((each) => each === value)
   if (found === undefined) throw new Error(`--${name} is ${known.join(' or ')}, not ${value}`)
   return found
@@ -98,42 +119,71 @@ function commit(): string {
 }
 
 async function bench(options: Options, folder: string, programs: Programs): Promise<void> {
-  const { parts, engine, seed, profile } = options
+  const { parts, before, engine, seed, profile } = options
   const startLoad = loadavg()[0]!
   const nodeArgs = profile ? ['--cpu-prof', `--cpu-prof-dir=${folder}`] : []
   const progress = (line: string) => console.error(line)
   const shared = { ...options, random: randomFrom(seed), progress, nodeArgs }
-  const canned = parts.includes('canned') ? await cannedPart(programs, shared) : null
-  const server = parts.includes('server') ? await serverPart(programs, { ...shared, engine }) : null
-  const fresh = parts.includes('freshness') ? await freshnessPart(programs, { ...shared, engine }) : null
-
-  const where = machine()
-  const samples = [canned, server, fresh].flatMap((part) => part?.samples ?? [])
-  const loads = samples.map(({ loadAverage }) => loadAverage)
-  const lines = [
-    `${where.processor}, ${where.cores} cores, Linux ${where.kernel}, Node ${where.node}, commit ${where.commit}.`,
-    `${options.rounds} rounds of ${options.seconds} s, seed ${seed}; load average ${startLoad.toFixed(1)} before, ` +
-      `${Math.min(...loads).toFixed(1)} to ${Math.max(...loads).toFixed(1)} during the runs.`,
-  ]
-  if (canned !== null) lines.push('', '**Canned backend**', '', samplesTable(canned.samples))
-  if (canned !== null && canned.idle.length > 0) lines.push('', '**Idle clients**', '', idleTable(canned.idle))
-  if (server !== null) lines.push('', `**${server.server}, sysbench**`, '', samplesTable(server.samples))
-  if (fresh !== null) {
-    lines.push(
-      '',
-      `**${fresh.server}, sysbench, two readers: reads that see nothing in particular, and all that was committed**`,
-    )
-    lines.push('', samplesTable(fresh.samples), '', sharesText(fresh.reads))
+  const real = (readers: number) => startRealBackends(engine, readers, progress)
+  const compared: ProxyResult[] = []
+  if (parts.some((part) => PROXY_PARTS.includes(part))) {
+    for (const kind of before) {
+      const backends = await (kind === 'canned' ? startCannedBackends(programs) : real(READERS.proxies))
+      compared.push(await whileUp(backends, () => proxyParts(programs, backends, shared)))
+    }
+  }
+  let fresh: FreshnessResult | null = null
+  if (parts.includes('freshness') && before.includes('real')) {
+    const backends = await real(READERS.freshness)
+    fresh = await whileUp(backends, () => freshnessPart(programs, backends, shared))
   }
 
-  const report = join(folder, 'report')
-  writeFileSync(`${report}.md`, `${lines.join('\n')}\n`)
-  writeFileSync(
-    `${report}.json`,
-    JSON.stringify({ machine: where, options, startLoad, canned, server, fresh }, null, 1),
+  const where = machine()
+  const loads = [...compared, ...(fresh === null ? [] : [fresh])].flatMap(({ samples }) =>
+    samples.map(({ loadAverage }) => loadAverage),
   )
-  console.log(lines.join('\n'))
+  const sections = [
+    `${where.processor}, ${where.cores} cores, Linux ${where.kernel}, Node ${where.node}, commit ${where.commit}.\n` +
+      `${options.rounds} rounds of ${options.seconds} s, seed ${seed}; load average ${startLoad.toFixed(1)} before, ` +
+      `${Math.min(...loads).toFixed(1)} to ${Math.max(...loads).toFixed(1)} during the runs.`,
+    ...compared.flatMap(comparisonText),
+    ...(fresh === null ? [] : freshnessText(fresh)),
+  ]
+
+  const report = join(folder, 'report')
+  writeFileSync(`${report}.md`, `${sections.join('\n\n')}\n`)
+  writeFileSync(`${report}.json`, JSON.stringify({ machine: where, options, startLoad, compared, fresh }, null, 1))
+  console.log(sections.join('\n\n'))
   console.log(`\n${report}.md and .json${profile ? ', and the profiles beside them' : ''}`)
+}
+
+async function whileUp<T>(backends: Backends, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } finally {
+    await backends.stop()
+  }
+}
+
+function comparisonText(result: ProxyResult): string[] {
+  const starts = startTable(result)
+  const runs = result.tasks.some(({ work }) => work !== 'start')
+  return [
+    ...(runs ? [`**${result.backends}: medians**`, samplesTable(result)] : []),
+    ...(runs
+      ? [`**${result.backends}: Sluice beside the others**`, ratiosTable(result, { of: 'sluice', speedOf: 'direct' })]
+      : []),
+    ...(starts === '' ? [] : [`**${result.backends}: starts**`, starts]),
+  ]
+}
+
+function freshnessText(result: FreshnessResult): string[] {
+  return [
+    `**${result.backends}, sysbench, two readers: reads that see nothing in particular, and all that was committed**`,
+    samplesTable(result),
+    ratiosTable(result, { of: 'service', speedOf: 'eventual' }),
+    sharesText(result.reads),
+  ]
 }
 
 /** Ctrl-C: the programs end in turn, and with them what we wait for. */
@@ -145,12 +195,16 @@ function stopOnSignal(programs: Programs): void {
   }
 }
 
-let options: Options
+let options: Options | null
 try {
   options = optionsOf(process.argv.slice(2))
 } catch (error) {
   console.error(`${(error as Error).message}\n\n${USAGE}`)
   process.exit(2)
+}
+if (options === null) {
+  console.log(USAGE)
+  process.exit(0)
 }
 const folder = join(cacheFolder(), 'bench', new Date().toISOString().replaceAll(/[:.]/g, '-'))
 mkdirSync(folder, { recursive: true })

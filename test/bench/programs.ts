@@ -2,7 +2,7 @@
 
 import { type ChildProcess, fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, mkdtempSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { cacheFolder } from '../../src/lab/index.ts'
@@ -14,13 +14,15 @@ const STOP_MS_MAX = 5_000
 
 /** Processor time spent so far. */
 export interface CpuTime {
+  readonly seconds: number
+  /** Of it outside the kernel; in ticks, so that a short time is not told exactly. */
   readonly userSeconds: number
-  readonly systemSeconds: number
 }
 
 export class Program {
   readonly pid: number
   readonly child: ChildProcess
+  readonly startedMs = performance.now()
   readonly #onEnded: (pid: number) => void
 
   constructor(child: ChildProcess, onEnded: (pid: number) => void) {
@@ -33,14 +35,14 @@ export class Program {
     return this.child.exitCode === null && this.child.signalCode === null
   }
 
-  /** Of all threads, those that have ended included. */
+  /** Of all threads that live. */
   cpuTime(): CpuTime {
     const stat = readFileSync(`/proc/${this.pid}/stat`, 'utf8')
     // The name, in parentheses, may hold anything; behind it come the state and numbers only.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
     return {
+      seconds: threadNanoseconds(this.pid) / 1e9,
       userSeconds: Number(fields[11]) / TICKS_PER_SECOND,
-      systemSeconds: Number(fields[12]) / TICKS_PER_SECOND,
     }
   }
 
@@ -58,6 +60,18 @@ export class Program {
     }
     this.#onEnded(this.pid)
   }
+}
+
+function threadNanoseconds(pid: number): number {
+  const tasks = `/proc/${pid}/task`
+  return readdirSync(tasks).reduce((sum, task) => {
+    try {
+      return sum + Number(readFileSync(`${tasks}/${task}/schedstat`, 'utf8').split(' ')[0])
+    } catch {
+      // It has ended since we looked.
+      return sum
+    }
+  }, 0)
 }
 
 /** Everything that a benchmark has running. It ends with us, even if we are killed, and leaves nothing. */

@@ -1,43 +1,57 @@
-// What stands between the load and the server: Sluice, HAProxy in TCP mode, a byte relay of ours, or nothing.
+// What stands between the load and the servers: Sluice, a proxy it is compared with, a byte relay of ours, or nothing.
+// Each in one process with one thread for its clients' bytes, and without TLS on either side.
 
-import { writeFileSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
-import { connect } from 'node:net'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { freePort, LAB_USERS, tool, until } from '../../src/lab/index.ts'
-import { lastLines } from '../../src/lab/machine.ts'
-import { answerOf, type Program, type Programs } from './programs.ts'
+import { freePort, LAB_USERS, tool } from '../../src/lab/index.ts'
+import { BUNDLES, unpacked } from '../../src/lab/packages.ts'
+import type { Program, Programs } from './programs.ts'
 
-/** One way from the load to the server. */
+/** One way from the load to the servers. */
 export interface Path {
   readonly name: string
   readonly port: number
   /** Null: nothing is in between. */
   readonly program: Program | null
-  /** Of a Sluice, where it tells its metrics. */
-  readonly adminPort?: number
 }
 
-const READY_MS_MAX = 20_000
-
-export function direct(port: number): Path {
-  return { name: 'direct', port, program: null }
+export interface Contender<P extends Path = Path> {
+  readonly name: string
+  /** It has many clients on few connections. The others have one to the writer for each. */
+  readonly shares: boolean
+  /** Resolves when its program is started, which is before it answers. `ports`: of the servers, the writer's first. */
+  launch(programs: Programs, ports: readonly number[]): Promise<P>
 }
 
-export async function startRelay(programs: Programs, target: number): Promise<Path> {
-  const program = programs.fork('./byte-relay.js', [String(target)])
-  const { ports } = await answerOf<{ readonly ports: readonly number[] }>(program)
-  return { name: 'byte relay', port: ports[0]!, program }
+/** Of proxies that need two descriptors for each. */
+export const UNSHARED_CLIENTS_MAX = 9_900
+
+const direct: Contender = {
+  name: 'direct',
+  shares: false,
+  launch: async (_programs, [writer]) => ({ name: 'direct', port: writer!, program: null }),
 }
 
-export async function startHaproxy(programs: Programs, target: number): Promise<Path> {
-  const port = await freePort()
-  const file = join(programs.folder, 'haproxy.cfg')
-  writeFileSync(
-    file,
-    `global
+const relay: Contender = {
+  name: 'byte relay',
+  shares: false,
+  async launch(programs, [writer]) {
+    const port = await freePort()
+    return { name: 'byte relay', port, program: programs.fork('./byte-relay.js', [String(port), String(writer)]) }
+  },
+}
+
+const haproxy: Contender = {
+  name: 'haproxy',
+  shares: false,
+  async launch(programs, [writer]) {
+    const port = await freePort()
+    const file = join(programs.folder, 'haproxy.cfg')
+    writeFileSync(
+      file,
+      `global
   nbthread 1
-  maxconn 9000
+  maxconn ${UNSHARED_CLIENTS_MAX}
 defaults
   mode tcp
   timeout connect 5s
@@ -45,95 +59,152 @@ defaults
   timeout server 1h
 listen server
   bind 127.0.0.1:${port}
-  server one 127.0.0.1:${target}
+  server one 127.0.0.1:${writer}
 `,
-  )
-  // In the foreground, one process: what it costs is told by one line of /proc.
-  const program = programs.start('haproxy', await tool('haproxy'), ['-db', '-f', file])
-  await until(
-    async () => ((await accepts(port)) ? true : stillRunning(program)),
-    READY_MS_MAX,
-    () => 'haproxy does not listen',
-  )
-  return { name: 'haproxy', port, program }
+    )
+    // In the foreground, one process: what it costs is told by one folder of /proc.
+    const program = programs.start('haproxy', await tool('haproxy'), ['-db', '-f', file])
+    return { name: 'haproxy', port, program }
+  },
+}
+
+/** Reads the protocol as it passes, and keeps to one server. */
+const router: Contender = {
+  name: 'router',
+  shares: false,
+  async launch(programs, [writer]) {
+    const port = await freePort()
+    const folder = join(programs.folder, 'router')
+    mkdirSync(folder, { recursive: true })
+    const { root } = await unpacked(BUNDLES.router)
+    const file = join(folder, 'router.conf')
+    writeFileSync(
+      file,
+      `[DEFAULT]
+plugin_folder=${root}/usr/lib/mysqlrouter/plugin
+logging_folder=
+runtime_folder=${folder}
+data_folder=${folder}
+max_total_connections=${UNSHARED_CLIENTS_MAX}
+[logger]
+level=warning
+[io]
+threads=1
+[routing:bench]
+bind_address=127.0.0.1
+bind_port=${port}
+destinations=127.0.0.1:${writer}
+routing_strategy=first-available
+protocol=classic
+client_ssl_mode=DISABLED
+server_ssl_mode=DISABLED
+`,
+    )
+    const program = programs.start('router', await tool('mysqlrouter'), ['-c', file])
+    return { name: 'router', port, program }
+  },
+}
+
+/** As shipped, with the split that its documentation begins with. */
+function proxysqlFrom(binary: string): Contender {
+  return {
+    name: 'proxysql',
+    shares: true,
+    async launch(programs, ports) {
+      const [port, adminPort] = [await freePort(), await freePort()]
+      // What it keeps there would beat the file at its next start.
+      const folder = join(programs.folder, `proxysql-${port}`)
+      mkdirSync(folder)
+      const file = join(folder, 'proxysql.cnf')
+      const { app, monitor } = LAB_USERS
+      const servers = ports.map(
+        (each, at) => `{ address="127.0.0.1", port=${each}, hostgroup=${at === 0 ? 0 : 1}, max_connections=64 }`,
+      )
+      writeFileSync(
+        file,
+        `datadir="${folder}"
+admin_variables={ admin_credentials="admin:admin"; mysql_ifaces="127.0.0.1:${adminPort}" }
+mysql_variables=
+{
+  threads=1
+  max_connections=20000
+  interfaces="127.0.0.1:${port}"
+  server_version="9.7.0"
+  have_ssl=false
+  monitor_username="${monitor.user}"
+  monitor_password="${monitor.password}"
+}
+mysql_servers=( ${servers.join(', ')} )
+mysql_users=( { username="${app.user}", password="${app.password}", default_hostgroup=0, transaction_persistent=1 } )
+mysql_query_rules=
+(
+  { rule_id=1, active=1, match_digest="^SELECT.*FOR UPDATE", destination_hostgroup=0, apply=1 },
+  { rule_id=2, active=1, match_digest="^SELECT", destination_hostgroup=1, apply=1 }
+)
+`,
+        { mode: 0o600 },
+      )
+      const program = programs.start('proxysql', binary, ['--initial', '-f', '-c', file, '-D', folder])
+      return { name: 'proxysql', port, program }
+    },
+  }
 }
 
 export interface SluiceOptions {
-  readonly name: string
-  /** The writer first. */
-  readonly backends: readonly number[]
+  readonly name?: string
   /** For node: `--cpu-prof` and the like. */
-  readonly nodeArgs?: readonly string[]
+  readonly nodeArgs: readonly string[]
   /** How fresh reads are; as shipped where it is left out. */
   readonly consistency?: 'eventual' | 'service'
 }
 
-/** As shipped, but without TLS on either side: what it is compared with passes plain bytes. */
-export async function startSluice(programs: Programs, options: SluiceOptions): Promise<Path> {
-  const { name, backends, nodeArgs = [], consistency = 'service' } = options
-  const [port, adminPort] = [await freePort(), await freePort()]
-  const id = name.replaceAll(/\W+/g, '-')
-  const file = join(programs.folder, `${id}.yaml`)
-  const { app, monitor } = LAB_USERS
-  writeFileSync(
-    file,
-    `listeners:
+/** Of a Sluice, where it tells its metrics. */
+export interface SluicePath extends Path {
+  readonly adminPort: number
+}
+
+/** As shipped, otherwise. */
+export function sluiceWith({
+  name = 'sluice',
+  nodeArgs,
+  consistency = 'service',
+}: SluiceOptions): Contender<SluicePath> {
+  return {
+    name,
+    shares: true,
+    async launch(programs, ports) {
+      const [port, adminPort] = [await freePort(), await freePort()]
+      const file = join(programs.folder, `${name}.yaml`)
+      const { app, monitor } = LAB_USERS
+      writeFileSync(
+        file,
+        `listeners:
   - { name: bench, bind: 127.0.0.1:${port}, cluster: main, route: split, tls: { mode: 'off' } }
 clusters:
   main:
-    topology: { seeds: [${backends.map((backend) => `127.0.0.1:${backend}`).join(', ')}] }
+    topology: { seeds: [${ports.map((each) => `127.0.0.1:${each}`).join(', ')}] }
     monitor: { user: ${monitor.user}, password: ${monitor.password} }
     tls: { mode: disabled }
     # A read that finds no reader must be seen, not hidden by the writer.
     reads: { fallback: error, consistency: ${consistency} }
 users:
   - { name: ${app.user}, password: ${app.password} }
+limits: { clientsMax: 20000 }
 admin: { bind: 127.0.0.1:${adminPort} }
 log: { level: warn }
-stateDir: ${join(programs.folder, id)}
+stateDir: ${join(programs.folder, name)}
 `,
-    { mode: 0o600 },
-  )
-  const program = programs.start(id, process.execPath, [...nodeArgs, 'dist/main.js', 'start', '--config', file])
-  let notReady = 'it does not answer'
-  try {
-    await until(
-      async () => {
-        notReady = await whyNotReady(adminPort)
-        return notReady === '' ? true : stillRunning(program)
-      },
-      READY_MS_MAX,
-      () => `it is not ready: ${notReady}`,
-    )
-  } catch (error) {
-    const said = lastLines(await readFile(programs.logFile(id), 'utf8'), 20)
-    throw new Error(`${name} does not start: ${(error as Error).message}\n${said}`, { cause: error })
-  }
-  return { name, port, program, adminPort }
-}
-
-function stillRunning(program: Program): null {
-  if (!program.running) throw new Error('it ended')
-  return null
-}
-
-/** In its own words; empty: it is. */
-async function whyNotReady(adminPort: number): Promise<string> {
-  try {
-    const answer = await fetch(`http://127.0.0.1:${adminPort}/readyz`)
-    return answer.ok ? '' : await answer.text()
-  } catch {
-    return 'it does not answer'
+        { mode: 0o600 },
+      )
+      const program = programs.start(name, process.execPath, [...nodeArgs, 'dist/main.js', 'start', '--config', file])
+      return { name, port, adminPort, program }
+    },
   }
 }
 
-function accepts(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1')
-    socket.once('error', () => resolve(false))
-    socket.once('connect', () => {
-      socket.destroy()
-      resolve(true)
-    })
-  })
+/** All that there are on this machine; ProxySQL where PROXYSQL_BIN names its program. */
+export function proxiesWith(nodeArgs: readonly string[]): readonly Contender[] {
+  const binary = process.env.PROXYSQL_BIN
+  const proxysql = binary === undefined ? [] : [proxysqlFrom(binary)]
+  return [direct, relay, haproxy, router, ...proxysql, sluiceWith({ nodeArgs })]
 }

@@ -1,128 +1,145 @@
-// What a benchmark found, as tables in Markdown: medians, and ratios taken within each round.
+// What a benchmark found, as tables in Markdown: medians of the rounds, and ratios taken within each round.
 
-import type { IdleMemory } from './canned-part.ts'
 import { nameOf, type Sample, type Task } from './rounds.ts'
-import { type Summary, summaryOf } from './statistics.ts'
+import { intervalOf, medianOf } from './statistics.ts'
 
-/** A path to compare with, and what of: statements per second, or processor time per statement. */
-interface Comparison {
-  readonly title: string
-  readonly to: string
-  readonly value: (sample: Sample) => number | null
+/** Samples of tasks on paths, both in the order in which they are told of. */
+export interface Findings {
+  readonly tasks: readonly Task[]
+  readonly paths: readonly string[]
+  readonly samples: readonly Sample[]
 }
+
+type Measure = (sample: Sample) => number | null
+
+interface Column {
+  readonly title: string
+  readonly value: Measure
+  readonly digits: number
+}
+
+const perSecond: Measure = ({ statements, seconds }) => statements / seconds
 
 /** Microseconds of the proxy's processor time for one statement. */
-export function cpuMicroseconds({ cpu, statements }: Sample): number | null {
-  return cpu === null ? null : ((cpu.userSeconds + cpu.systemSeconds) / statements) * 1e6
-}
+export const cpuMicroseconds: Measure = ({ cpu, statements }) =>
+  cpu === null ? null : (cpu.seconds / statements) * 1e6
 
-const perSecond = ({ statements, seconds }: Sample) => statements / seconds
-const userMicroseconds = ({ cpu, statements }: Sample) => (cpu === null ? null : (cpu.userSeconds / statements) * 1e6)
+const userMicroseconds: Measure = ({ cpu, statements }) => (cpu === null ? null : (cpu.userSeconds / statements) * 1e6)
 
-const COMPARISONS: readonly Comparison[] = [
-  { title: 'of direct', to: 'direct', value: perSecond },
-  { title: 'CPU of HAProxy', to: 'haproxy', value: cpuMicroseconds },
-  { title: 'of eventual', to: 'eventual', value: perSecond },
-  { title: 'CPU of eventual', to: 'eventual', value: cpuMicroseconds },
-  { title: 'CPU of relay', to: 'byte relay', value: cpuMicroseconds },
+const systemMicroseconds: Measure = ({ cpu, statements }) =>
+  cpu === null ? null : ((cpu.seconds - cpu.userSeconds) / statements) * 1e6
+
+const residentMegabytes: Measure = ({ residentBytes }) => (residentBytes === null ? null : residentBytes / 2 ** 20)
+
+const COLUMNS: readonly Column[] = [
+  { title: 'statements/s', value: perSecond, digits: 0 },
+  { title: 'CPU us/statement', value: cpuMicroseconds, digits: 1 },
+  { title: 'user', value: userMicroseconds, digits: 1 },
+  { title: 'system', value: systemMicroseconds, digits: 1 },
+  { title: 'p50 ms', value: ({ p50Ms }) => p50Ms, digits: 3 },
+  { title: 'p95 ms', value: ({ p95Ms }) => p95Ms, digits: 2 },
+  { title: 'p99 ms', value: ({ p99Ms }) => p99Ms, digits: 2 },
+  { title: 'resident MB', value: residentMegabytes, digits: 0 },
+  {
+    title: 'kB/idle client',
+    value: ({ idleBytesEach }) => (idleBytesEach === null ? null : idleBytesEach / 1024),
+    digits: 1,
+  },
 ]
 
-export function samplesTable(samples: readonly Sample[]): string {
-  const paths = [...new Set(samples.map(({ path }) => path))]
-  const comparisons = COMPARISONS.filter(({ to }) => paths.includes(to))
-  const header = [
-    'work',
-    'clients',
-    'path',
-    'statements/s',
-    'CPU us/statement',
-    'of it user',
-    ...comparisons.map(({ title }) => title),
-    'p50 ms',
-    'p95 ms',
-    'p99 ms',
-    'resident MB',
-  ]
-  const rows = tasksIn(samples).flatMap((task) =>
-    paths.sort().map((path) =>
-      rowOf(
-        task,
-        path,
-        samples.filter((sample) => isOf(sample, task)),
-        comparisons,
-      ),
-    ),
+const START_COLUMNS: readonly Column[] = [
+  { title: 'ms to the first statement', value: ({ p50Ms }) => p50Ms, digits: 0 },
+  { title: 'CPU ms', value: ({ cpu }) => (cpu === null ? null : cpu.seconds * 1000), digits: 0 },
+  { title: 'resident MB, idle', value: residentMegabytes, digits: 0 },
+]
+
+/** Medians of everything but starts. */
+export function samplesTable(findings: Findings): string {
+  const columns = COLUMNS.filter(({ value }) => findings.samples.some((sample) => value(sample) !== null))
+  const rows = rowsOf(findings, ({ work }) => work !== 'start', columns)
+  return table(['work', 'clients', 'path', ...columns.map(({ title }) => title)], rows)
+}
+
+/** Medians of starts; empty if there were none. */
+export function startTable(findings: Findings): string {
+  const rows = rowsOf(findings, ({ work }) => work === 'start', START_COLUMNS)
+  if (rows.length === 0) return ''
+  return table(
+    ['path', ...START_COLUMNS.map(({ title }) => title)],
+    rows.map(([, , ...cells]) => cells),
   )
-  return table(header, rows)
 }
 
-function rowOf(task: Task, path: string, samples: readonly Sample[], comparisons: readonly Comparison[]): string[] {
-  const own = samples.filter((sample) => sample.path === path)
-  const median = (value: (sample: Sample) => number | null, digits: number) => {
-    const values = own.map(value).filter((found) => found !== null)
-    return values.length === 0 ? '-' : fixed(summaryOf(values).median, digits)
-  }
-  return [
-    nameOf(task),
-    String(task.threads),
-    path,
-    median(perSecond, 0),
-    median(cpuMicroseconds, 1),
-    median(userMicroseconds, 1),
-    ...comparisons.map((comparison) => ratioText(own, samples, comparison)),
-    median(({ p50Ms }) => p50Ms, 3),
-    median(({ p95Ms }) => p95Ms, 2),
-    median(({ p99Ms }) => p99Ms, 2),
-    median(({ residentBytes }) => (residentBytes === null ? null : residentBytes / 2 ** 20), 0),
-  ]
+function rowsOf({ tasks, paths, samples }: Findings, wanted: (task: Task) => boolean, columns: readonly Column[]) {
+  return tasks.filter(wanted).flatMap((task) =>
+    paths.flatMap((path) => {
+      const own = samples.filter((sample) => sample.path === path && isOf(sample, task))
+      return own.length === 0 ? [] : [[...headOf(task), path, ...columns.map((column) => medianText(own, column))]]
+    }),
+  )
 }
 
-/** Median and quartiles of the rounds' ratios. */
-function ratioText(own: readonly Sample[], all: readonly Sample[], { to, value }: Comparison): string {
+function medianText(samples: readonly Sample[], { value, digits }: Column): string {
+  const values = samples.map(value).filter((found) => found !== null)
+  return values.length === 0 ? '-' : medianOf(values).toFixed(digits)
+}
+
+/** The rounds' ratios of one path to another: their median, and where it lies. */
+export interface Ratio {
+  readonly median: number
+  readonly interval: readonly [number, number]
+}
+
+/** Null: the two did not meet at this task. */
+export function ratioOf(
+  { samples }: Findings,
+  task: Task,
+  paths: { readonly of: string; readonly to: string },
+  value: Measure,
+): Ratio | null {
+  const own = samples.filter((sample) => isOf(sample, task))
   const ratios = own.flatMap((sample) => {
-    const other = all.find(({ round, path }) => round === sample.round && path === to)
-    const [one, two] = [value(sample), other === undefined ? null : value(other)]
+    const other = own.find(({ round, path }) => round === sample.round && path === paths.to)
+    if (sample.path !== paths.of || other === undefined) return []
+    const [one, two] = [value(sample), value(other)]
     return one === null || two === null ? [] : [one / two]
   })
-  if (ratios.length === 0 || own[0]?.path === to) return '-'
-  const { median, lowerQuartile, upperQuartile }: Summary = summaryOf(ratios)
-  return `${fixed(median, 2)} [${fixed(lowerQuartile, 2)}, ${fixed(upperQuartile, 2)}]`
+  return ratios.length === 0 ? null : { median: medianOf(ratios), interval: intervalOf(ratios) }
 }
 
-export function idleTable(idle: readonly IdleMemory[]): string {
-  const header = ['path', 'idle clients', 'kB each', 'resident MB before']
-  const rows = idle.map(({ path, clients, bytesPerClient, bytesBefore }) => [
-    path,
-    String(clients),
-    fixed(bytesPerClient / 1024, 1),
-    fixed(bytesBefore / 2 ** 20, 0),
-  ])
-  return table(header, rows)
+/** One path beside the others: its statements per second as a share of one's, its processor time as one of each. */
+export function ratiosTable(findings: Findings, paths: { readonly of: string; readonly speedOf: string }): string {
+  const { of, speedOf } = paths
+  const withProgram = findings.paths.filter((path) => path !== of && path !== 'direct')
+  const columns = [
+    { title: `speed of ${speedOf}`, to: speedOf, value: perSecond },
+    ...withProgram.map((to) => ({ title: `CPU of ${to}`, to, value: cpuMicroseconds })),
+  ]
+  const rows = findings.tasks
+    .filter(({ work }) => work !== 'start')
+    .map((task) => [
+      ...headOf(task),
+      ...columns.map(({ to, value }) => {
+        const ratio = ratioOf(findings, task, { of, to }, value)
+        return ratio === null ? '-' : ratioText(ratio)
+      }),
+    ])
+  return table(['work', 'clients', ...columns.map(({ title }) => title)], rows)
 }
 
-function tasksIn(samples: readonly Sample[]): Task[] {
-  const tasks = new Map(
-    samples.map(({ work, threads, rate }) => [`${work} ${threads} ${rate}`, { work, threads, rate }]),
-  )
-  return [...tasks.values()].sort(
-    (one, other) =>
-      Number(one.rate ?? 0) - Number(other.rate ?? 0) ||
-      other.work.localeCompare(one.work) ||
-      one.threads - other.threads,
-  )
+function ratioText({ median, interval: [low, high] }: Ratio): string {
+  return `${median.toFixed(2)} [${low.toFixed(2)}, ${high.toFixed(2)}]`
 }
 
-function isOf(sample: Sample, { work, threads, rate }: Task): boolean {
-  return sample.work === work && sample.threads === threads && sample.rate === rate
+const headOf = (task: Task) => [nameOf(task), String(task.clients)]
+
+function isOf(sample: Sample, task: Task): boolean {
+  return nameOf(sample) === nameOf(task) && sample.clients === task.clients
 }
 
-function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
+export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = header.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column]!.length)))
   const line = (cells: readonly string[]) =>
     `| ${cells.map((cell, column) => cell.padEnd(widths[column]!)).join(' | ')} |`
   return [line(header), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n')
-}
-
-function fixed(value: number, digits: number): string {
-  return value.toFixed(digits)
 }

@@ -3,13 +3,11 @@
 
 import { loadavg } from 'node:os'
 import type { CpuTime } from './programs.ts'
-import type { Path } from './proxies.ts'
 import { shuffled } from './statistics.ts'
 
 export interface RoundOptions {
   readonly rounds: number
   readonly seconds: number
-  readonly threads: readonly number[]
   readonly seed: number
   readonly random: () => number
   readonly progress: (line: string) => void
@@ -18,9 +16,11 @@ export interface RoundOptions {
 /** A piece of work. */
 export interface Task {
   readonly work: string
-  readonly threads: number
+  readonly clients: number
   /** Statements per second of all clients together; null: as fast as they are answered. */
   readonly rate: number | null
+  /** Further clients that are connected and do nothing. */
+  readonly idle: number
 }
 
 /** What one run of it gave. */
@@ -33,6 +33,8 @@ export interface RunResult {
   /** Of the proxy, during the run; null without one. */
   readonly cpu: CpuTime | null
   readonly residentBytes: number | null
+  /** What each idle client added to it; null without any. */
+  readonly idleBytesEach: number | null
 }
 
 export interface Sample extends Task, RunResult {
@@ -41,47 +43,32 @@ export interface Sample extends Task, RunResult {
   readonly loadAverage: number
 }
 
-export function nameOf({ work, rate }: Task): string {
-  return rate === null ? work : `${work}, ${rate}/s`
+export function nameOf({ work, rate, idle }: Task): string {
+  return [work, ...(rate === null ? [] : [`${rate}/s`]), ...(idle === 0 ? [] : [`${idle} idle`])].join(', ')
 }
 
-export type RunTask = (task: Task, path: Path, seconds: number) => Promise<RunResult>
+/** Something that has a name, and takes part in the rounds. */
+interface Named {
+  readonly name: string
+}
 
-const WARM_UP_SECONDS = 1
-
-export async function measure(
+export async function measure<P extends Named>(
   options: RoundOptions,
   tasks: readonly Task[],
-  paths: readonly Path[],
-  runTask: RunTask,
+  pathsFor: (task: Task) => readonly P[],
+  runTask: (task: Task, path: P, seconds: number) => Promise<RunResult>,
 ): Promise<Sample[]> {
   const { rounds, seconds, random, progress } = options
-  for (const task of tasks) for (const path of paths) await runTask(task, path, WARM_UP_SECONDS)
   const samples: Sample[] = []
   for (let round = 1; round <= rounds; round++) {
     for (const task of shuffled(tasks, random)) {
-      for (const path of shuffled(paths, random)) {
+      for (const path of shuffled(pathsFor(task), random)) {
         const result = await runTask(task, path, seconds)
         samples.push({ round, path: path.name, ...task, ...result, loadAverage: loadavg()[0]! })
         const perSecond = Math.round(result.statements / result.seconds)
-        progress(`round ${round}/${rounds}: ${nameOf(task)}, ${task.threads} clients, ${path.name}: ${perSecond}/s`)
+        progress(`round ${round}/${rounds}: ${nameOf(task)}, ${task.clients} clients, ${path.name}: ${perSecond}/s`)
       }
     }
   }
   return samples
-}
-
-/** What a program spent while the work was done. */
-export async function withCpu<T>(path: Path, work: () => Promise<T>): Promise<{ result: T; cpu: CpuTime | null }> {
-  const before = path.program?.cpuTime() ?? null
-  const result = await work()
-  return { result, cpu: before === null ? null : cpuSince(path, before) }
-}
-
-export function cpuSince({ program }: Path, before: CpuTime): CpuTime {
-  const { userSeconds, systemSeconds } = program!.cpuTime()
-  return {
-    userSeconds: userSeconds - before.userSeconds,
-    systemSeconds: systemSeconds - before.systemSeconds,
-  }
 }

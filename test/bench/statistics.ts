@@ -1,4 +1,4 @@
-// Numbers about numbers: medians, quartiles, shuffles that can be repeated, and a histogram of durations.
+// Numbers about numbers: medians and how sure they are, shuffles that can be repeated, and a histogram of durations.
 
 /** A generator of numbers from 0 up to 1 that gives the same ones for the same seed (a 32-bit xorshift). */
 export function randomFrom(seed: number): () => number {
@@ -21,31 +21,37 @@ export function shuffled<T>(items: readonly T[], random: () => number): T[] {
   return result
 }
 
-export interface Summary {
-  readonly median: number
-  readonly lowerQuartile: number
-  readonly upperQuartile: number
-  readonly min: number
-  readonly max: number
+/** Between two values in the middle it is their mean. */
+export function medianOf(values: readonly number[]): number {
+  const sorted = sortedOf(values)
+  const [low, high] = [sorted[Math.floor((sorted.length - 1) / 2)], sorted[Math.floor(sorted.length / 2)]]
+  return ((low ?? Number.NaN) + (high ?? Number.NaN)) / 2
 }
 
-export function summaryOf(values: readonly number[]): Summary {
-  const sorted = [...values].sort((one, other) => one - other)
-  return {
-    median: quantile(sorted, 0.5),
-    lowerQuartile: quantile(sorted, 0.25),
-    upperQuartile: quantile(sorted, 0.75),
-    min: sorted[0] ?? Number.NaN,
-    max: sorted.at(-1) ?? Number.NaN,
+/** The interval may miss the median of all that could have been measured as often as this, if there are values enough. */
+const MISSES_MAX = 0.05
+
+/**
+ * From which to which of the values the true median lies, whatever their distribution: each value is above it or below
+ * it as a coin falls. Of fewer than 6 values even all of them together promise less than 95 %.
+ */
+export function intervalOf(values: readonly number[]): readonly [number, number] {
+  const sorted = sortedOf(values)
+  const count = sorted.length
+  let dropped = 0
+  let ways = count
+  // How likely it would be that the median lies outside if one more was dropped at each end.
+  let misses = (2 * (1 + ways)) / 2 ** count
+  while (misses <= MISSES_MAX) {
+    dropped += 1
+    ways *= (count - dropped) / (dropped + 1)
+    misses += (2 * ways) / 2 ** count
   }
+  return [sorted[dropped] ?? Number.NaN, sorted[count - 1 - dropped] ?? Number.NaN]
 }
 
-/** Between two values it is on the straight line from one to the other. */
-function quantile(sorted: readonly number[], share: number): number {
-  const place = (sorted.length - 1) * share
-  const below = Math.floor(place)
-  const [low, high] = [sorted[below] ?? Number.NaN, sorted[below + 1] ?? sorted[below] ?? Number.NaN]
-  return low + (high - low) * (place - below)
+function sortedOf(values: readonly number[]): number[] {
+  return [...values].sort((one, other) => one - other)
 }
 
 /** Each `every`-th part of a doubling of microseconds is a bucket. */

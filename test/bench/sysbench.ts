@@ -10,21 +10,29 @@ import { BUNDLES, unpacked } from '../../src/lab/packages.ts'
 export const SCHEMA = 'sbtest'
 const TABLE_ROWS = 10_000
 
+/** What it can do, with statements as text. */
+const SCRIPTS = {
+  oltp_read_only: ['oltp_read_only.lua'],
+  oltp_read_write: ['oltp_read_write.lua'],
+  // What its transactions do, without being transactions: a thread may insert again what another has just inserted.
+  'oltp_read_write, no transactions': ['oltp_read_write.lua', '--skip-trx=on', '--mysql-ignore-errors=1062,1205,1213'],
+  'text point select': ['oltp_point_select.lua'],
+} as const
+export type Script = keyof typeof SCRIPTS
+
 export interface SysbenchRun {
   readonly port: number
   readonly threads: number
   readonly seconds: number
   readonly seed: number
-  /** Server-side prepared statements, or text. */
-  readonly prepared: boolean
-  /** `read-write`: what its transactions do, without being transactions. */
-  readonly script: 'point-select' | 'read-write'
+  readonly script: Script
   /** All threads are connected, and begin. */
   readonly onStart: () => void
   /** The last one has ended. */
   readonly onEnd: () => void
 }
 
+/** Percentiles are those of its events: whole transactions, where it has them. */
 export interface SysbenchResult {
   readonly statements: number
   readonly seconds: number
@@ -33,25 +41,22 @@ export interface SysbenchResult {
   readonly p99Ms: number
 }
 
-const SCRIPTS = {
-  'point-select': ['oltp_point_select.lua'],
-  // Without transactions a thread may insert again what another has just inserted again.
-  'read-write': ['oltp_read_write.lua', '--skip-trx=on', '--mysql-ignore-errors=1062,1205,1213'],
-} as const
-
 /** Makes and fills the table that the scripts use. */
 export async function fillTable(port: number): Promise<void> {
   await sysbench([...common(port), 'oltp_point_select.lua', 'prepare'], () => {})
 }
 
+export function isScript(name: string): name is Script {
+  return Object.hasOwn(SCRIPTS, name)
+}
+
 export async function runSysbench(run: SysbenchRun): Promise<SysbenchResult> {
-  const { port, threads, seconds, seed, prepared, script, onStart, onEnd } = run
+  const { port, threads, seconds, seed, script, onStart, onEnd } = run
   const args = [
     ...common(port),
     `--threads=${threads}`,
     `--time=${seconds}`,
     `--rand-seed=${seed}`,
-    `--db-ps-mode=${prepared ? 'auto' : 'disable'}`,
     '--histogram=on',
     ...SCRIPTS[script],
     'run',
@@ -81,6 +86,7 @@ function common(port: number): string[] {
     '--tables=1',
     `--table-size=${TABLE_ROWS}`,
     '--rand-type=uniform',
+    '--db-ps-mode=disable',
   ]
 }
 
