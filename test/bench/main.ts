@@ -8,6 +8,8 @@ import { parseArgs } from 'node:util'
 import { cacheFolder, type EngineName } from '../../src/lab/index.ts'
 import { type Backends, startCannedBackends, startRealBackends } from './backends.ts'
 import { type FreshnessResult, freshnessPart, sharesText } from './freshness-part.ts'
+import { microPart, microTable } from './micro-part.ts'
+import { barChart, panelsOf } from './plot.ts'
 import { Programs } from './programs.ts'
 import { type ProxyResult, proxyParts } from './proxy-parts.ts'
 import { ratiosTable, samplesTable, startTable } from './report.ts'
@@ -16,6 +18,7 @@ import { FRESH_PARTS, STEADY_PARTS } from './works.ts'
 
 const USAGE = `npm run bench [-- OPTIONS]
   --part NAME            one of them, or several (all):
+                           micro      the code that every statement passes, alone
                            point      a row by its key, as text and prepared
                            large      a thousand rows, 124 kB
                            oltp       sysbench's oltp_read_only and oltp_read_write
@@ -35,8 +38,10 @@ const USAGE = `npm run bench [-- OPTIONS]
 ProxySQL takes part if the environment variable PROXYSQL_BIN names its program.`
 
 const PROXY_PARTS: readonly string[] = [...Object.keys(STEADY_PARTS), ...Object.keys(FRESH_PARTS)]
-const PARTS = [...PROXY_PARTS, 'freshness']
+const PARTS = ['micro', ...PROXY_PARTS, 'freshness']
 const BACKENDS = ['canned', 'real'] as const
+const PLOT_HEADING =
+  'Processor time per statement, as a multiple of what HAProxy spends on moving its bytes (dashed: 1)'
 /** The comparison wants one, so that all proxies read from as many servers. */
 const READERS = { proxies: 1, freshness: 2 }
 
@@ -124,6 +129,7 @@ async function bench(options: Options, folder: string, programs: Programs): Prom
   const nodeArgs = profile ? ['--cpu-prof', `--cpu-prof-dir=${folder}`] : []
   const progress = (line: string) => console.error(line)
   const shared = { ...options, random: randomFrom(seed), progress, nodeArgs }
+  const micro = parts.includes('micro') ? microPart() : []
   const real = (readers: number) => startRealBackends(engine, readers, progress)
   const compared: ProxyResult[] = []
   if (parts.some((part) => PROXY_PARTS.includes(part))) {
@@ -139,22 +145,27 @@ async function bench(options: Options, folder: string, programs: Programs): Prom
   }
 
   const where = machine()
-  const loads = [...compared, ...(fresh === null ? [] : [fresh])].flatMap(({ samples }) =>
-    samples.map(({ loadAverage }) => loadAverage),
-  )
+  const samples = [...compared, ...(fresh === null ? [] : [fresh])].flatMap((result) => result.samples)
+  const loads = [loadavg()[0]!, ...samples.map(({ loadAverage }) => loadAverage)]
   const sections = [
     `${where.processor}, ${where.cores} cores, Linux ${where.kernel}, Node ${where.node}, commit ${where.commit}.\n` +
       `${options.rounds} rounds of ${options.seconds} s, seed ${seed}; load average ${startLoad.toFixed(1)} before, ` +
       `${Math.min(...loads).toFixed(1)} to ${Math.max(...loads).toFixed(1)} during the runs.`,
+    ...(micro.length === 0 ? [] : ['**Code alone**', microTable(micro)]),
     ...compared.flatMap(comparisonText),
     ...(fresh === null ? [] : freshnessText(fresh)),
   ]
 
   const report = join(folder, 'report')
   writeFileSync(`${report}.md`, `${sections.join('\n\n')}\n`)
-  writeFileSync(`${report}.json`, JSON.stringify({ machine: where, options, startLoad, compared, fresh }, null, 1))
+  writeFileSync(
+    `${report}.json`,
+    JSON.stringify({ machine: where, options, startLoad, micro, compared, fresh }, null, 1),
+  )
+  const panels = panelsOf(compared)
+  if (panels.length > 0) writeFileSync(`${report}.svg`, barChart(PLOT_HEADING, panels))
   console.log(sections.join('\n\n'))
-  console.log(`\n${report}.md and .json${profile ? ', and the profiles beside them' : ''}`)
+  console.log(`\n${report}.md, .json and .svg${profile ? ', and the profiles beside them' : ''}`)
 }
 
 async function whileUp<T>(backends: Backends, work: () => Promise<T>): Promise<T> {
