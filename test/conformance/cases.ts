@@ -198,6 +198,28 @@ export const CASES: readonly ConformanceCase[] = [
     steps: [table, rows, q('SELECT * FROM t FOR UPDATE'), q('SELECT * FROM t WHERE id = 1 LOCK IN SHARE MODE')],
   },
   {
+    promise: 'results have the collation that the session gave them, which no variable shows',
+    steps: [
+      q('SET character_set_results = utf8mb4'),
+      q("SELECT 'x'"),
+      q("SET character_set_results = 'koi8r'"),
+      q("SELECT 'x'"),
+      q('SET NAMES utf8mb4 COLLATE utf8mb4_bin'),
+      q('SET collation_connection = latin1_swedish_ci'),
+      q("SELECT 'x', @@character_set_client, @@character_set_results, @@collation_connection"),
+      q('SET character_set_client = latin1'),
+      q("SELECT 'x', @@character_set_client, @@character_set_results, @@collation_connection"),
+      q('SET character_set_results = NULL'),
+      q("SELECT 'x', _latin1'x'"),
+      q('SET CHARACTER SET latin1'),
+      q("SELECT 'x', @@character_set_client, @@character_set_results, @@collation_connection"),
+      resetConnection,
+      q("SELECT 'x'"),
+      changeUser(SCHEMA, UTF8MB4_BIN),
+      q("SELECT 'x'"),
+    ],
+  },
+  {
     promise: 'session variables follow the session',
     steps: [
       q("SET time_zone = '+03:00'"),

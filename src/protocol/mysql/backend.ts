@@ -47,6 +47,7 @@ import { type ReplyForm, type ReplyKind, ReplyTracker } from './reply-tracker.ts
 import type { ClientStatement, MysqlRequest } from './request.ts'
 import { variableQuestions, variablesIn } from './user-variables.ts'
 import {
+  addResultsCollation,
   alignmentSql,
   armingSql,
   BASE_VARIABLES,
@@ -534,6 +535,7 @@ export class MysqlBackend implements BackendConnection {
     const variables = new Map(reply.changed?.variables ?? [])
     for (const [index, name] of names.entries()) if (isKept(name)) variables.set(name, values[index] ?? '')
     variables.set('collation_connection', values.at(-1) ?? '')
+    addResultsCollation(variables)
     const changed = { schema: reply.changed?.schema, variables }
     this.follow(changed)
     const insertId = names.some(isInsertId) ? BigInt(values[names.findIndex(isInsertId)] ?? 0) : reply.insertId
@@ -548,6 +550,7 @@ export class MysqlBackend implements BackendConnection {
     const conditions = reply.warnings > 0 ? this.conditionsIn(replies[0]!) : null
     const collation = rowsIn(replies.at(-1)!, this.#form)[0]![0]!
     const variables = new Map([...(reply.changed?.variables ?? []), ['collation_connection', collation]])
+    addResultsCollation(variables)
     const changed = { schema: reply.changed?.schema, variables }
     this.follow(changed)
     return { ...reply, changed, conditions, disturbed: true }
@@ -652,6 +655,7 @@ function changeOf(changes: readonly TrackedChange[]): SettingsChange | null {
     if (kind === TRACK.SYSTEM_VARIABLES && isKept(name)) variables.set(name, value?.toString() ?? '')
     else if (kind === TRACK.SCHEMA) schema = value === null || value.length === 0 ? null : value.toString()
   }
+  addResultsCollation(variables)
   return schema === undefined && variables.size === 0 ? null : { schema, variables }
 }
 

@@ -2,6 +2,7 @@
 
 import { BOTH, MARIADB_ONLY, MYSQL_ONLY } from './collations.ts'
 import { type ServerVersion, serverVersion } from './login-messages.ts'
+import { RESULTS_COLLATION } from './variables.ts'
 
 export interface Collation {
   readonly name: string
@@ -104,10 +105,12 @@ function variablesOf(collationId: number, versionText: string): ReadonlyMap<stri
   if (collation === null || isRefusedForClients(collation.charset)) return NO_VARIABLES
   const { name, charset } = collation
   const isMapped = server.engine === 'mariadb' && server.number >= MARIADB_MAPPED_SINCE
+  const used = (isMapped ? MARIADB_MAPPED[name] : undefined) ?? name
   return new Map([
     ['character_set_client', charset],
     ['character_set_results', charset],
-    ['collation_connection', (isMapped ? MARIADB_MAPPED[name] : undefined) ?? name],
+    ['collation_connection', used],
+    [RESULTS_COLLATION, used],
   ])
 }
 

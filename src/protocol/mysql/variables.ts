@@ -9,6 +9,22 @@ import { assignments } from './user-variables.ts'
  */
 export const MULTI_STATEMENTS = '(multi statements)'
 
+/**
+ * Stands among the variables for the collation that column definitions say the texts of results have: no variable shows
+ * it. SET NAMES and the login set it to theirs, SET character_set_results to the character set's own (`ITS_OWN`).
+ */
+export const RESULTS_COLLATION = '(collation of results)'
+const ITS_OWN = ''
+
+/** Adds to what a statement changed what follows for the collation of results. */
+export function addResultsCollation(changed: Map<string, string>): void {
+  const charset = changed.get('character_set_results')
+  if (charset === undefined) return
+  const collation = changed.get('collation_connection') ?? ''
+  const isNames = changed.get('character_set_client') === charset && belongsTo(collation, charset)
+  changed.set(RESULTS_COLLATION, isNames ? collation : ITS_OWN)
+}
+
 /** What a session's own trackers are set to: kept for it, but never given to a connection, whose trackers serve us. */
 const TRACKERS = 'session_track_'
 
@@ -61,6 +77,7 @@ export const BASE_VARIABLES: ReadonlyMap<string, string> = new Map([
   ['character_set_client', 'utf8mb4'],
   ['character_set_results', 'utf8mb4'],
   ['collation_connection', 'utf8mb4_general_ci'],
+  [RESULTS_COLLATION, 'utf8mb4_general_ci'],
 ])
 
 /** Tells us of every change of the session's state. */
@@ -76,7 +93,7 @@ export function gtidTracker(engine: 'mysql' | 'mariadb', { variables }: Settings
 
 /** For a connection whose variables are all at the server's defaults. */
 export function armingSql(gtids: string | null): string {
-  return `SET ${namesSql(BASE_VARIABLES)}, ${ARMED}${gtids === null ? '' : `, ${GTIDS} = ${gtids}`}`
+  return `SET ${namesSql(BASE_VARIABLES).join(', ')}, ${ARMED}${gtids === null ? '' : `, ${GTIDS} = ${gtids}`}`
 }
 
 /** What must be set besides the settings. */
@@ -94,14 +111,11 @@ export function alignmentSql(
   variables: readonly SavedVariable[] = [],
 ): string | null {
   const parts: string[] = []
-  const names = NAMES.some((name) => from.variables.get(name) !== to.variables.get(name))
-    ? namesSql(to.variables)
-    : null
-  if (names !== null) parts.push(names)
+  if (NAMES.some((name) => from.variables.get(name) !== to.variables.get(name))) parts.push(...namesSql(to.variables))
   if (!armed) parts.push(ARMED)
   if (gtids !== null) parts.push(`${GTIDS} = ${gtids}`)
   for (const [name, value] of to.variables) {
-    if (isOurs(name) || from.variables.get(name) === value || (names !== null && NAMES.includes(name))) continue
+    if (isOurs(name) || from.variables.get(name) === value || NAMES.includes(name)) continue
     parts.push(`SESSION ${name} = ${literal(name, value)}`)
   }
   for (const name of from.variables.keys()) {
@@ -116,24 +130,39 @@ export function alignmentSql(
 const REVERSED: ReadonlySet<string> = new Set(['foreign_key_checks', 'unique_checks'])
 
 /** What SET NAMES sets. */
-const NAMES: readonly string[] = ['character_set_client', 'character_set_results', 'collation_connection']
+const NAMES: readonly string[] = [
+  'character_set_client',
+  'character_set_results',
+  'collation_connection',
+  RESULTS_COLLATION,
+]
 
-/**
- * The three as SET NAMES sets them, null if they do not go together. It gives results their collation too, which no
- * variable shows and every column definition does.
- */
-function namesSql(variables: ReadonlyMap<string, string>): string | null {
-  const [client, results, collation] = NAMES.map((name) => variables.get(name))
-  if (client === undefined || collation === undefined || client !== results) return null
-  const belongs =
-    collation === client ||
-    collation.startsWith(`${client}_`) ||
-    (client === 'utf8mb3' && collation.startsWith('utf8_'))
-  return belongs ? `NAMES ${client} COLLATE ${collation}` : null
+/** The four as they must be, whatever they were: nothing but SET NAMES gives results a collation of choice. */
+function namesSql(variables: ReadonlyMap<string, string>): string[] {
+  const wanted = new Map(NAMES.map((name) => [name, variables.get(name)]))
+  const [charset, collation] = [wanted.get('character_set_results'), wanted.get(RESULTS_COLLATION)]
+  wanted.delete(RESULTS_COLLATION)
+  const parts: string[] = []
+  if (charset !== undefined && collation !== undefined && belongsTo(collation, charset)) {
+    parts.push(`NAMES ${charset} COLLATE ${collation}`)
+    wanted.delete('character_set_results')
+    if (wanted.get('character_set_client') === charset) wanted.delete('character_set_client')
+    if (wanted.get('collation_connection') === collation) wanted.delete('collation_connection')
+  }
+  for (const [name, value] of wanted) {
+    if (value !== undefined) parts.push(`SESSION ${name} = ${literal(name, value)}`)
+  }
+  return parts
+}
+
+/** Is it a collation of this character set? */
+function belongsTo(collation: string, charset: string): boolean {
+  const isOlder = charset === 'utf8mb3' && collation.startsWith('utf8_')
+  return isOlder || (charset !== '' && (collation === charset || collation.startsWith(`${charset}_`)))
 }
 
 function isOurs(name: string): boolean {
-  return name === MULTI_STATEMENTS || isTracker(name)
+  return name === MULTI_STATEMENTS || name === RESULTS_COLLATION || isTracker(name)
 }
 
 /** Reported as empty when they are NULL. */

@@ -8,6 +8,7 @@ import {
   refusedCharset,
 } from '../../../../src/protocol/mysql/charsets.ts'
 import { serverVersion } from '../../../../src/protocol/mysql/messages.ts'
+import { RESULTS_COLLATION } from '../../../../src/protocol/mysql/variables.ts'
 
 const MYSQL = '9.7.4-2'
 const MARIADB = '11.8.9-MariaDB-4 from Debian'
@@ -62,7 +63,11 @@ describe('a collation', () => {
 })
 
 describe('a login sets', () => {
-  const told = (id: number | null, version: string) => [...loginVariables(id, version).values()].join(' ')
+  const told = (id: number | null, version: string) => {
+    const { [RESULTS_COLLATION]: ofResults, ...others } = Object.fromEntries(loginVariables(id, version))
+    expect(ofResults).toBe(others.collation_connection)
+    return Object.values(others).join(' ')
+  }
 
   test.each([
     ['client, results and connection', 45, MYSQL, 'utf8mb4 utf8mb4 utf8mb4_general_ci'],
