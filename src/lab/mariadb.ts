@@ -119,6 +119,7 @@ function args(settings: ServerSettings): string[] {
     '--gtid-strict-mode=ON',
     '--slave-net-timeout=10',
     '--skip-name-resolve',
+    '--log-bin-trust-function-creators=ON',
     '--max-connections=1000',
     `--performance-schema=${onOff(settings.performanceSchema)}`,
     `--general-log=${onOff(settings.generalLog)}`,

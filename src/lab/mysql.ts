@@ -102,6 +102,7 @@ function args(settings: ServerSettings): string[] {
     '--relay-log-recovery=ON',
     '--replica-net-timeout=10',
     '--skip-name-resolve',
+    '--log-bin-trust-function-creators=ON',
     '--max-connections=1000',
     '--innodb-redo-log-capacity=32M',
     `--performance-schema=${onOff(settings.performanceSchema)}`,

@@ -323,6 +323,8 @@ export type Committed = (position: Position | null, doubt: 'none' | 'failed' | '
 /** What a backend told afterwards of the last statement. */
 export interface Collected {
   readonly changed: SettingsChange | null
+  /** Something changed that is no setting. */
+  readonly stateChanged: boolean
   readonly transaction: Reply['transaction']
 }
 
@@ -351,6 +353,8 @@ export interface BackendConnection {
   exchange(request: ClientRequest, client: ClientConnection, options: ExchangeOptions): Promise<Reply>
   /** The backend may know more than it has told: where a client is told no more than that rows end, or of an error. */
   readonly unreported: boolean
+  /** It changed something, and will never say what: to ask for it wipes out what the last statement left. */
+  readonly untold: boolean
   /** Asks for it. Throws BackendLost. */
   collect(): Promise<Collected>
   /** Reads what the last statement left for questions about it, and clears it away. Throws BackendLost. */

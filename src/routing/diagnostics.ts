@@ -6,6 +6,7 @@ import type { Classification, SessionFact } from '../sql/classification.ts'
 
 /** Whether FOUND_ROWS() after a statement without rows may be another than before. */
 const HIDING = new WeakMap<Classification, boolean>()
+const FINDING = new WeakMap<Classification, boolean>()
 
 export class Diagnostics {
   /** On this engine a statement without tables leaves the conditions of the one before. */
@@ -137,16 +138,30 @@ export class Diagnostics {
     this.#keptFoundRows = rows < 0 && this.#foundRows !== null
   }
 
-  /** To MySQL the rows that an UPDATE or a DELETE found count as well. */
+  /** The rows that an UPDATE or a DELETE of several tables found count as well, to MySQL those of any UPDATE. */
   private countsUntold(classification: Classification, rows: number): boolean {
     if (rows >= 0) return countsOtherwise(classification)
-    return hidesRows(classification) || (!this.#keeps && /^(update|delete)\b/i.test(classification.digestText))
+    return hidesRows(classification) || findsRows(classification, this.#keeps)
   }
 
   /** What fails counts nothing on MySQL, unless something before it in the same text or routine did. */
   private countsFailed(classification: Classification, rows: number): boolean {
     return rows >= 0 || (hidesRows(classification) && (this.#keeps || !isOneSelect(classification)))
   }
+}
+
+const UPDATES = /^update\b/i
+const JOINS =
+  /^update\b(?:(?!\bset\b).)*(,|\bjoin\b)|^delete\b(?!( low_priority| quick| ignore)* from (?!.*\busing\b))/is
+
+function findsRows(classification: Classification, ofJoinsOnly: boolean): boolean {
+  let finds = FINDING.get(classification)
+  if (finds === undefined) {
+    const { digestText } = classification
+    finds = JOINS.test(digestText) || (!ofJoinsOnly && UPDATES.test(digestText))
+    FINDING.set(classification, finds)
+  }
+  return finds
 }
 
 /** May LAST_INSERT_ID() be another after this statement? A failed one may have inserted rows before the one that failed. */

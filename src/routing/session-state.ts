@@ -148,12 +148,17 @@ export class SessionState {
   }
 
   /** The backend told later what a statement had changed; gives the pins that began. */
-  adopt({ changed, transaction }: Collected, classification: Classification, nowMs: number): readonly PinReason[] {
+  adopt(collected: Collected, classification: Classification, nowMs: number): readonly PinReason[] {
+    const { changed, transaction } = collected
+    const began: PinReason[] = []
     if (changed !== null) this.#settings = withChange(this.#settings, changed)
-    if (transaction === 'none' || this.has('transaction')) return NONE
-    this.#transaction = classification.transaction === 'begin-read-only' ? 'read-only' : 'open'
-    this.pin('transaction', null, classification, nowMs)
-    return ['transaction']
+    if (collected.stateChanged && !explains(classification, collected)) began.push('unknown-state')
+    if (transaction === 'open' && !this.has('transaction')) {
+      this.#transaction = classification.transaction === 'begin-read-only' ? 'read-only' : 'open'
+      began.push('transaction')
+    }
+    for (const reason of began) this.pin(reason, null, classification, nowMs)
+    return began
   }
 
   /** What the session held on a connection that is gone. Its settings live on; these do not. */
@@ -280,7 +285,10 @@ function isServersToSay({ reason, name, perhaps }: PinChange): boolean {
 }
 
 /** Do the text or the other reports say what it was that changed? A procedure may have done anything. */
-function explains({ pins, assigns, assigned, routines, facts }: Classification, { changed }: Reply): boolean {
+function explains(
+  { pins, assigns, assigned, routines, facts }: Classification,
+  { changed }: Pick<Reply, 'changed'>,
+): boolean {
   if (changed !== null || pins.length > 0 || assigns.length > 0) return true
   // A write that reads a variable which was never set makes it, for the binary log: NULL it was, and NULL it is.
   return (assigned.length > 0 || facts.includes('user-variable')) && routines.length === 0

@@ -267,7 +267,8 @@ export class Dispatch {
       mayBegin: request.kind !== 'prepare' && (!this.#state.autocommit || mayBegin(classification)),
       sets: request.kind === 'prepare' ? [] : namesIn(classification, ({ unscoped }) => unscoped === true),
       passing,
-      calls: classification.routines.length > 0 || (classification.access !== 'read' && classification.tables === null),
+      calls:
+        classification.access !== 'read' && classification.tables === null && !SELECTS.test(classification.digestText),
       readOnlyTransaction: onReader && this.#state.transaction === 'read-only',
       committed: request.kind === 'prepare' || onReader ? UNHEARD : this.freshness.committed,
     })
@@ -364,6 +365,7 @@ function holding(classification: Classification): Classification {
 }
 
 const nothing = () => {}
+const SELECTS = /^select\b/i
 /** What a reader commits is nobody's, and to prepare a statement commits nothing. */
 const UNHEARD = () => {}
 

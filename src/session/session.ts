@@ -1,11 +1,13 @@
 // One client's life: take a request, decide, act, remember, repeat. The only place where deciding and acting meet.
 
 import { type CloseReason, ProxyError } from '../errors.ts'
+import type { Lease } from '../pool/pool.ts'
 import {
   BackendLost,
   type ClientConnection,
   ClientLost,
   type ClientRequest,
+  type Collected,
   ConnectFailed,
   type Refusal,
   type Reply,
@@ -489,16 +491,22 @@ export class Session {
   private async collect(classification: Classification): Promise<void> {
     const connection = this.#leases.current?.connection
     if (connection?.unreported !== true) return
-    const collected = await connection.collect().catch(() => {
+    const isUntold = connection.untold
+    const collected = await this.collectFrom(this.#leases.current!).catch(() => {
       // The statement was answered; only what it changed is not known. In doubt the connection goes.
       this.#leases.discard('proxy in doubt')
       return null
     })
-    this.#leases.disturbed('row-count')
+    this.#leases.disturbed(isUntold ? 'all' : 'row-count')
     if (collected === null) return
     for (const reason of this.#state.adopt(collected, classification, this.#shared.nowMs())) {
       this.#shared.metrics.pins.labels(reason).value += 1
     }
+  }
+
+  private async collectFrom(lease: Lease): Promise<Collected> {
+    if (lease.connection.untold && this.#leases.leaves(lease)) await this.#leases.readOut(lease)
+    return lease.connection.collect()
   }
 
   /** Pins of named locks end when the server says so, and not before. */

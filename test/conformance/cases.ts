@@ -27,6 +27,16 @@ const numbered = (step: Step): Step => ({
     at === 2 || at === 3 ? { ...frame, payload: Buffer.from(`${frame.payload[0] === 0xfe}`) } : frame,
 })
 
+/** An EOF may say that something changed, and never what: nobody can tell from it whether that is of interest. */
+const unflagged = (step: Step): Step => ({
+  ...step,
+  mask: (frame) => {
+    const payload = Buffer.from(frame.payload)
+    if (payload[0] === 0xfe && payload.length === 5) payload[4]! &= ~0x40
+    return { ...frame, payload }
+  },
+})
+
 /** Every case begins in its own empty schema, made by these. */
 export const SCHEMA = 'conformance'
 export const opening: readonly Step[] = [
@@ -217,6 +227,17 @@ export const CASES: readonly ConformanceCase[] = [
       q("SELECT 'x'"),
       changeUser(SCHEMA, UTF8MB4_BIN),
       q("SELECT 'x'"),
+    ],
+  },
+  {
+    promise: "variables of which only the default is everybody's to set follow the session",
+    steps: [
+      q('SET innodb_strict_mode = DEFAULT, time_zone = DEFAULT'),
+      q('SELECT @@innodb_strict_mode'),
+      table,
+      q('SET collation_database = utf8mb4_bin'),
+      q('SELECT @@collation_database'),
+      table,
     ],
   },
   {
@@ -685,7 +706,7 @@ export const CASES: readonly ConformanceCase[] = [
     promise: 'functions that change the session',
     steps: [
       q("CREATE FUNCTION z() RETURNS INT DETERMINISTIC NO SQL BEGIN SET time_zone = '+07:00'; RETURN 1; END"),
-      q('SELECT z()'),
+      unflagged(q('SELECT z()')),
       q('SELECT @@time_zone'),
       table,
       q('SELECT FROM_UNIXTIME(0), COUNT(*) FROM t'),
@@ -874,6 +895,16 @@ export const CASES: readonly ConformanceCase[] = [
       q('UPDATE t SET n = 5 WHERE id < 3'),
       q('SELECT FOUND_ROWS()'),
       q('DELETE FROM t WHERE id = 1'),
+      q('SELECT FOUND_ROWS()'),
+      q('SELECT 1 UNION SELECT 2 UNION SELECT 3'),
+      q('DELETE FROM t ORDER BY id DESC LIMIT 1'),
+      q('SELECT FOUND_ROWS()'),
+      q('SELECT 1 UNION SELECT 2 UNION SELECT 3'),
+      q('DELETE t FROM t JOIN t AS other ON t.id = other.id WHERE t.id = 2'),
+      q('SELECT FOUND_ROWS()'),
+      rows,
+      q('SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4'),
+      q('UPDATE t JOIN t AS other ON t.id = other.id SET t.n = 7, other.v = t.v'),
       q('SELECT FOUND_ROWS()'),
     ],
   },

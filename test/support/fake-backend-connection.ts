@@ -45,7 +45,7 @@ export class FakeBackendConnection implements BackendConnection {
   /** What a read-out finds. */
   remains: ReadOut = { conditions: null, counters: null, variables: null }
   /** What it tells of the last statement when it is asked. */
-  told: Collected = { changed: null, transaction: 'none' }
+  told: Collected = { changed: null, stateChanged: false, transaction: 'none' }
   /** Does it get what it waits for in time? */
   catchesUp = true
   /** Can its user variables be read out? */
@@ -110,6 +110,8 @@ export class FakeBackendConnection implements BackendConnection {
     const told = wish.variables === null || !this.tells ? null : names.map((name) => ({ name, bytes: 1, set: true }))
     return { ...this.remains, counters: this.remains.counters ?? { foundRows: 0, insertId: 0n }, variables: told }
   }
+
+  untold = false
 
   async collect(): Promise<Collected> {
     this.unreported = false

@@ -20,7 +20,7 @@ import {
   type Settings,
   type SettingsChange,
 } from '../protocol.ts'
-import { NO_SETTINGS, sameSettings, settingsOf } from '../settings.ts'
+import { NO_SETTINGS, sameSettings, settingsOf, withChange } from '../settings.ts'
 import type { Transport } from '../transport.ts'
 import type { MysqlClient } from './client.ts'
 import { conditionsIn } from './conditions.ts'
@@ -54,6 +54,7 @@ import {
   gtidTracker,
   isInsertId,
   isKept,
+  isTracker,
   isUnmovable,
   MULTI_STATEMENTS,
   quoteName,
@@ -75,6 +76,14 @@ const SELECT_COUNTERS = 'SELECT FOUND_ROWS(), LAST_INSERT_ID() LIMIT 1'
 const CLEAR = 'DO (SELECT 0)'
 
 const NO_VARIABLES: readonly SavedVariable[] = []
+const NO_CHANGES: readonly TrackedChange[] = []
+
+/** What a session may set, by MariaDB's own list; NULL reads as the trackers would report it. */
+const SESSION_AND_GLOBAL = `SELECT LOWER(VARIABLE_NAME), COALESCE(SESSION_VALUE, ''), COALESCE(GLOBAL_VALUE, '')
+  FROM information_schema.SYSTEM_VARIABLES WHERE VARIABLE_SCOPE = 'SESSION' AND READ_ONLY = 'NO'`
+
+/** ER_SPECIFIC_ACCESS_DENIED_ERROR. */
+const ACCESS_DENIED = 1227
 
 const SET_OPTION_ON = Buffer.from([COMMAND.SET_OPTION, 0, 0])
 const SET_OPTION_OFF = Buffer.from([COMMAND.SET_OPTION, 1, 0])
@@ -87,6 +96,7 @@ export class MysqlBackend implements BackendConnection {
   broken = false
   stained = false
   unreported = false
+  untold = false
   onLost: () => void = () => {}
   readonly #options: ConnectOptions
   readonly #login: BackendLogin
@@ -198,6 +208,8 @@ export class MysqlBackend implements BackendConnection {
     const reply = this.learned(end, mysqlRequest, mysqlClient)
     const { mayChange, mayBegin } = options
     this.unreported = (end.endedInEof && mayChange) || (reply.outcome === 'error' && mayBegin)
+    // MySQL tells it with the next OK.
+    this.untold = this.unreported && end.changedInEof && this.#login.engine === 'mariadb'
     const { sets } = options
     const isUntold = sets.length > 0 && this.#login.engine === 'mariadb' && reply.outcome === 'ok'
     if (!isUntold && !end.collationUnknown) {
@@ -255,10 +267,37 @@ export class MysqlBackend implements BackendConnection {
     // A PING leaves diagnostics and all the rest as they are.
     const [reply] = await this.ask([[buildCommand(COMMAND.PING), 'single']])
     this.unreported = false
-    const { changes, status } = parseOk(reply!.at(-1)!, this.#login.capabilities)
-    const changed = changes === null ? null : changeOf(parseChanges(changes))
+    const { status } = parseOk(reply!.at(-1)!, this.#login.capabilities)
+    const told = this.changesIn(reply!)
+    const { untold } = this
+    this.untold = false
+    const changed = untold ? await this.askForChange() : changeOf(told)
     if (changed !== null) this.follow(changed)
-    return { changed, transaction: (status & STATUS.IN_TRANS) === 0 ? 'none' : 'open' }
+    return {
+      changed,
+      stateChanged: untold ? await this.hasUserVariables() : told.some(({ kind }) => kind === TRACK.STATE_CHANGE),
+      transaction: (status & STATUS.IN_TRANS) === 0 ? 'none' : 'open',
+    }
+  }
+
+  /** MariaDB forgets at an EOF what it would have reported with an OK. */
+  private async askForChange(): Promise<SettingsChange | null> {
+    const rows = await this.query(SESSION_AND_GLOBAL)
+    if (!Array.isArray(rows)) throw new BackendLost('unsent', true, `${this.backend.id} does not tell its variables`)
+    const { variables } = this.#settings
+    const changed = new Map<string, string>()
+    for (const [name, value, ofAll] of rows as readonly (readonly string[])[]) {
+      const isOurs = !isKept(name!) || isTracker(name!)
+      if (!isOurs && value !== (variables.get(name!) ?? ofAll)) changed.set(name!, value!)
+    }
+    addResultsCollation(changed)
+    return changed.size === 0 ? null : { schema: undefined, variables: changed }
+  }
+
+  /** In doubt it has. */
+  private async hasUserVariables(): Promise<boolean> {
+    const rows = await this.query('SELECT COUNT(*) FROM information_schema.USER_VARIABLES')
+    return !Array.isArray(rows) || rows[0]?.[0] !== '0'
   }
 
   cancel(): Promise<void> {
@@ -370,6 +409,36 @@ export class MysqlBackend implements BackendConnection {
 
   /** SET, the schema and the multi-statement option in one go: as many commands as needed, one round trip. */
   private async alignNow(settings: Settings, variables: readonly SavedVariable[]): Promise<Refusal | null> {
+    const refusal = await this.alignAtOnce(settings, variables)
+    const isDenied = refusal !== null && errorIn([refusal.frame])?.errno === ACCESS_DENIED
+    return isDenied ? this.alignOneByOne(settings, variables, refusal) : refusal
+  }
+
+  /** Some variables only the mighty may set, and everybody to their defaults: the server tells which value that was. */
+  private async alignOneByOne(
+    settings: Settings,
+    variables: readonly SavedVariable[],
+    refusal: Refusal,
+  ): Promise<Refusal | null> {
+    for (const [name, value] of settings.variables) {
+      const one = withChange(this.#settings, { schema: undefined, variables: new Map([[name, value]]) })
+      if ((await this.alignAtOnce(one, NO_VARIABLES)) === null) continue
+      const [reply] = await this.ask([
+        [buildQuery(`SET SESSION ${quoteName(name)} = DEFAULT`, this.attributes), 'single'],
+      ])
+      const changed = errorIn(reply!) === null ? changeOf(this.changesIn(reply!)) : null
+      if (changed !== null) this.follow(changed)
+      if (this.#settings.variables.get(name) !== value) return refusal
+    }
+    return this.alignAtOnce(settings, variables)
+  }
+
+  private changesIn(reply: OwnReply): readonly TrackedChange[] {
+    const { changes } = parseOk(reply.at(-1)!, this.#login.capabilities)
+    return changes === null ? NO_CHANGES : parseChanges(changes)
+  }
+
+  private async alignAtOnce(settings: Settings, variables: readonly SavedVariable[]): Promise<Refusal | null> {
     const from = this.#settings
     const commands: [Buffer, ReplyKind][] = []
     const whats: Refusal['what'][] = []

@@ -77,6 +77,8 @@ export interface ExchangeEnd {
   readonly warned: boolean
   /** It ended with an EOF, which reports nothing; what there is to report comes with the next OK. */
   readonly endedInEof: boolean
+  /** It said so, of something that changed. */
+  readonly changedInEof: boolean
   /** The server has room for no more prepared statements; the client was not told. */
   readonly full: boolean
   /** The connection's collation follows from something that was set; only the server can tell which it is. */
@@ -434,6 +436,7 @@ export class Exchange {
       warned: this.#warned,
       full: this.#isFull,
       endedInEof: tracker.stop === 'eof' && !tracker.okLayout,
+      changedInEof: tracker.stop === 'eof' && !tracker.okLayout && tracker.hasStateChanges,
       collationUnknown: this.#collationUnknown && this.#variables?.has('collation_connection') !== true,
       prepared: this.#prepared,
     }

@@ -48,6 +48,8 @@ const NOT_KEPT: ReadonlySet<string> = new Set([
 
 /** Set for the statements to come on this very connection; to set them elsewhere, or again, would not be the same. */
 const UNMOVABLE: ReadonlySet<string> = new Set([
+  'character_set_database', // Reported only when set; the schema's own are not.
+  'collation_database',
   'gtid_next',
   'insert_id',
   'pseudo_thread_id',

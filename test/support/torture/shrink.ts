@@ -14,9 +14,8 @@ export async function shrunk(
 ): Promise<Play> {
   const over = () => performance.now() >= deadlineMs
   let best = play
-  const attempt = async (left: Moves): Promise<boolean> => {
-    const moves = withoutStrangers(left)
-    if (moves.length >= best.moves.length || !moves.some((one) => one.move === move)) return false
+  const attempt = async (moves: Moves): Promise<boolean> => {
+    if (moves.length >= best.moves.length) return false
     const shorter = { ...best, moves }
     if (!(await fails(shorter))) return false
     best = shorter
@@ -38,15 +37,6 @@ export async function shrunk(
     }
   }
   return best
-}
-
-/** Without what is about statements that are not prepared any more: that would be a difference of another kind. */
-function withoutStrangers(moves: Moves): Moves {
-  const prepared = new Set<string>()
-  return moves.filter(({ role, move }) => {
-    if (move.kind === 'prepare') prepared.add(`${role} ${move.slot}`)
-    return !('slot' in move) || prepared.has(`${role} ${move.slot}`)
-  })
 }
 
 function groups<T>(list: readonly T[], size: number): T[][] {
