@@ -37,8 +37,6 @@ const WAIT = 1
 const STOPPED = 2
 const PASSED = 3
 
-/** MariaDB's progress report looks like an error with this number, and ends nothing. */
-const PROGRESS_ERRNO = 0xffff
 /** A row can begin with 0xfe too, but is longer than this (0xfe, eight bytes of length, the value). */
 const EOF_BYTES_MAX = 8
 /** Shortest 0xfe message that is an OK: an EOF has 5 bytes. */
@@ -250,7 +248,6 @@ export class ReplyTracker {
   private lookAtError(chunk: Buffer, end: number): number {
     if (end > chunk.length) return this.mustBeShort(end - this.#at + 1)
     this.errno = this.u16(chunk, end)
-    if (this.errno === PROGRESS_ERRNO) return PASSED
     this.stop = 'error'
     this.okLayout = false
     this.ended = true
