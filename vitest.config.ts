@@ -19,6 +19,8 @@ export default defineConfig({
           hookTimeout: 180_000,
         },
       })),
+      // It has servers of its own, with the settings that the scripts expect.
+      { test: { name: 'suites', include: ['test/suites/**/*.test.ts'], hookTimeout: 600_000 } },
     ],
   },
 })

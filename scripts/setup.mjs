@@ -54,13 +54,9 @@ function removeOlder(folder, ms) {
   }
 }
 
-/**
- * The options of a command that plays by chance, as variables of the environment: --seed 7 is SLUICE_<COMMAND>_SEED. Without
- * a seed, another one every time; it is printed with whatever is found.
- */
-export function wishesIn(command, options) {
+/** The options of a command as variables of the environment: --only join is SLUICE_<COMMAND>_ONLY. */
+export function optionsIn(command, options) {
   const asked = process.argv.slice(2)
-  const prefix = `SLUICE_${command.toUpperCase()}`
   const env = {}
   for (let at = 0; at < asked.length; at += 2) {
     const name = asked[at].replace(/^--/, '')
@@ -69,9 +65,16 @@ export function wishesIn(command, options) {
       console.error(`${command}: ${asked[at]} is not understood; there are ${known}`)
       process.exit(1)
     }
-    env[`${prefix}_${name.replace('-', '_').toUpperCase()}`] = asked[at + 1]
+    env[`SLUICE_${command.toUpperCase()}_${name.replace('-', '_').toUpperCase()}`] = asked[at + 1]
   }
-  env[`${prefix}_SEED`] ??= String(Math.floor(Math.random() * 1_000_000))
-  console.log(`${command}: from seed ${env[`${prefix}_SEED`]}`)
+  return env
+}
+
+/** The options of a command that plays by chance. Without a seed, another one every time; it is printed with whatever is found. */
+export function wishesIn(command, options) {
+  const env = optionsIn(command, options)
+  const seed = `SLUICE_${command.toUpperCase()}_SEED`
+  env[seed] ??= String(Math.floor(Math.random() * 1_000_000))
+  console.log(`${command}: from seed ${env[seed]}`)
   return env
 }

@@ -47,6 +47,19 @@ export const BUNDLES = {
     needs: LIBRARIES,
     libraries: ['usr/lib/mysql-router'],
   },
+  // The regression suites that the servers' own makers wrote, and the programs that play them.
+  mysqlSuite: {
+    name: 'mysql-suite',
+    suite: 'rolling',
+    packages: ['mysql-testsuite'],
+    needs: LIBRARIES,
+  },
+  mariadbSuite: {
+    name: 'mariadb-suite',
+    suite: 'own',
+    packages: ['mariadb-test', 'mariadb-test-data'],
+    needs: LIBRARIES,
+  },
   python: {
     name: 'python',
     suite: 'own',
@@ -254,7 +267,7 @@ async function writeWrappers({ libraries: own = [] }: Bundle, folder: string, fi
     .map(([variable, place]) => `${variable}="${join(final, 'root', place.replace('TRIPLET', triplet))}" `)
     .join('')
   await mkdir(join(folder, 'bin'))
-  for (const place of ['usr/sbin', 'usr/bin', 'bin', 'sbin']) {
+  for (const place of ['usr/sbin', 'usr/bin', 'bin', 'sbin', 'usr/lib/mysql-test/bin']) {
     for (const name of await readdir(join(root, place)).catch(() => [])) {
       if (!(await isElf(join(root, place, name)))) continue
       const program = join(final, 'root', place, name)
