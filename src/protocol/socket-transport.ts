@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import net from 'node:net'
 import type { Duplex } from 'node:stream'
 import { allowDirectWrites, directWrites, type WritingHandle, writeDirectly } from './direct-write.ts'
+import { POSTED_BYTES_MAX, post, type Sender, sendPosted } from './outbox.ts'
 import { StreamTransport, transportOn } from './stream-transport.ts'
 import type { Transport } from './transport.ts'
 
@@ -32,9 +33,11 @@ function readInto(buffer: Buffer): net.OnReadOpts {
 /** All clients read into this one: a request is copied out of it, or done with, before the next read. */
 const readsOfClients = readInto(Buffer.allocUnsafeSlow(READ_BYTES))
 
-class SocketTransport extends StreamTransport {
+class SocketTransport extends StreamTransport implements Sender {
   /** Bytes that were written directly and not taken yet. */
   #pendingBytes = 0
+  /** A `write` gave false, and is owed a call of `onDrain`. */
+  #draining = false
 
   constructor(socket: net.Socket, peer: { readonly peerAddress: string; readonly peerPort: number }) {
     super(socket, { events: false, ...peer })
@@ -45,6 +48,18 @@ class SocketTransport extends StreamTransport {
   }
 
   override write(bytes: Buffer): boolean {
+    if (this.closed) return true
+    const isPostable = bytes.length <= POSTED_BYTES_MAX && this.#pendingBytes === 0 && directWrites()
+    if (isPostable && post(this, bytes)) return true
+    // What was written before goes first.
+    sendPosted()
+    if (this.sendNow(bytes)) return true
+    this.#draining = this.#pendingBytes > 0
+    return false
+  }
+
+  /** For what is posted, and what is too long for that. */
+  sendNow(bytes: Buffer): boolean {
     if (this.closed) return true
     const handle = (this.stream as SocketWithHandle)._handle as WritingHandle | null
     if (handle === null || !directWrites()) return super.write(bytes)
@@ -63,7 +78,15 @@ class SocketTransport extends StreamTransport {
     this.#pendingBytes -= bytes
     if (this.closed) return
     if (error !== null) this.stream.destroy(error)
-    else if (this.#pendingBytes === 0) this.onDrain()
+    else if (this.#pendingBytes === 0 && this.#draining) {
+      this.#draining = false
+      this.onDrain()
+    }
+  }
+
+  protected override close(): void {
+    sendPosted()
+    super.close()
   }
 
   /** Unlike `resume`, it takes effect before it returns and leaves nothing scheduled that a later `pause` would lose to. */

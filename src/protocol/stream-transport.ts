@@ -130,7 +130,8 @@ export class StreamTransport implements Transport {
     return stream
   }
 
-  private close(): void {
+  /** Nothing more is written or told. */
+  protected close(): void {
     this.#closed = true
     this.onBytes = ignore
     this.onDrain = ignore

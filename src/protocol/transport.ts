@@ -18,9 +18,9 @@ export interface Transport {
   /** The TLS protocol and cipher in use, or null without TLS. */
   readonly tls: TlsState | null
   readonly closed: boolean
-  /** Bytes written and not yet taken by the kernel. */
+  /** Bytes that the kernel has not taken, those aside that go out at the end of this turn of the event loop. */
   readonly pendingBytes: number
-  /** False: not all taken yet; `bytes` must stay untouched, and no more should be produced, until `onDrain`. */
+  /** True: they are on their way, or copied. False: not all taken yet; `bytes` must stay untouched, and no more should be produced, until `onDrain`. */
   write(bytes: Buffer): boolean
   /** Stops and starts reading. While paused at most what was already read is delivered, later, after `resume`. */
   pause(): void

@@ -155,6 +155,48 @@ describe.each([
     expect(back.digest('hex')).toBe(sent.digest('hex'))
   })
 
+  test('short writes and long ones of one turn, and the end behind them, arrive in order', async () => {
+    const { near, far } = await transports()
+    const parts = [1, 8 * 1024, 20_000, 3, 8 * 1024 + 1, 5].map((size, index) => Buffer.alloc(size, 65 + index))
+    const heard: Buffer[] = []
+    near.onBytes = (bytes) => heard.push(Buffer.from(bytes))
+    const closed = new Promise<Error | null>((resolve) => {
+      near.onClosed = resolve
+    })
+    near.resume()
+    const sent = parts.map((part) => Buffer.from(part))
+    for (const part of parts) if (far.write(part)) part.fill(0)
+    far.end()
+    expect(await closed).toBe(null)
+    expect(Buffer.concat(heard).equals(Buffer.concat(sent))).toBe(true)
+  })
+
+  test('who does not read is noticed by short writes too, and told from who reads again', async () => {
+    const { near, far } = await transports()
+    const bytes = Buffer.alloc(1_000)
+    let written = 0
+    const isTaken = () => {
+      written += bytes.length
+      return far.write(bytes)
+    }
+    for (let turns = 0; turns < 10_000 && isTaken(); turns++) {
+      for (let count = 0; count < 50 && isTaken(); count++);
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    expect(far.pendingBytes).toBeGreaterThan(0)
+    expect(isTaken()).toBe(false)
+    const drained = new Promise<void>((resolve) => {
+      far.onDrain = resolve
+    })
+    let heard = 0
+    near.onBytes = ({ length }) => {
+      heard += length
+    }
+    near.resume()
+    await drained
+    await vi.waitUntil(() => heard === written, { timeout: 5_000 })
+  })
+
   test('a client that does not read stops the backend from being read', async () => {
     const backend = await transports()
     const client = await transports()

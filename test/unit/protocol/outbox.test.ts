@@ -1,0 +1,93 @@
+// What is sent together, and when.
+
+import { setImmediate as turn } from 'node:timers/promises'
+import { beforeEach, expect, test } from 'vitest'
+import { POSTED_BYTES_MAX, post, type Sender, sendPosted } from '../../../src/protocol/outbox.ts'
+
+let sent: string[] = []
+
+/** Says whether it is done with what it was given. */
+function sender(name: string, isDone = true): Sender {
+  return {
+    sendNow(bytes) {
+      sent.push(`${name}: ${bytes}`)
+      return isDone
+    },
+  }
+}
+
+const [one, two] = [sender('one'), sender('two')]
+
+/** Several letters in one turn, so that the next is posted as well. */
+async function busyTurn(): Promise<void> {
+  while (!(post(one, Buffer.from('a')) && post(two, Buffer.from('b')))) await turn()
+  await turn()
+  sent = []
+}
+
+beforeEach(busyTurn)
+
+test('what is posted in one turn is sent at its end, in order', async () => {
+  expect([post(one, Buffer.from('a')), post(two, Buffer.from('b')), post(one, Buffer.from('c'))]).toEqual([
+    true,
+    true,
+    true,
+  ])
+  expect(sent).toEqual([])
+  await turn()
+  expect(sent).toEqual(['one: a', 'two: b', 'one: c'])
+})
+
+test('it can be sent sooner, and only once', async () => {
+  post(one, Buffer.from('a'))
+  sendPosted()
+  post(two, Buffer.from('b'))
+  expect(sent).toEqual(['one: a'])
+  await turn()
+  expect(sent).toEqual(['one: a', 'two: b'])
+})
+
+test('it is a copy: whoever posts may use the bytes again at once', async () => {
+  const bytes = Buffer.from('as it was')
+  post(one, bytes)
+  bytes.fill(0)
+  await turn()
+  expect(sent).toEqual(['one: as it was'])
+})
+
+test('what a sender is not done with is left alone', async () => {
+  const kept: Buffer[] = []
+  const slow: Sender = {
+    sendNow(bytes) {
+      kept.push(bytes)
+      return false
+    },
+  }
+  post(slow, Buffer.from('slow'))
+  post(one, Buffer.from('a'))
+  await turn()
+  post(one, Buffer.from('over it?'))
+  post(two, Buffer.from('b'))
+  await turn()
+  expect(String(kept[0])).toBe('slow')
+})
+
+test('more than it has room for goes out sooner', async () => {
+  const long = Buffer.alloc(POSTED_BYTES_MAX, 'x')
+  for (let count = 0; count < 100; count++) expect(post(one, long)).toBe(true)
+  expect(sent.length).toBeGreaterThan(0)
+  await turn()
+  expect(sent).toEqual(Array.from({ length: 100 }, () => `one: ${long}`))
+})
+
+test('who is alone is soon sent at once, until there are others again', async () => {
+  let posted = 0
+  for (let count = 0; count < 100; count++) {
+    if (post(one, Buffer.from('a'))) posted += 1
+    await turn()
+  }
+  expect(posted).toBeLessThan(20)
+  await busyTurn()
+  expect(post(one, Buffer.from('a'))).toBe(true)
+  await turn()
+})
