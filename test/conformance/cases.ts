@@ -614,6 +614,20 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'what was prepared last, executed before its number is known',
+    steps: [
+      prepare('SELECT ?, ?'),
+      execute('last'),
+      execute('last', [1, 'b'], { types: false }),
+      execute('last', [1, 'b']),
+      execute('last', [2, 'c'], { types: false }),
+      execute(0, [3, 'd'], { types: false }),
+      execute('last', [null]),
+      prepare('SELECT 1'),
+      execute('last'),
+    ],
+  },
+  {
     promise: 'long data',
     steps: [
       table,

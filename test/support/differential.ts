@@ -10,6 +10,7 @@ import {
   COLUMN_TYPE,
   COMMAND,
   FieldWriter,
+  LAST_PREPARED_ID,
   lengthEncoded,
   parseChanges,
   parseError,
@@ -80,9 +81,12 @@ export function prepare(sql: string, which: number | 'next' = 'next'): Step {
 
 export type Value = string | number | null
 
-/** Executes the `which`th prepared statement (from 0). With `types: false` the client relies on what it said before. */
+/**
+ * Executes the `which`th prepared statement (from 0), or `last`: what was prepared last, as MariaDB's clients say it. With
+ * `types: false` the client relies on what it said before.
+ */
 export function execute(
-  which: number,
+  which: number | 'last',
   values: readonly Value[] = [],
   options: { cursor?: boolean; types?: boolean } = {},
 ): Step {
@@ -90,7 +94,10 @@ export function execute(
   return {
     text: `EXECUTE ${which} ${JSON.stringify(values)}${cursor ? ' with a cursor' : ''}`,
     kind: 'query',
-    payload: ({ client, prepared }) => executePayload(prepared[which] ?? 0, values, { cursor, types, client }),
+    payload: ({ client, prepared }) => {
+      const id = which === 'last' ? LAST_PREPARED_ID : (prepared[which] ?? 0)
+      return executePayload(id, values, { cursor, types, client })
+    },
   }
 }
 

@@ -27,6 +27,7 @@ import {
   CAPABILITY,
   COMMAND,
   EXECUTE_HEAD_BYTES,
+  LAST_PREPARED_ID,
   layoutOf,
   MalformedMessage,
   opensCursor,
@@ -42,8 +43,6 @@ import { ClientStatement, keptText, type MysqlRequest, requestOf } from './reque
 import { MULTI_STATEMENTS, quoteName } from './variables.ts'
 import { buildWireError } from './wire-errors.ts'
 
-/** MariaDB's way to say "the statement prepared last". */
-const LAST_PREPARED = 0xffffffff
 /** COM_STMT_CLOSE, COM_STMT_FETCH and the head of COM_STMT_SEND_LONG_DATA: an id, and what belongs to it. */
 const CLOSE_BYTES = 5
 const LONG_DATA_HEAD_BYTES = 7
@@ -440,7 +439,12 @@ export class MysqlClient implements ClientConnection {
     if (statement === null) return null
     statement.rephrase(null)
     const attributes = (this.capabilities & CAPABILITY.QUERY_ATTRIBUTES) !== 0
-    const layout = isBulk || !attributes ? null : layoutOf(payload, statement.parameterCount, true)
+    const isLast = statementIdOf(payload) === LAST_PREPARED_ID
+    const layout = isBulk || !(attributes || isLast) ? null : layoutOf(payload, statement.parameterCount, attributes)
+    // Whoever does not know its number cannot know that the types were told before, nor how many parameters there are.
+    if (isLast && !isBulk && statement.parameterCount > 0 && layout?.typesBound !== true) {
+      throw new MalformedMessage('parameters without their types')
+    }
     const route = layout?.route ?? null
     const isForCursor = !isBulk && opensCursor(payload)
     return requestOf('execute', message, 'query', {
@@ -498,7 +502,7 @@ export class MysqlClient implements ClientConnection {
 
   private statementFor(payload: Buffer, where: string): ClientStatement | null {
     const id = statementIdOf(payload)
-    const isLast = id === LAST_PREPARED && this.engine === 'mariadb'
+    const isLast = id === LAST_PREPARED_ID && this.engine === 'mariadb'
     const statement = isLast ? this.#lastPrepared : this.#statements?.get(id)
     if (statement != null) return statement
     // MySQL looks statements up in one place, MariaDB in each command.
