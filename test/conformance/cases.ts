@@ -891,6 +891,27 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'rows of a routine while it has a cursor open',
+    steps: [
+      table,
+      rows,
+      q(`CREATE PROCEDURE p() BEGIN
+        DECLARE name VARCHAR(100);
+        DECLARE names CURSOR FOR SELECT v FROM t ORDER BY id;
+        OPEN names; FETCH names INTO name; SELECT name; SELECT id FROM t; CLOSE names; SELECT 'over';
+      END`),
+      q('CALL p()'),
+      prepare('CALL p()'),
+      execute(0),
+      q('SELECT 1'),
+    ],
+  },
+  {
+    promise: 'rows of a block while it has a cursor open',
+    engine: 'mariadb', // MySQL has no blocks outside routines
+    steps: [table, rows, q('FOR each IN (SELECT v FROM t ORDER BY id) DO SELECT each.v; END FOR'), q('SELECT 1')],
+  },
+  {
     promise: 'writes while a cursor is open',
     steps: [
       table,

@@ -93,7 +93,7 @@ export function execute(
   const { cursor = false, types = true } = options
   return {
     text: `EXECUTE ${which} ${JSON.stringify(values)}${cursor ? ' with a cursor' : ''}`,
-    kind: 'query',
+    kind: cursor ? 'cursor' : 'query',
     payload: ({ client, prepared }) => {
       const id = which === 'last' ? LAST_PREPARED_ID : (prepared[which] ?? 0)
       return executePayload(id, values, { cursor, types, client })

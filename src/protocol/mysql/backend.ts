@@ -634,7 +634,8 @@ export class MysqlBackend implements BackendConnection {
     const entry = this.#executing
     if (entry === null) return
     const { status } = end
-    const open = request.kind === 'execute' ? (status & STATUS.CURSOR_EXISTS) !== 0 : entry.cursor
+    const opens = request.reply === 'cursor' && (status & STATUS.CURSOR_EXISTS) !== 0
+    const open = request.kind === 'execute' ? opens : entry.cursor
     const isOver = (status & STATUS.LAST_ROW_SENT) !== 0 || request.reply === 'single' || end.reply.outcome !== 'ok'
     this.#prepared.setCursor(entry, open && !isOver)
     statement.cursorHome = entry.cursor ? this : null

@@ -447,7 +447,7 @@ export class MysqlClient implements ClientConnection {
     }
     const route = layout?.route ?? null
     const isForCursor = !isBulk && opensCursor(payload)
-    return requestOf('execute', message, 'query', {
+    return requestOf('execute', message, isForCursor ? 'cursor' : 'query', {
       sql: statement.sql,
       prepared: statement,
       route,

@@ -6,10 +6,10 @@ import { HEADER_BYTES, PAYLOAD_BYTES_MAX } from './frames.ts'
 import { LEAD, STATUS } from './numbers.ts'
 
 /**
- * `query`: also execute, bulk execute and process info. `fetch`: rows alone. `field-list`: column definitions alone.
- * `single`: one OK, EOF or ERR. `statistics`: one text.
+ * `query`: also execute, bulk execute and process info. `cursor`: the same, but rows may wait for COM_STMT_FETCH. `fetch`: rows
+ * alone. `field-list`: column definitions alone. `single`: one OK, EOF or ERR. `statistics`: one text.
  */
-export type ReplyKind = 'query' | 'prepare' | 'fetch' | 'field-list' | 'single' | 'statistics'
+export type ReplyKind = 'query' | 'cursor' | 'prepare' | 'fetch' | 'field-list' | 'single' | 'statistics'
 
 /**
  * What the frame is at which `feed` stopped. `none`: it went through all it was given. `eof`: the end of column
@@ -73,7 +73,8 @@ export class ReplyTracker {
   parameterCount = 0
 
   #insertId: number | bigint = 0
-  #kind: ReplyKind = 'query'
+  #kind: Exclude<ReplyKind, 'cursor'> = 'query'
+  #mayWait = false
   #deprecateEof = true
   #optionalMetadata = false
   #place = ANSWER
@@ -93,7 +94,8 @@ export class ReplyTracker {
 
   /** Gets ready for a new reply. */
   begin(kind: ReplyKind, form: ReplyForm): void {
-    this.#kind = kind
+    this.#kind = kind === 'cursor' ? 'query' : kind
+    this.#mayWait = kind === 'cursor'
     this.#deprecateEof = form.deprecateEof
     this.#optionalMetadata = form.optionalMetadata
     this.#place = kind === 'fetch' || kind === 'field-list' ? ROWS : ANSWER
@@ -257,8 +259,8 @@ export class ReplyTracker {
   private definitionsEnded(): void {
     if (this.#place === PARAMETERS_END) this.expectColumns()
     else if (this.#kind === 'prepare') this.ended = true
-    // With an open cursor the rows wait for COM_STMT_FETCH.
-    else if ((this.status & STATUS.CURSOR_EXISTS) !== 0) this.ended = true
+    // MariaDB says so too of a cursor that is open in a routine or block, and its rows follow at once.
+    else if (this.#mayWait && (this.status & STATUS.CURSOR_EXISTS) !== 0) this.ended = true
     else this.#place = ROWS
     this.#outParameters = (this.status & STATUS.PS_OUT_PARAMS) !== 0
   }

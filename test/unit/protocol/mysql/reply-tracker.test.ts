@@ -192,6 +192,12 @@ describe('frames that look like something else', () => {
       'eof:2 eof:2',
     ],
     ['a row of no bytes', NEW, ['01', COLUMN, '', END], 'eof(ok):2'],
+    [
+      "rows behind MariaDB's word that a routine has a cursor open",
+      OLD,
+      ['01', COLUMN, 'fe00004200', '0131', 'fe00000200'],
+      'eof:42 eof:2',
+    ],
     ['an error of the greatest number', NEW, ['ffffff23484d303030'], 'error:65535'],
     ['an error where a column should be', NEW, ['02', COLUMN, ERROR], 'error:1064'],
     ['an EOF of the old kind from a new server', NEW, ['01', COLUMN, '0131', EOF], 'eof:2'],
