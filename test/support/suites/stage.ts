@@ -36,6 +36,8 @@ DROP PROCEDURE IF EXISTS mtr.add_suppression;
 CREATE PROCEDURE mtr.add_suppression(pattern VARCHAR(255)) BEGIN END;
 `
 
+export type Way = 'direct' | 'sluice' | 'writer only'
+
 export class Stage {
   readonly suite: Suite
   readonly cluster: LabCluster
@@ -79,6 +81,7 @@ export class Stage {
       )
       const sluice = await startSluice({
         seeds: cluster.servers.map(({ address }) => address),
+        moreListeners: '  - { name: writer, bind: 127.0.0.1:0, cluster: main, route: writer }',
         users: ["  - { name: root, password: '' }", ...accounts].join('\n'),
       })
       return new Stage(suite, cluster, sluice, users, globals)
@@ -86,6 +89,12 @@ export class Stage {
       await cluster.stop()
       throw error
     }
+  }
+
+  /** Where it is to be played: on the writer itself, through Sluice, or through Sluice with everything sent to the writer. */
+  portOf(way: Way): number {
+    if (way === 'direct') return this.cluster.writer.port
+    return way === 'sluice' ? this.sluice.port : this.sluice.proxy.addresses().get('writer')!.port
   }
 
   get folder(): string {

@@ -7,7 +7,7 @@ import { cacheFolder } from '../../../src/lab/index.ts'
 import { whyDifferent } from './differences.ts'
 import { type Outcome, play } from './player.ts'
 import { type Script, type Suite, scriptsOf } from './programs.ts'
-import { Stage } from './stage.ts'
+import { Stage, type Way } from './stage.ts'
 
 export interface TourSettings {
   readonly only: RegExp
@@ -81,16 +81,18 @@ async function compare(script: Script, stage: Stage, settings: TourSettings): Pr
   })
   if (through.ended === 'as expected') return found('the same')
   const difference = await writeEvidence(script, through, settings)
-  const because = through.ended === 'late' ? null : whyDifferent(stage.suite.engine, script.name, difference)
-  if (because !== null) return found('by nature', because)
+  const onWriter = await playOn(stage, script, settings, 'writer only')
+  const isReaders = onWriter.ended === 'as expected'
+  const because = whyDifferent(stage.suite.engine, script.name, difference, isReaders)
+  if (because !== null && through.ended !== 'late') return found('by nature', because)
   const again = await playOn(stage, script, settings, 'direct')
   const throughAgain = await playOn(stage, script, settings, 'sluice')
   const isSteady = again.ended === 'as expected' && throughAgain.ended !== 'as expected'
-  return found(isSteady ? 'differs' : 'unsteady')
+  return found(isSteady ? 'differs' : 'unsteady', isReaders ? 'not when all of it goes to the writer' : null)
 }
 
-async function playOn(stage: Stage, script: Script, settings: TourSettings, by: 'direct' | 'sluice'): Promise<Outcome> {
-  const port = by === 'direct' ? stage.cluster.writer.port : stage.sluice.port
+async function playOn(stage: Stage, script: Script, settings: TourSettings, way: Way): Promise<Outcome> {
+  const port = stage.portOf(way)
   const outcome = await play(script, {
     suite: stage.suite,
     port,
@@ -99,7 +101,7 @@ async function playOn(stage: Stage, script: Script, settings: TourSettings, by: 
     msMax: settings.msMax,
     prepared: settings.prepared,
     late: async () => {
-      if (by === 'sluice') await writeSessions(script, stage, settings)
+      if (way !== 'direct') await writeSessions(script, stage, settings)
     },
   })
   await stage.tidy(port)
