@@ -295,6 +295,7 @@ export class Cluster {
         protocol.sqlContext(settings, { version: this.serverVersion ?? '', modes: this.serverModes }),
       classify: (sql: Buffer, context: SqlContext) => this.#classifier.classify(sql, context),
       withOwnId: (sql: Buffer, context: SqlContext, id: number) => this.#classifier.withOwnId(sql, context, id),
+      behindKill: (sql: Buffer, context: SqlContext, id: number) => this.#classifier.behindKill(sql, context, id),
       learn: (classification: Classification) => this.learn(classification),
       suspect: (backend: Backend, why: string) => this.suspect(backend, why),
       outstanding: (backend: Backend) => this.#pools.outstanding(backend),

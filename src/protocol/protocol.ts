@@ -142,8 +142,8 @@ export interface ClientConnection {
   next(): Promise<ClientRequest | null>
   /** The request with another text in place of its own; a statement being prepared is prepared so. */
   reword(request: ClientRequest, sql: Buffer): ClientRequest
-  /** Answers a request with success and nothing else. */
-  ok(): void
+  /** Answers a request with success and nothing else. `more`: of its answer; the next request's answer goes on behind it. */
+  ok(more?: boolean): void
   /** Answers a request with rows of text. */
   rows(columns: readonly string[], rows: readonly (readonly (string | null)[])[]): void
   /** Answers `request` with the conditions that SHOW WARNINGS or SHOW ERRORS would list; null: none. */
@@ -197,7 +197,7 @@ export interface Reply {
   /**
    * `refused`: the backend is read-only and said so first; it executed nothing and nothing went to the client.
    * `behind`: a reader did not know a table, column, schema or right that the writer may know; nothing went to the client.
-   * `unknown-session`: the backend knows no session of the number that was to be killed; nothing went to the client.
+   * `unknown-session`: the backend knows no session of the number that was to be killed, and the client was not told so.
    */
   readonly outcome: 'ok' | 'error' | 'refused' | 'behind' | 'unknown-session'
   /** The session that was not known, and the backend's own words about it. */

@@ -261,7 +261,7 @@ export class Dispatch {
       // A writer that refuses is none any more, and what is held there is lost.
       holdRefused: isFree || connection.backend.role === 'writer',
       holdBehind: isFree && onReader,
-      holdUnknownSession: classification.kill !== null && classification.statements === 1 && request.kind !== 'prepare',
+      holdUnknownSession: classification.kill !== null && request.kind !== 'prepare',
       edit: this.#edit,
       mayChange: classification.access === 'write' || passing.length > 0,
       mayBegin: request.kind !== 'prepare' && (!this.#state.autocommit || mayBegin(classification)),

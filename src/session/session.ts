@@ -294,7 +294,7 @@ export class Session {
     const named = withLockNames(classification, request, this.#client)
     const reply = await this.#dispatch.send(classification, asked, this.#sinceMs, edit)
     if (this.#ended) throw new ClientLost('the session has ended')
-    if (reply.unknownSession !== null && kill !== null) return this.killWhomItMeans(classification, kill, reply)
+    if (reply.unknownSession !== null && kill !== null) return this.killWhomItMeans(classification, request, reply)
     if (userKilled === this.user && kill?.what === 'connection' && reply.outcome === 'ok') this.end('client killed')
     if (this.#ended) return
     this.observe(named, request.kind, reply)
@@ -414,22 +414,30 @@ export class Session {
     }
   }
 
-  /** KILL by an expression: the writer has said which number it comes to, and that it knows nobody of it. */
-  private async killWhomItMeans(classification: Classification, kill: KillRequest, reply: Reply): Promise<void> {
+  /** The writer has said which number a KILL comes to, and that it knows nobody of it. What stands behind it goes on then. */
+  private async killWhomItMeans(classification: Classification, request: ClientRequest, reply: Reply): Promise<void> {
     const { id, refusal } = reply.unknownSession!
+    const isText = request.kind === 'statement' && classification.statements > 1
+    const rest = isText ? this.#shared.behindKill(request.sql, this.contextNow(), id) : null
     try {
-      const isOurs = await this.killSession(id, kill.what)
+      const isOurs = await this.killSession(id, classification.kill!.what, rest !== null)
       if (!isOurs) this.#client.refuse(refusal)
       if (this.#ended) return
       this.observe(classification, 'statement', isOurs ? { ...reply, outcome: 'ok' } : reply)
-      if (isOurs) await this.#leases.clear()
+      if (!isOurs) return
+      await this.#leases.clear()
+      if (id === this.id) return
     } finally {
       if (!this.#state.pinned) this.#leases.giveBack()
     }
+    if (rest !== null) await this.serve(this.#client.reword(request, rest))
   }
 
-  /** Kills one of our sessions, known by our number or by that of its connection to the writer. False: it is none of ours. */
-  private async killSession(id: number, what: KillRequest['what']): Promise<boolean> {
+  /**
+   * Kills one of our sessions, known by our number or by that of its connection to the writer. False: it is none of ours.
+   * `more`: there is more of the answer.
+   */
+  private async killSession(id: number, what: KillRequest['what'], more = false): Promise<boolean> {
     const { cluster } = this.#shared
     const target = await this.victim({ cluster, id, writer: this.writer?.id ?? null })
     if (target === null) return false
@@ -442,7 +450,7 @@ export class Session {
       throw new ProxyError('KILL_DENIED', `You are not owner of thread ${id}`)
     }
     await target.kill(what)
-    this.#client.ok()
+    this.#client.ok(more)
     return true
   }
 

@@ -44,6 +44,8 @@ export interface Shared extends Loads {
   classify(sql: Buffer, context: SqlContext): Classification
   /** The text with a session's number where it asks for the connection's; null: as it is. */
   withOwnId(sql: Buffer, context: SqlContext, id: number): Buffer | null
+  /** What the text has behind its KILL of `id`; null: nothing. */
+  behindKill(sql: Buffer, context: SqlContext, id: number): Buffer | null
   /** A reader refused it: statements of its digest are classified like this from now on. */
   learn(classification: Classification): void
   suspect(backend: Backend, why: string): void

@@ -1,6 +1,7 @@
 // What does this statement do? One pass over its bytes, then one look-up; the rules run once per digest. Pure: no await, no
 // log, no clock.
 
+import { behindKill } from './behind-kill.ts'
 import { familyOf } from './charsets.ts'
 import type { Classification, PinChange, SessionFact, SluiceCommand, TransactionEffect } from './classification.ts'
 import type { SqlContext } from './dialects.ts'
@@ -38,6 +39,8 @@ export interface Classifier {
   learn(classification: Classification): void
   /** The text with a session's own number where it asks for the connection's; null: as it is. */
   withOwnId(sql: Buffer, context: SqlContext, id: number): Buffer | null
+  /** What the text has behind its KILL of `id`; null: nothing. */
+  behindKill(sql: Buffer, context: SqlContext, id: number): Buffer | null
   readonly hits: number
   readonly misses: number
   readonly remembered: number
@@ -106,6 +109,11 @@ export function createClassifier(options: ClassifierOptions): Classifier {
       if (learned.size >= options.digestsMax) learned.delete(learned.keys().next().value!)
       learned.set(halves, true)
       memory.change(Number.parseInt(halves.slice(0, 8), 16) | 0, Number.parseInt(halves.slice(8), 16) | 0, asWrite)
+    },
+    behindKill(sql, context, id) {
+      const tokens = new Tokens()
+      scan(sql, rulesOf(context), tokens)
+      return behindKill(sql, new Text(sql, tokens), context, id)
     },
     withOwnId(sql, context, id) {
       return withOwnIdAt(DEPTH_MAX, sql, context, id)

@@ -205,6 +205,21 @@ describeEngines((engine) => {
       await untilRunning(cluster.writer, 'SLEEP', 0)
     })
 
+    test('stops in the middle of a text at nobody, and goes on behind one of us', async () => {
+      const [killer, idle, asleep] = [await join(), await join(), await join()]
+      const stopped = outcomeOf(asleep.query(`DO SLEEP(${ENDLESS})`))
+      await untilRunning(cluster.writer, 'SLEEP')
+      const text = `SELECT 'begun' AS v; KILL ${idOf(idle)}; INSERT INTO killing.t VALUES (3, 0);
+        KILL QUERY ${idOf(asleep)} + 0; DELETE FROM killing.t WHERE id = 3; SELECT 'over' AS v`
+      const [answers] = await killer.query<RowDataPacket[][]>(text)
+      expect(answers.map((answer) => answer[0]?.v ?? 'ok')).toEqual(['begun', 'ok', 'ok', 'ok', 'ok', 'over'])
+      await stopped
+      expect(await outcomeOf(idle.query('SELECT 1'))).toMatch('error')
+      expect(await outcomeOf(asleep.query('SELECT 1 AS n'))).toBe('[{"n":1}]')
+      await expect(killer.query('SELECT 1; KILL 1999999999; SELECT 2')).rejects.toMatchObject({ errno: 1094 })
+      expect(await outcomeOf(killer.query('SELECT 1 AS n'))).toBe('[{"n":1}]')
+    })
+
     test('of oneself is answered as the writer answers it', async () => {
       for (const words of [(id: number) => `KILL QUERY ${id}`, (id: number) => `KILL ${id}`]) {
         const [direct, through] = [await join('app', cluster.writerPort), await join()]

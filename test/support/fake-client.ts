@@ -86,8 +86,8 @@ export class FakeClient implements ClientConnection {
     return { ...request, sql }
   }
 
-  ok(): void {
-    this.answers.push('ok')
+  ok(more = false): void {
+    this.answers.push(more ? 'ok, and more' : 'ok')
   }
 
   rows(_columns: readonly string[], rows: readonly (readonly (string | null)[])[]): void {

@@ -215,6 +215,7 @@ export class Stage {
       sqlContext: () => CONTEXT,
       classify: (sql: Buffer) => classifyForStage(sql.toString()),
       withOwnId: () => null,
+      behindKill: () => null,
       learn: ({ digest }: Classification) => void this.calls.push(`learned ${digest}`),
       suspect: ({ id }: Backend) => {
         this.suspected.push(id)

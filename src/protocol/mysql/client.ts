@@ -18,7 +18,7 @@ import { acceptChangeUser, type ChangeUserOptions, type ClientLogin } from './ac
 import { loginVariables } from './charsets.ts'
 import { startCompression } from './compressed-transport.ts'
 import { listFrames } from './conditions.ts'
-import { FrameError, frame, Message, type MessageReader } from './frames.ts'
+import { FrameError, FrameNumbers, frame, Message, type MessageReader } from './frames.ts'
 import { identityOf, type MysqlIdentity } from './identity.ts'
 import {
   bareSql,
@@ -33,6 +33,7 @@ import {
   opensCursor,
   parseLongData,
   parseQuery,
+  STATUS,
   schemaChange,
   serverVersion,
   statementIdOf,
@@ -99,6 +100,8 @@ export class MysqlClient implements ClientConnection {
   #nextStatementId = 1
   #lastPrepared: ClientStatement | null = null
   #compressed = false
+  /** While the answers to parts of one text go out, one behind another; `sequence` is then that of the part. */
+  #renumbering: FrameNumbers | null = null
   /** Takes the next request, when it has come. */
   #wake: ((request: MysqlRequest | null | Promise<MysqlRequest | null>) => void) | null = null
   #takeBytes: ((bytes: Buffer) => void) | null = null
@@ -167,8 +170,12 @@ export class MysqlClient implements ClientConnection {
     return { ...before, message, frames: [message.bytes], sql }
   }
 
-  ok(): void {
-    this.reply(buildOk({ status: this.status }, this.capabilities))
+  ok(more = false): void {
+    this.reply(buildOk({ status: this.status | (more ? STATUS.MORE_RESULTS_EXISTS : 0) }, this.capabilities))
+    if (!more) return
+    this.#renumbering ??= new FrameNumbers()
+    this.#renumbering.shift += this.sequence - 1
+    this.sequence = 1
   }
 
   rows(columns: readonly string[], rows: readonly (readonly (string | null)[])[]): void {
@@ -239,6 +246,7 @@ export class MysqlClient implements ClientConnection {
 
   /** Bytes for the client, as they are. False: they stay in use, and no more should come, until `onDrained`. */
   send(bytes: Buffer): boolean {
+    this.#renumbering?.renumber(bytes)
     return this.#transport.write(bytes)
   }
 
@@ -302,6 +310,7 @@ export class MysqlClient implements ClientConnection {
         const message = this.#reader.shift()
         if (message === null) return undefined
         this.sequence = (message.lastSequence + 1) & 0xff
+        this.#renumbering = null
         this.checkSequence(message)
         if (message.command === COMMAND.CHANGE_USER) return this.changeUser(message)
         const request = this.read(message)

@@ -154,7 +154,7 @@ export class Exchange {
       const stop = tracker.feed(chunk, at)
       if (stop === 'none') break
       at = tracker.end
-      if (stop === 'error' && this.holdsBack(chunk)) return
+      if (stop === 'error' && this.holdsBack(chunk, gone)) return
       if (stop === 'prepared') this.takePrepared(chunk)
       else if (stop === 'infile') this.startUpload()
       if (this.repeatsCount && tracker.ended && stop !== 'error') this.repeatCount(chunk)
@@ -214,10 +214,16 @@ export class Exchange {
   }
 
   /** A first answer that another backend can do better than. */
-  private holdsBack(chunk: Buffer): boolean {
+  private holdsBack(chunk: Buffer, gone: number): boolean {
     const { first, errno, start, end } = this.#tracker
-    if (!first || this.#forwardedBytes > 0 || end < chunk.length) return false
     const { holdRefused, holdBehind, holdUnknownSession } = this.#options
+    if (end < chunk.length) return false
+    if (holdUnknownSession && errno === UNKNOWN_THREAD) {
+      this.forward(chunk.subarray(gone, start))
+      this.holdUnknown(chunk.subarray(start + HEADER_BYTES, end))
+      return true
+    }
+    if (!first || this.#forwardedBytes > 0) return false
     if (this.#line.mayMakeRoom && errno === TOO_MANY_PREPARED) {
       this.#isFull = true
       this.finish('error')
@@ -227,7 +233,6 @@ export class Exchange {
     const mayBeHeld = holdRefused && !isOwnDoing
     if (mayBeHeld && isReadOnly(errno, chunk.subarray(start + HEADER_BYTES, end))) this.finish('refused')
     else if (holdBehind && BEHIND.has(errno)) this.finish('behind')
-    else if (holdUnknownSession && errno === UNKNOWN_THREAD) this.holdUnknown(chunk.subarray(start + HEADER_BYTES, end))
     else return false
     return true
   }
@@ -237,6 +242,7 @@ export class Exchange {
     const frame = Buffer.from(error)
     const message = parseError(frame).message.toString()
     const id = Number(/\d+/.exec(message)?.[0] ?? -1)
+    this.#client.sequence = this.#tracker.sequence
     this.#unknownSession = { id, refusal: { what: 'kill', message, frame } }
     this.finish('unknown-session')
   }

@@ -187,3 +187,18 @@ export function frame(payload: Buffer, sequence: number): Buffer {
 export function frameCount(length: number): number {
   return Math.floor(length / PAYLOAD_BYTES_MAX) + 1
 }
+
+/** Gives frames later sequence numbers, in place: an answer that goes on behind another. Headers come whole. */
+export class FrameNumbers {
+  shift = 0
+  #bodyLeft = 0
+
+  renumber(bytes: Buffer): void {
+    let at = this.#bodyLeft
+    while (at < bytes.length) {
+      bytes[at + 3] = (bytes[at + 3]! + this.shift) & 0xff
+      at += HEADER_BYTES + payloadLength(bytes, at)
+    }
+    this.#bodyLeft = at - bytes.length
+  }
+}
