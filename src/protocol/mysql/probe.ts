@@ -20,6 +20,13 @@ import { type Row, replicationStatus } from './replication-status.ts'
 import { hasMajority, ROSTER_SQL, ROSTER_VARIABLES, rosterFrom } from './rosters.ts'
 import { foldsCaseIn, RIGHTS_SQL, tableFactsIn, tablesSql } from './table-questions.ts'
 
+let loading: Promise<typeof import('mysql2')> | null = null
+/** Loaded when the first server is asked. */
+function driver(): Promise<typeof import('mysql2')> {
+  loading ??= import('mysql2')
+  return loading
+}
+
 /** After this many probes without a privilege it is tried again, on a new connection: grants take effect on new ones. */
 const DENIED_PROBES_MAX = 30
 
@@ -46,7 +53,10 @@ export function createProber(target: ProbeTarget): Prober {
   }
   const ask = async <T>(question: (line: ProbeLine) => Promise<T>): Promise<T> => {
     try {
-      return await within(target.timeoutMs, askOn(question), () => new ProbeFailed('timeout', silence(target)))
+      const answer = askOn(question)
+      // The first time, loading the driver takes longer than many a server does; none of that is the server's silence.
+      await driver()
+      return await within(target.timeoutMs, answer, () => new ProbeFailed('timeout', silence(target)))
     } catch (error) {
       hangUp()
       throw error instanceof ProbeFailed ? error : failureOf(error, target)
@@ -187,7 +197,7 @@ class ProbeLine {
   }
 
   private async login(tls: BackendTls): Promise<Connection> {
-    const { createConnection } = await import('mysql2')
+    const { createConnection } = await driver()
     const { host, port, user, password } = this.#target
     if (this.#destroyed) throw new Error('closed while connecting')
     const socket = connect({ host, port, noDelay: true, keepAlive: true })
