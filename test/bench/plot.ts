@@ -92,6 +92,7 @@ export function barChart(heading: string, panels: readonly Panel[]): string {
     parts.push(line(x(1), top, x(1), y - GROUP_GAP + 4, 'stroke-dasharray="4 3"'))
   }
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${y + 8}" viewBox="0 0 ${WIDTH} ${y + 8}">
+<title>${escaped(heading)}</title>
 <style>text { font: 12px sans-serif; fill: #222 } .head { font-size: 14px; font-weight: bold }</style>
 <rect width="100%" height="100%" fill="white"/>
 ${parts.join('\n')}
@@ -115,8 +116,11 @@ function line(x1: number, y1: number, x2: number, y2: number, more = ''): string
 }
 
 function text(x: number, y: number, words: string, more = ''): string {
-  const escaped = words.replaceAll('&', '&amp;').replaceAll('<', '&lt;')
-  return `<text x="${x}" y="${y}" ${more}>${escaped}</text>`
+  return `<text x="${x}" y="${y}" ${more}>${escaped(words)}</text>`
+}
+
+function escaped(words: string): string {
+  return words.replaceAll('&', '&amp;').replaceAll('<', '&lt;')
 }
 
 function round(value: number): number {

@@ -117,13 +117,12 @@ export function ratiosTable(findings: Findings, paths: { readonly of: string; re
   ]
   const rows = findings.tasks
     .filter(({ work }) => work !== 'start')
-    .map((task) => [
-      ...headOf(task),
-      ...columns.map(({ to, value }) => {
-        const ratio = ratioOf(findings, task, { of, to }, value)
-        return ratio === null ? '-' : ratioText(ratio)
-      }),
-    ])
+    .map((task) => ({
+      head: headOf(task),
+      ratios: columns.map(({ to, value }) => ratioOf(findings, task, { of, to }, value)),
+    }))
+    .filter(({ ratios }) => ratios.some((ratio) => ratio !== null))
+    .map(({ head, ratios }) => [...head, ...ratios.map((ratio) => (ratio === null ? '-' : ratioText(ratio)))])
   return table(['work', 'clients', ...columns.map(({ title }) => title)], rows)
 }
 
