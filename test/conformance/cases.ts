@@ -891,6 +891,20 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'the row inserted last where IS NULL finds it',
+    steps: [
+      table,
+      rows,
+      q('SET sql_auto_is_null = 1'),
+      q("INSERT INTO t (v) VALUES ('d')"),
+      q('SELECT * FROM t WHERE id IS NULL'),
+      q('SELECT * FROM t WHERE id IS NULL'),
+      q('SET sql_auto_is_null = 0'),
+      q("INSERT INTO t (v) VALUES ('e')"),
+      q('SELECT * FROM t WHERE id IS NULL'),
+    ],
+  },
+  {
     promise: 'rows of a routine while it has a cursor open',
     steps: [
       table,

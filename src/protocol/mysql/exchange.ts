@@ -305,9 +305,10 @@ export class Exchange {
     if (kind === TRACK.SYSTEM_VARIABLES) {
       if (this.#options.passing.includes(name)) return
       if (name === 'character_set_connection') this.#collationUnknown = true
-      if (isKept(name)) this.keep(name, value?.toString() ?? '')
-      else if (isUnmovable(name)) this.#unmovable = true
-      else if (isInsertId(name)) this.#insertId = BigInt(value?.toString() ?? '0')
+      const text = value?.toString() ?? ''
+      if (isUnmovable(name, text)) this.#unmovable = true
+      if (isKept(name)) this.keep(name, text)
+      else if (isInsertId(name)) this.#insertId = BigInt(text)
       else if (name === 'last_gtid') this.positioned(value)
     } else if (kind === TRACK.SCHEMA) this.#schema = value === null || value.length === 0 ? null : value.toString()
     else if (kind === TRACK.STATE_CHANGE) this.#stateChanged = true

@@ -5,9 +5,9 @@ export interface Account {
   readonly password: string
 }
 
-/** `connect (name, host, user, password …)`, with whatever quotes around them. */
+/** `connect (name, host, user, password …)` and `change_user user, password`, with whatever quotes around them. */
 const LOGIN =
-  /^\s*(?:--\s*)?connect\s*\(\s*\w+\s*,\s*[^,]*,\s*(['"`]?)([\w$]+)\1\s*(?:,\s*(['"`]?)([\w$@#!.-]*)\3\s*)?[,)]/gim
+  /^\s*(?:--\s*)?(?:connect\s*\(?\s*\w+\s*,\s*[^,]*,|change_user\s)\s*(['"`]?)([\w$]+)\1\s*(?:,\s*(['"`]?)([\w$@#!.-]*)\3\s*)?[,);]/gim
 
 /** Each account once, with the password that most scripts give it. */
 export function accountsIn(texts: readonly string[]): Account[] {

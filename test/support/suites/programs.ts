@@ -79,6 +79,13 @@ export async function scriptsOf(suite: Suite): Promise<Script[]> {
   return found
 }
 
+/** What scripts include. */
+export async function includedBy(suite: Suite): Promise<string[]> {
+  const folder = join(suite.folder, 'include')
+  const files = (await readdir(folder)).filter((file) => file.endsWith('.inc'))
+  return Promise.all(files.map((file) => readFile(join(folder, file), 'latin1')))
+}
+
 /** What scripts expect to find in the environment, for a server (or whoever speaks for it) at the port. */
 export function environmentOf(suite: Suite, port: number, folder: string, dataFolder: string): Record<string, string> {
   const login = `--no-defaults --host=127.0.0.1 --port=${port} --protocol=tcp --user=root`

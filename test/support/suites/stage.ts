@@ -7,7 +7,7 @@ import { type Connection, createConnection, type RowDataPacket } from 'mysql2/pr
 import { type EngineName, type LabCluster, startCluster } from '../../../src/lab/index.ts'
 import { type RunningSluice, startSluice } from '../sluice.ts'
 import { accountsIn } from './accounts.ts'
-import type { Script, Suite } from './programs.ts'
+import { includedBy, type Script, type Suite } from './programs.ts'
 
 const FLAGS: Record<EngineName, readonly string[]> = {
   mysql: ['--skip-name-resolve=OFF', '--log-bin-trust-function-creators=ON', '--explain-format=TRADITIONAL_STRICT'],
@@ -76,7 +76,7 @@ export class Stage {
         return [await usersOf(root), await globalsOf(root)] as const
       })
       await cluster.waitForReaders()
-      const accounts = accountsIn(scripts.map(({ text }) => text)).map(
+      const accounts = accountsIn([...scripts.map(({ text }) => text), ...(await includedBy(suite))]).map(
         ({ name, password }) => `  - { name: ${JSON.stringify(name)}, password: ${JSON.stringify(password)} }`,
       )
       const sluice = await startSluice({
