@@ -128,7 +128,7 @@ export class Diagnostics {
   }
 
   private observeFoundRows(classification: Classification, { rows }: Reply, failed: boolean): void {
-    if (listsConditions(classification)) {
+    if (listsConditions(classification) || leavesFoundRows(classification)) {
       this.#keptFoundRows = this.#foundRows !== null
       return
     }
@@ -193,6 +193,14 @@ export function asksForConditions(facts: readonly SessionFact[]): boolean {
 function listsConditions({ facts, digestText }: Classification): boolean {
   return facts.includes('diagnostics') && !/^show count/i.test(digestText)
 }
+
+/** What it answers with are no rows that were found anywhere. */
+function leavesFoundRows({ statements, digestText }: Classification): boolean {
+  return statements === 1 && FINDS_NONE.test(digestText)
+}
+
+const FINDS_NONE =
+  /^show (create|grants|privileges|(full )?processlist|profiles?|engine|master|slave|replica|binary|binlog)\b|^(analyze|check|checksum|optimize|repair) (local |no_write_to_binlog )?tables?\b|^help\b/i
 
 /** To the server most of what SHOW shows is a table; what is prepared in SQL is where its conditions are. */
 function hasNoTable({ tables, digestText }: Classification): boolean {

@@ -891,6 +891,21 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'rows found before what shows something else',
+    steps: [
+      table,
+      rows,
+      q('SELECT * FROM t'),
+      q('SHOW CREATE TABLE t'),
+      q('SELECT FOUND_ROWS()'),
+      q('SELECT * FROM t'),
+      q('CHECKSUM TABLE t'),
+      q('SHOW GRANTS'),
+      q('DROP TABLE t'),
+      q('SELECT FOUND_ROWS()'),
+    ],
+  },
+  {
     promise: 'the row inserted last where IS NULL finds it',
     steps: [
       table,

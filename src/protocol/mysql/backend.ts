@@ -608,7 +608,13 @@ export class MysqlBackend implements BackendConnection {
     const changed = { schema: reply.changed?.schema, variables }
     this.follow(changed)
     const insertId = names.some(isInsertId) ? BigInt(values[names.findIndex(isInsertId)] ?? 0) : reply.insertId
-    return { ...reply, changed, insertId, unmovable: reply.unmovable || names.some((name, index) => isUnmovable(name, values[index] ?? '')), disturbed: true }
+    return {
+      ...reply,
+      changed,
+      insertId,
+      unmovable: reply.unmovable || names.some((name, index) => isUnmovable(name, values[index] ?? '')),
+      disturbed: true,
+    }
   }
 
   /** SET NAMES reports character sets only. The question wipes out what it warned of. */
