@@ -57,9 +57,12 @@ export interface Script {
   readonly expected: string
 }
 
-/** What needs a server of its own, started in another way or stopped on the way, is nothing for a server that runs. */
+/**
+ * What needs a server of its own, started in another way or stopped on the way, is nothing for a server that runs; and without
+ * numbers of transactions no reader follows.
+ */
 const OWN_SERVER =
-  /\b(restart_mysqld|shutdown_mysqld|kill_mysqld|kill_and_restart|start_mysqld|shutdown_server|MYSQLD_CMD)/i
+  /\b(restart_mysqld|shutdown_mysqld|kill_mysqld|kill_and_restart|start_mysqld|shutdown_server|MYSQLD_CMD|GLOBAL\W+gtid_mode)/i
 
 /** The scripts of the main suite that can be played on a server that runs already, by name. */
 export async function scriptsOf(suite: Suite): Promise<Script[]> {
@@ -72,11 +75,23 @@ export async function scriptsOf(suite: Suite): Promise<Script[]> {
     const settings = ['-master.opt', '.opt', '.cnf', '.combinations', '-master.sh', '.sh']
     if (settings.some((ending) => files.has(`${name}${ending}`))) continue
     const text = await readFile(join(suite.scripts, file), 'latin1')
-    if (OWN_SERVER.test(text)) continue
+    if (OWN_SERVER.test(await withIncluded(text, suite))) continue
     const expected = await readFile(join(suite.results, `${name}.result`), 'latin1')
     found.push({ name, file: join(suite.scripts, file), text, expected })
   }
   return found
+}
+
+/** A script with the text of what it includes, and of what that includes. */
+async function withIncluded(text: string, suite: Suite, seen = new Set<string>()): Promise<string> {
+  const texts = [text]
+  for (const [, name = ''] of text.matchAll(/^\s*(?:--\s*)?source\s+([\w./-]+)/gim)) {
+    if (seen.has(name)) continue
+    seen.add(name)
+    const included = await readFile(join(suite.folder, name), 'latin1').catch(() => '')
+    texts.push(name, await withIncluded(included, suite, seen))
+  }
+  return texts.join('\n')
 }
 
 /** What scripts include. */
