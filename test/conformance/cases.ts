@@ -643,6 +643,17 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: "a schema's own collation after a change of user and after a reset",
+    steps: [
+      q("SET collation_database = 'latin1_general_ci'"),
+      changeUser(SCHEMA, UTF8MB4_BIN),
+      q('SELECT @@collation_database, @@character_set_database'),
+      q("SET character_set_database = 'latin1'"),
+      resetConnection,
+      q('SELECT @@collation_database, @@character_set_database'),
+    ],
+  },
+  {
     promise: 'cursors',
     steps: [
       table,
@@ -932,6 +943,7 @@ export const CASES: readonly ConformanceCase[] = [
       q('CALL p()'),
       prepare('CALL p()'),
       execute(0),
+      execute(0, [], { cursor: true }),
       q('SELECT 1'),
     ],
   },

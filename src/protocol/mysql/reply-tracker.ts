@@ -259,10 +259,15 @@ export class ReplyTracker {
   private definitionsEnded(): void {
     if (this.#place === PARAMETERS_END) this.expectColumns()
     else if (this.#kind === 'prepare') this.ended = true
-    // MariaDB says so too of a cursor that is open in a routine or block, and its rows follow at once.
-    else if (this.#mayWait && (this.status & STATUS.CURSOR_EXISTS) !== 0) this.ended = true
+    else if (this.#mayWait && this.hasCursor) this.ended = true
     else this.#place = ROWS
     this.#outParameters = (this.status & STATUS.PS_OUT_PARAMS) !== 0
+  }
+
+  /** Servers say so too of a cursor that is open in a routine or block, but then there is more to come. */
+  private get hasCursor(): boolean {
+    const { CURSOR_EXISTS, MORE_RESULTS_EXISTS } = STATUS
+    return (this.status & (CURSOR_EXISTS | MORE_RESULTS_EXISTS)) === CURSOR_EXISTS
   }
 
   private resultPassed(): void {
