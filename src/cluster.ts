@@ -193,6 +193,12 @@ export class Cluster {
     return (this.writer ?? backends.find(({ modes }) => modes !== undefined))?.modes ?? ''
   }
 
+  /** The number of the collation that clients are greeted with, and many then ask for; null while nobody has told. */
+  get serverCollation(): number | null {
+    const { backends } = this.topology
+    return (this.writer ?? backends.find(({ collation }) => collation !== undefined))?.collation ?? null
+  }
+
   get pools(): Pools {
     return this.#pools
   }

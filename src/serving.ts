@@ -193,12 +193,14 @@ export class Serving {
         if (serverVersion === null) {
           throw new ProxyError('NO_WRITER', `no backend of cluster ${clusterName} has been reached yet`)
         }
-        const { serverModes } = cluster
-        if (last?.serverVersion === serverVersion && last.serverModes === serverModes) return last
+        const { serverModes, serverCollation } = cluster
+        const isTrue = last?.serverVersion === serverVersion && last.serverModes === serverModes
+        if (last?.serverCollation === serverCollation && isTrue) return last
         last = {
           accounts,
           serverVersion,
           serverModes,
+          serverCollation,
           tls,
           rsaKey,
           loginMsMax,

@@ -86,6 +86,8 @@ export interface AcceptOptions {
   readonly serverVersion: string
   /** As `ServerWords.modes`. */
   readonly serverModes: string
+  /** The number of the collation that the writer greets with; null: what is usual for its version. */
+  readonly serverCollation: number | null
   readonly tls: ClientTls
   /** The private key for passwords that come without TLS. */
   readonly rsaKey: () => Promise<import('node:crypto').KeyObject>

@@ -61,6 +61,8 @@ export interface Claim {
   readonly version: string
   /** How it reads SQL where a session has not said otherwise, in its own words. */
   readonly modes?: string
+  /** The number of the collation it greets with. */
+  readonly collation?: number
   readonly readOnly: boolean
   /** A reader that shares its writer's storage need not replicate to be up to date. */
   readonly sharedStorage: boolean

@@ -27,6 +27,8 @@ export interface Backend {
   readonly version: string | null
   /** As it claims (see `Claim.modes`); left out until it was asked once. */
   readonly modes?: string
+  /** As it greets (see `Claim.collation`); left out until it was asked once. */
+  readonly collation?: number
   /** When `role` or `health` last changed, and why. */
   readonly sinceMs: number
   readonly why: string
@@ -92,6 +94,7 @@ export function nextTopology(
     const { health } = judged
     const isLost = health === 'down' && seen.trouble !== null && !seen.blind && !seen.full
     const modes = seen.claim?.modes ?? old?.modes
+    const collation = seen.claim?.collation ?? old?.collation
     return {
       id: seen.id,
       host: seen.host,
@@ -104,6 +107,7 @@ export function nextTopology(
       weight: seen.weight,
       version: seen.claim?.version ?? old?.version ?? null,
       ...(modes === undefined ? {} : { modes }),
+      ...(collation === undefined ? {} : { collation }),
       sinceMs: old !== null && old.role === role && old.health === health ? old.sinceMs : nowMs,
       why: judged.why,
     }
@@ -161,6 +165,7 @@ function follow(previous: Topology, kind: FoundKind, backends: readonly Backend[
       backend.why === old.why &&
       backend.version === old.version &&
       backend.modes === old.modes &&
+      backend.collation === old.collation &&
       backend.name === old.name
     )
   })

@@ -115,6 +115,7 @@ async function listen(serverVersion: string, mode: ClientTls['mode'], change: Pa
   const tls = { mode, secureContext: mode === 'off' ? null : clientContext(certificate) }
   const limits = {
     serverModes: '',
+    serverCollation: null,
     loginMsMax: 5_000,
     loginBytesMax: 65_536,
     requestBytesMax: 1 << 24,

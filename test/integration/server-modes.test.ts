@@ -1,10 +1,10 @@
-// A server whose global sql_mode changes how SQL is read: clients are told so from the greeting on, and statements are
-// classified by it.
+// A server of its own ways. Clients are told from the greeting on; its global sql_mode changes how SQL is read, and
+// statements are classified by it.
 
 import { afterEach, expect, test } from 'vitest'
 import { Channel } from '../../src/protocol/mysql/channel.ts'
 import { MessageReader } from '../../src/protocol/mysql/frames.ts'
-import { buildCommand, buildQuery, COMMAND, parseGreeting } from '../../src/protocol/mysql/messages.ts'
+import { buildCommand, buildQuery, COMMAND, type Greeting, parseGreeting } from '../../src/protocol/mysql/messages.ts'
 import { connectSocket } from '../../src/protocol/socket-transport.ts'
 import { describeEngines, useCluster } from '../support/lab.ts'
 import { type RunningSluice, startSluice } from '../support/sluice.ts'
@@ -19,18 +19,18 @@ describeEngines((engine) => {
     for (const server of cluster().servers) await server.asRoot((root) => root.query(`SET GLOBAL sql_mode = '${mode}'`))
   }
 
-  async function greetedWith(port: number): Promise<number> {
+  async function greeting(port: number): Promise<Greeting> {
     const transport = await connectSocket('127.0.0.1', port, AbortSignal.timeout(5_000))
     const limits = { msMax: 5_000, bytesMax: 65_536, sequence: 0, strict: true }
     const channel = new Channel(transport, new MessageReader(65_536), limits)
-    const { status } = parseGreeting(await channel.read())
+    const told = parseGreeting(await channel.read())
     channel.destroy()
-    return status
+    return told
   }
 
   async function told(port: number): Promise<readonly string[]> {
     const client = await WireClient.connect({ port, capabilities: 0 })
-    const lines = [`greeting ${await greetedWith(port)}`, `login ${client.login.ok.status}`]
+    const lines = [`greeting ${(await greeting(port)).status}`, `login ${client.login.ok.status}`]
     const ask = async (sql: string) => {
       const frames = await client.ask(buildQuery(sql, false), 'query')
       lines.push(`${sql}: ${frames.map(({ payload }) => payload.toString('hex')).join(' ')}`)
@@ -49,6 +49,11 @@ describeEngines((engine) => {
     client.end()
     return lines
   }
+
+  test('clients are greeted with the collation of the server, which many of them take for their own', async () => {
+    sluice = await startSluice({ seeds: cluster().servers.map(({ address }) => address) })
+    expect((await greeting(sluice.port)).collation).toBe((await greeting(cluster().writer.port)).collation)
+  })
 
   const modes = ['', 'ANSI_QUOTES', 'NO_BACKSLASH_ESCAPES', 'ANSI', ...(engine === 'mariadb' ? ['ORACLE', 'DB2'] : [])]
   test.each(modes)('%j', async (mode) => {

@@ -121,7 +121,7 @@ function greetingOf(options: AcceptOptions & Arrival, offer: Offer, scramble: Bu
     connectionId: options.sessionId,
     capabilities: offer.capabilities,
     mariadbCapabilities: offer.extendedCapabilities,
-    collation: defaultCollation(options.serverVersion),
+    collation: options.serverCollation ?? defaultCollation(options.serverVersion),
     status: freshStatus(serverVersion(options.serverVersion), options.serverModes),
     scramble,
     authPlugin: offer.plugin,

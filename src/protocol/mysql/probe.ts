@@ -105,6 +105,7 @@ class ProbeLine {
   #connection: Connection | null = null
   #questions: Questions | null = null
   #engine: 'mysql' | 'mariadb' | null = null
+  #collation = 0
   #deniedProbes = 0
   #destroyed = false
 
@@ -219,7 +220,10 @@ class ProbeLine {
     }
     const made = createConnection(options)
     return new Promise((resolve, reject) => {
-      made.once('connect', () => resolve(made))
+      made.once('connect', (greeting: { readonly characterSet: number }) => {
+        this.#collation = greeting.characterSet
+        resolve(made)
+      })
       // Stays: what is lost between two questions shows with the next one.
       made.on('error', reject)
     })
@@ -292,6 +296,7 @@ class ProbeLine {
     return {
       version,
       modes: text('sql_mode'),
+      collation: this.#collation,
       readOnly: isCutOff || ['read_only', 'super_read_only', 'innodb_read_only'].some((name) => isOn(text(name))),
       sharedStorage: isOn(text('innodb_read_only')),
       serverId: engine === 'mysql' ? text('server_uuid') : text('server_id'),

@@ -51,6 +51,7 @@ const OPTIONS = {
   sessionId: 4711,
   serverVersion: '9.7.0',
   serverModes: '',
+  serverCollation: null,
   tls: { mode: 'off', secureContext: null },
   loginMsMax: 1_000,
   loginBytesMax: 64 * 1024,
