@@ -65,6 +65,9 @@ type Work =
   | { readonly kind: 'exchange'; readonly exchange: Exchange }
   | { readonly kind: 'own'; readonly replies: OwnReplies; readonly done: (lost: BackendLost | null) => void }
 
+/** What an exchange is made from, besides the connection. */
+type ToExchange = Pick<Exchange, 'request' | 'client' | 'options'>
+
 /** Flags that stay true after the statement that told them. */
 const STATUS_OF_SESSION =
   STATUS.IN_TRANS | STATUS.AUTOCOMMIT | STATUS.NO_BACKSLASH_ESCAPES | STATUS.IN_TRANS_READONLY | STATUS.ANSI_QUOTES
@@ -102,7 +105,8 @@ export class MysqlBackend implements BackendConnection {
   readonly #login: BackendLogin
   readonly #transport: Transport
   readonly #form: ReplyForm
-  readonly #tracker = new ReplyTracker()
+  /** As the exchange in progress sees the connection. */
+  readonly #line: { -readonly [K in keyof Line]: Line[K] }
   readonly #prepared: PreparedCache
   #settings: Settings = NO_SETTINGS
   /** The server's trackers tell us everything; a client that sets its own takes them from us for a moment. */
@@ -136,6 +140,18 @@ export class MysqlBackend implements BackendConnection {
     this.#form = {
       deprecateEof: (login.capabilities & CAPABILITY.DEPRECATE_EOF) !== 0,
       optionalMetadata: (login.capabilities & CAPABILITY.OPTIONAL_RESULTSET_METADATA) !== 0,
+    }
+    this.#line = {
+      transport: login.transport,
+      tracker: new ReplyTracker(),
+      form: this.#form,
+      capabilities: login.capabilities,
+      settings: NO_SETTINGS,
+      status: login.status,
+      onWriter: false,
+      mayMakeRoom: false,
+      tellsPositions: true,
+      heed: (end, exchange) => this.heed(end, exchange),
     }
     this.attach()
   }
@@ -174,38 +190,65 @@ export class MysqlBackend implements BackendConnection {
     return this.alignNow(settings, variables)
   }
 
-  async exchange(request: ClientRequest, client: ClientConnection, options: ExchangeOptions): Promise<Reply> {
+  exchange(request: ClientRequest, client: ClientConnection, options: ExchangeOptions): Promise<Reply> {
+    if (this.broken) return Promise.reject(new BackendLost('unsent', true, this.#whyLost))
     // A listener speaks one protocol, so these are ours: the one assertion at the seam.
-    const mysqlRequest = request as MysqlRequest
-    const mysqlClient = client as MysqlClient
-    if (this.broken) throw new BackendLost('unsent', true, this.#whyLost)
-    const statement = mysqlRequest.prepared
-    let frames: readonly Buffer[] = mysqlRequest.frames
-    if (statement !== null && request.kind === 'prepare') statement.prepareUnder(this.#settings)
-    else if (statement !== null) {
-      let entry: PreparedEntry | Refusal | null = this.#prepared.get(statement)
-      if (entry !== null && needsUntold(mysqlRequest, entry, this.attributes)) {
-        this.#prepared.remove(statement)
-        entry = null
-      }
-      entry ??= await this.prepare(statement)
-      this.#executing = 'id' in entry ? entry : null
-      if (!('id' in entry)) return this.answer(entry.frame, mysqlRequest, mysqlClient, options)
-      const { message } = mysqlRequest
-      const isExecution = request.kind === 'execute'
-      frames = isExecution ? executeFrames(mysqlRequest, entry, this.attributes) : [withStatementId(message, entry.id)]
+    const exchange = { request: request as MysqlRequest, client: client as MysqlClient, options }
+    const statement = exchange.request.prepared
+    if (statement === null) return this.start(exchange, request.frames)
+    if (request.kind === 'prepare') {
+      statement.prepareUnder(this.#settings)
+      return this.start(exchange, request.frames)
     }
-    const exchange = new Exchange(mysqlRequest, mysqlClient, this.lineFor(request), options)
+    const entry = this.entryFor(exchange.request, statement)
+    return entry === null ? this.prepareFirst(exchange, statement) : this.execute(exchange, entry)
+  }
+
+  /** What is prepared here for the statement, and can be used for this request. */
+  private entryFor(request: MysqlRequest, statement: ClientStatement): PreparedEntry | null {
+    const entry = this.#prepared.get(statement)
+    if (entry === null || !needsUntold(request, entry, this.attributes)) return entry
+    this.#prepared.remove(statement)
+    return null
+  }
+
+  private async prepareFirst(exchange: ToExchange, statement: ClientStatement): Promise<Reply> {
+    const entry = await this.prepare(statement)
+    if ('id' in entry) return this.execute(exchange, entry)
+    this.#executing = null
+    return this.answer(entry.frame, exchange)
+  }
+
+  private execute(exchange: ToExchange, entry: PreparedEntry): Promise<Reply> {
+    const { request } = exchange
+    this.#executing = entry
+    const isExecution = request.kind === 'execute'
+    const frames = isExecution
+      ? executeFrames(request, entry, this.attributes)
+      : [withStatementId(request.message, entry.id)]
+    return this.start(exchange, frames)
+  }
+
+  private start({ request, client, options }: ToExchange, frames: readonly Buffer[]): Promise<Reply> {
+    const exchange = new Exchange(request, client, this.lineFor(request), options)
     this.#work = { kind: 'exchange', exchange }
     this.send(frames)
-    const end = await exchange.done
-    if (this.#cancelling !== null) await this.#cancelling
+    return exchange.done
+  }
+
+  /** It is over: what that means for the connection, and what only the server can tell of it. */
+  private heed(end: ExchangeEnd, exchange: Exchange): Reply | Promise<Reply> {
+    if (this.#cancelling !== null) return this.#cancelling.then(() => this.heedNow(end, exchange))
+    return this.heedNow(end, exchange)
+  }
+
+  private heedNow(end: ExchangeEnd, { request, client, options }: Exchange): Reply | Promise<Reply> {
     if (end.full) {
       this.#work = null
       this.#prepared.abandonAll()
       return this.exchange(request, client, options)
     }
-    const reply = this.learned(end, mysqlRequest, mysqlClient)
+    const reply = this.learned(end, request, client)
     const { mayChange, mayBegin } = options
     this.unreported = (end.endedInEof && mayChange) || (reply.outcome === 'error' && mayBegin)
     // MySQL tells it with the next OK.
@@ -545,30 +588,21 @@ export class MysqlBackend implements BackendConnection {
   }
 
   /** The backend would not prepare what it is to execute: its error is the answer to the execution. */
-  private async answer(
-    error: Buffer,
-    request: MysqlRequest,
-    client: MysqlClient,
-    options: ExchangeOptions,
-  ): Promise<Reply> {
-    const exchange = new Exchange(request, client, this.lineFor(request), options)
+  private answer(error: Buffer, { request, client, options }: ToExchange): Promise<Reply> {
+    const line = { ...this.lineFor(request), heed: (end: ExchangeEnd) => this.learned(end, request, client) }
+    const exchange = new Exchange(request, client, line, options)
     exchange.feed(frame(error, client.sequence))
-    return this.learned(await exchange.done, request, client)
+    return exchange.done
   }
 
   private lineFor({ kind }: ClientRequest): Line {
-    const { capabilities } = this.#login
-    return {
-      transport: this.#transport,
-      tracker: this.#tracker,
-      form: this.#form,
-      capabilities,
-      settings: this.#settings,
-      status: this.#status,
-      onWriter: this.backend.role === 'writer',
-      mayMakeRoom: kind === 'prepare' && this.#prepared.idle > 0,
-      tellsPositions: this.#armed && this.#gtids === this.gtidTrackerFor(this.#settings),
-    }
+    const line = this.#line
+    line.settings = this.#settings
+    line.status = this.#status
+    line.onWriter = this.backend.role === 'writer'
+    line.mayMakeRoom = kind === 'prepare' && this.#prepared.idle > 0
+    line.tellsPositions = this.#armed && this.#gtids === this.gtidTrackerFor(this.#settings)
+    return line
   }
 
   /** What a reply means for the connection itself. */

@@ -63,6 +63,8 @@ export interface Line {
   readonly mayMakeRoom: boolean
   /** The server tells with every OK what was committed. */
   readonly tellsPositions: boolean
+  /** The connection has its say on how the exchange ended; what it says is the reply. */
+  heed(end: ExchangeEnd, exchange: Exchange): Reply | Promise<Reply>
 }
 
 /** A reply until its connection has had its say. */
@@ -88,13 +90,14 @@ export interface ExchangeEnd {
 }
 
 export class Exchange {
-  readonly done: Promise<ExchangeEnd>
+  readonly done: Promise<Reply>
+  readonly client: MysqlClient
+  readonly request: MysqlRequest
+  readonly options: ExchangeOptions
   readonly #line: Line
-  readonly #client: MysqlClient
-  readonly #request: MysqlRequest
-  readonly #options: ExchangeOptions
   readonly #tracker: ReplyTracker
-  #settle!: { resolve: (end: ExchangeEnd) => void; reject: (error: Error) => void }
+  #resolve!: (reply: Reply | Promise<Reply>) => void
+  #reject!: (error: unknown) => void
   /** Bytes that could not be understood yet, to be shown again in front of the next ones. */
   #held: Buffer | null = null
   #upload: Upload | null = null
@@ -127,23 +130,24 @@ export class Exchange {
   #orphaned: (() => void) | null = null
 
   constructor(request: MysqlRequest, client: MysqlClient, line: Line, options: ExchangeOptions) {
-    this.#request = request
-    this.#client = client
+    this.request = request
+    this.client = client
     this.#line = line
-    this.#options = options
+    this.options = options
     this.#status = line.status
     this.#tracker = line.tracker
     this.#tracker.begin(request.reply, line.form)
     if (options.edit !== null && request.kind !== 'prepare' && !line.form.optionalMetadata) this.#collected = []
     this.done = new Promise((resolve, reject) => {
-      this.#settle = { resolve, reject }
+      this.#resolve = resolve
+      this.#reject = reject
     })
     if (request.kind === 'relay') client.divert((bytes) => this.toBackend(Buffer.from(bytes)))
   }
 
   /** Bytes from the backend. Throws MalformedMessage. */
   feed(bytes: Buffer): void {
-    if (this.#request.kind === 'relay') return this.forward(bytes)
+    if (this.request.kind === 'relay') return this.forward(bytes)
     const chunk = this.#held === null ? bytes : Buffer.concat([this.#held, bytes])
     this.#held = null
     const tracker = this.#tracker
@@ -188,21 +192,21 @@ export class Exchange {
   backendLost(message: string): void {
     if (this.#end !== null) return this.settle()
     if (this.#upload !== null) return this.swallowUpload(() => this.backendLost(message))
-    this.#client.divert(null)
+    this.client.divert(null)
     // A server closes a dump that has come to its end; there is nothing wrong with it.
     if (this.#orphaned !== null) return
-    if (this.#request.kind === 'relay') return this.#settle.reject(new ClientLost('the relay is over'))
-    if (this.#forwardedBytes === 0) return this.#settle.reject(new BackendLost('sent', true, message))
+    if (this.request.kind === 'relay') return this.#reject(new ClientLost('the relay is over'))
+    if (this.#forwardedBytes === 0) return this.#reject(new BackendLost('sent', true, message))
     const resumable = this.#held === null && this.#tracker.atFrameBoundary
-    this.#client.sequence = (this.#tracker.sequence + 1) & 0xff
-    this.#settle.reject(new BackendLost('replying', resumable, message))
+    this.client.sequence = (this.#tracker.sequence + 1) & 0xff
+    this.#reject(new BackendLost('replying', resumable, message))
   }
 
   /** Nobody waits any more: what still comes is read and dropped. False: it cannot come to an end without the client. */
   orphan(ended: () => void): boolean {
-    if (this.#upload !== null || this.#request.kind === 'relay') return false
+    if (this.#upload !== null || this.request.kind === 'relay') return false
     this.#orphaned = ended
-    this.#settle.reject(new ClientLost('nobody waits for the answer any more'))
+    this.#reject(new ClientLost('nobody waits for the answer any more'))
     if (this.#end !== null) ended()
     else if (this.#blocked) this.#line.transport.resume()
     return true
@@ -210,13 +214,13 @@ export class Exchange {
 
   /** The connection was closed on purpose. */
   abandon(): void {
-    this.#settle.reject(new ClientLost('the connection was closed under its statement'))
+    this.#reject(new ClientLost('the connection was closed under its statement'))
   }
 
   /** A first answer that another backend can do better than. */
   private holdsBack(chunk: Buffer, gone: number): boolean {
     const { first, errno, start, end } = this.#tracker
-    const { holdRefused, holdBehind, holdUnknownSession } = this.#options
+    const { holdRefused, holdBehind, holdUnknownSession } = this.options
     if (end < chunk.length) return false
     if (holdUnknownSession && errno === UNKNOWN_THREAD) {
       this.forward(chunk.subarray(gone, start))
@@ -242,7 +246,7 @@ export class Exchange {
     const frame = Buffer.from(error)
     const message = parseError(frame).message.toString()
     const id = Number(/\d+/.exec(message)?.[0] ?? -1)
-    this.#client.sequence = this.#tracker.sequence
+    this.client.sequence = this.#tracker.sequence
     this.#unknownSession = { id, refusal: { what: 'kill', message, frame } }
     this.finish('unknown-session')
   }
@@ -250,7 +254,7 @@ export class Exchange {
   /** What the stopped frame must read like for this client; null: as it does. */
   private replacement(stop: Stop, chunk: Buffer): Buffer | null {
     if (stop === 'ok' || stop === 'eof') return this.readEnd(chunk)
-    if (stop !== 'error' || !this.#options.readOnlyTransaction) return null
+    if (stop !== 'error' || !this.options.readOnlyTransaction) return null
     const { errno, start, end } = this.#tracker
     const error = chunk.subarray(start + HEADER_BYTES, end)
     return isReadOnly(errno, error) ? readOnlyTransaction(error) : null
@@ -258,11 +262,11 @@ export class Exchange {
 
   /** MySQL repeats here how many conditions the statement before left on the connection, whoever's that was. */
   private get repeatsCount(): boolean {
-    return this.#request.command === COMMAND.INIT_DB && this.#client.engine === 'mysql'
+    return this.request.command === COMMAND.INIT_DB && this.client.engine === 'mysql'
   }
 
   private repeatCount(chunk: Buffer): void {
-    const { warnings } = this.#client
+    const { warnings } = this.client
     // Both numbers before the status are 0, of one byte each.
     chunk.writeUInt16LE(warnings, this.#tracker.start + HEADER_BYTES + 5)
     this.#tracker.warnings = warnings
@@ -272,7 +276,7 @@ export class Exchange {
     const { start, statementId, parameterCount } = this.#tracker
     this.#prepared = { id: statementId, parameters: parameterCount }
     // The chunk is ours, so the client's number can be put in place of the server's where it stands.
-    chunk.writeUInt32LE(this.#request.prepared!.id, start + HEADER_BYTES + 1)
+    chunk.writeUInt32LE(this.request.prepared!.id, start + HEADER_BYTES + 1)
   }
 
   /** An OK or EOF; gives its payload as this client must see it, or null if it may see it as it is. */
@@ -297,13 +301,13 @@ export class Exchange {
     const { changes } = parseOk(payload, capabilities)
     if (changes !== null) for (const change of parseChanges(changes)) this.take(change)
     const visible = (change: TrackedChange) => this.isVisible(change)
-    const rewritten = rewriteOk(payload, capabilities, this.#client.capabilities, visible)
+    const rewritten = rewriteOk(payload, capabilities, this.client.capabilities, visible)
     return rewritten === payload ? null : rewritten
   }
 
   private take({ kind, name, value }: TrackedChange): void {
     if (kind === TRACK.SYSTEM_VARIABLES) {
-      if (this.#options.passing.includes(name)) return
+      if (this.options.passing.includes(name)) return
       if (name === 'character_set_connection') this.#collationUnknown = true
       const text = value?.toString() ?? ''
       if (isUnmovable(name, text)) this.#unmovable = true
@@ -319,7 +323,7 @@ export class Exchange {
     const position = positionOf(gtids?.toString() ?? '')
     if (position === null) return
     this.#positioned = true
-    this.#options.committed(position, 'none')
+    this.options.committed(position, 'none')
   }
 
   /** Neither errors nor EOFs tell what was committed before them, and no later answer does. */
@@ -328,7 +332,7 @@ export class Exchange {
     const isMute = this.#variables !== null && [...this.#variables.keys()].some(isTracker)
     const isUntold = !okLayout || !this.#line.tellsPositions || isMute
     const doubt = stop === 'error' ? 'failed' : isUntold ? 'untold' : 'none'
-    if (doubt !== 'none' || !this.#positioned) this.#options.committed(null, doubt)
+    if (doubt !== 'none' || !this.#positioned) this.options.committed(null, doubt)
   }
 
   private keep(name: string, value: string): void {
@@ -358,7 +362,7 @@ export class Exchange {
   /** An EOF says only that something changed: would it say so to this client, whose trackers are not the connection's? */
   private get showsInEof(): boolean {
     const { settings } = this.#line
-    const { passing, calls } = this.#options
+    const { passing, calls } = this.options
     if (calls || settings.variables.get('session_track_state_change') === 'ON') return true
     return passing.some((name) => isReported(settings, name))
   }
@@ -370,10 +374,10 @@ export class Exchange {
       return
     }
     this.#forwardedBytes += bytes.length
-    if (this.#client.send(bytes) || this.#blocked) return
+    if (this.client.send(bytes) || this.#blocked) return
     this.#blocked = true
     this.#hasDrain = true
-    this.#client.onDrained = () => this.drained()
+    this.client.onDrained = () => this.drained()
     this.#line.transport.pause()
   }
 
@@ -388,14 +392,14 @@ export class Exchange {
   private startUpload(): void {
     const upload = new Upload()
     this.#upload = upload
-    this.#client.divert((bytes) => {
+    this.client.divert((bytes) => {
       const end = upload.feed(bytes)
       if (this.#afterUpload === null) this.toBackend(Buffer.from(end < 0 ? bytes : bytes.subarray(0, end)))
       if (end < 0) return
       this.#upload = null
       this.#tracker.sequence = upload.sequence
-      this.#client.divert(null)
-      if (end < bytes.length) this.#client.unread(bytes.subarray(end))
+      this.client.divert(null)
+      if (end < bytes.length) this.client.unread(bytes.subarray(end))
       this.#afterUpload?.()
     })
   }
@@ -404,20 +408,20 @@ export class Exchange {
   private swallowUpload(then: () => void): void {
     this.#afterUpload = then
     this.#line.transport.onDrain = () => {}
-    this.#client.resumeReading()
+    this.client.resumeReading()
   }
 
   /** Bytes of the client's. They are a copy: its read buffer is everybody's. */
   private toBackend(bytes: Buffer): void {
     const { transport } = this.#line
     if (transport.write(bytes)) return
-    this.#client.pauseReading()
-    transport.onDrain = () => this.#client.resumeReading()
+    this.client.pauseReading()
+    transport.onDrain = () => this.client.resumeReading()
   }
 
   private finish(outcome: Reply['outcome']): void {
     // Servers read a file to its end before they answer; to one that does not, the rest of it would be commands.
-    if (this.#upload !== null) return this.#settle.reject(new ClientLost('the server refused to read the upload'))
+    if (this.#upload !== null) return this.#reject(new ClientLost('the server refused to read the upload'))
     if (this.#collected !== null) this.forwardEdited()
     const tracker = this.#tracker
     const changed = this.changes(outcome)
@@ -454,17 +458,21 @@ export class Exchange {
   private forwardEdited(): void {
     const bytes = Buffer.concat(this.#collected!)
     this.#collected = null
-    const form = this.#request.kind === 'execute' ? 'binary' : 'text'
-    this.forward(editedResult(bytes, this.#options.edit!, form, this.#line.form.deprecateEof))
+    const form = this.request.kind === 'execute' ? 'binary' : 'text'
+    this.forward(editedResult(bytes, this.options.edit!, form, this.#line.form.deprecateEof))
   }
 
   private settle(): void {
-    if (this.#hasDrain) this.#client.onDrained = noDrain
-    this.#settle.resolve(this.#end!)
+    if (this.#hasDrain) this.client.onDrained = noDrain
+    try {
+      this.#resolve(this.#line.heed(this.#end!, this))
+    } catch (error) {
+      this.#reject(error)
+    }
   }
 
   private changes(outcome: Reply['outcome']): Reply['changed'] {
-    const { command, message } = this.#request
+    const { command, message } = this.request
     if (outcome === 'ok' && command === COMMAND.SET_OPTION) {
       this.keep(MULTI_STATEMENTS, message.payload[1] === 0 ? 'ON' : 'OFF')
     }

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest'
 import type { MysqlClient } from '../../../../src/protocol/mysql/client.ts'
-import { Exchange } from '../../../../src/protocol/mysql/exchange.ts'
+import { Exchange, type ExchangeEnd } from '../../../../src/protocol/mysql/exchange.ts'
 import { frame, Message } from '../../../../src/protocol/mysql/frames.ts'
 import {
   buildCommand,
@@ -67,6 +67,7 @@ function stage(options: Partial<ExchangeOptions> = {}) {
     mayMakeRoom: false,
     tellsPositions: true,
     status: STATUS.AUTOCOMMIT,
+    heed: ({ reply }: ExchangeEnd) => reply,
   }
   const exchange = new Exchange(request, client as unknown as MysqlClient, line, { ...OPTIONS, ...options })
   return { exchange, client, seen }
@@ -98,7 +99,7 @@ describe('a client that does not read', () => {
     await Promise.resolve()
     expect([over, seen.paused]).toEqual([false, true])
     client.onDrained()
-    const { reply } = await exchange.done
+    const reply = await exchange.done
     expect([reply.affectedRows, reply.insertId, seen.paused]).toEqual([3, 9n, false])
   })
 })
@@ -107,7 +108,7 @@ describe('a refusal', () => {
   test('that another backend can do better than does not reach the client', async () => {
     const { exchange, seen } = stage({ holdRefused: true })
     exchange.feed(refusal)
-    expect((await exchange.done).reply.outcome).toBe('refused')
+    expect((await exchange.done).outcome).toBe('refused')
     expect(seen.bytes).toHaveLength(0)
   })
 
@@ -115,7 +116,7 @@ describe('a refusal', () => {
     const { exchange, seen } = stage({ holdRefused: true })
     const other = frame(buildError(1290, 'HY000', 'running with the --secure-file-priv option'), 1)
     exchange.feed(other)
-    expect((await exchange.done).reply.outcome).toBe('error')
+    expect((await exchange.done).outcome).toBe('error')
     expect(seen.bytes).toEqual(other)
   })
 
