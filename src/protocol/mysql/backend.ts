@@ -1,5 +1,5 @@
-// A connection to a backend: brings itself to a session's settings, carries one request and its reply at a time, and is
-// made clean again. Replies pass through: only the frames that mean something are looked at.
+// A connection to a backend: carries one request and its reply at a time, and is made clean again. What it is set to is
+// in alignment.ts, what we ask on it for ourselves in questions.ts, and how a busy one is stopped in killing.ts.
 
 import type { CloseReason } from '../../errors.ts'
 import type { Position } from '../../topology/claim.ts'
@@ -9,7 +9,6 @@ import {
   type ClientConnection,
   type ClientRequest,
   type Collected,
-  type Conditions,
   type ConnectOptions,
   type ExchangeOptions,
   type ReadOut,
@@ -20,45 +19,32 @@ import {
   type Settings,
   type SettingsChange,
 } from '../protocol.ts'
-import { NO_SETTINGS, sameSettings, settingsOf, withChange } from '../settings.ts'
+import { NO_SETTINGS } from '../settings.ts'
 import type { Transport } from '../transport.ts'
+import { type Aligned, Alignment } from './alignment.ts'
 import type { MysqlClient } from './client.ts'
-import { conditionsIn } from './conditions.ts'
 import { type BackendLogin, changeUser, openBackend, targetOf } from './connect.ts'
 import { Exchange, type ExchangeEnd, type Line, TOO_MANY_PREPARED } from './exchange.ts'
 import { closeFrames, executeFrames, needsUntold, withStatementId } from './execute.ts'
 import { frame } from './frames.ts'
 import { BYTE_MEANING, type MysqlIdentity } from './identity.ts'
+import { Killing } from './killing.ts'
+import { buildCommand, buildQuery, CAPABILITY, COMMAND, MalformedMessage, parseOk, STATUS, TRACK } from './messages.ts'
 import {
-  buildCommand,
-  buildQuery,
-  CAPABILITY,
-  COMMAND,
-  MalformedMessage,
-  parseChanges,
-  parseOk,
-  STATUS,
-  TRACK,
-  type TrackedChange,
-} from './messages.ts'
-import { errorIn, OwnReplies, type OwnReply, rowsIn } from './own-replies.ts'
+  changeOf,
+  changesIn,
+  errorIn,
+  type OwnCommand,
+  OwnReplies,
+  type OwnReply,
+  type Rows,
+  refusalOf,
+  rowsIn,
+} from './own-replies.ts'
 import { PreparedCache, type PreparedEntry } from './prepared.ts'
-import { type ReplyForm, type ReplyKind, ReplyTracker } from './reply-tracker.ts'
+import { catchUpSql, hasUserVariables, readOut, untoldChange, withCollation, withUntold } from './questions.ts'
+import { type ReplyForm, ReplyTracker } from './reply-tracker.ts'
 import type { ClientStatement, MysqlRequest } from './request.ts'
-import { variableQuestions, variablesIn } from './user-variables.ts'
-import {
-  addResultsCollation,
-  alignmentSql,
-  armingSql,
-  BASE_VARIABLES,
-  gtidTracker,
-  isInsertId,
-  isKept,
-  isTracker,
-  isUnmovable,
-  MULTI_STATEMENTS,
-  quoteName,
-} from './variables.ts'
 
 /** What the connection is busy with. */
 type Work =
@@ -72,26 +58,9 @@ type ToExchange = Pick<Exchange, 'request' | 'client' | 'options'>
 const STATUS_OF_SESSION =
   STATUS.IN_TRANS | STATUS.AUTOCOMMIT | STATUS.NO_BACKSLASH_ESCAPES | STATUS.IN_TRANS_READONLY | STATUS.ANSI_QUOTES
 
-const SHOW_WARNINGS = 'SHOW WARNINGS'
-/** SHOW WARNINGS leaves these as they are. */
-const SELECT_COUNTERS = 'SELECT FOUND_ROWS(), LAST_INSERT_ID() LIMIT 1'
-/** Leaves no warnings; MariaDB keeps them over a statement that has neither a table nor a subquery. */
-const CLEAR = 'DO (SELECT 0)'
-
 const NO_VARIABLES: readonly SavedVariable[] = []
-const NO_CHANGES: readonly TrackedChange[] = []
 
-/** What a session may set, by MariaDB's own list; NULL reads as the trackers would report it. */
-const SESSION_AND_GLOBAL = `SELECT LOWER(VARIABLE_NAME), COALESCE(SESSION_VALUE, ''), COALESCE(GLOBAL_VALUE, '')
-  FROM information_schema.SYSTEM_VARIABLES WHERE VARIABLE_SCOPE = 'SESSION' AND READ_ONLY = 'NO'`
-
-/** ER_SPECIFIC_ACCESS_DENIED_ERROR. */
-const ACCESS_DENIED = 1227
-
-const SET_OPTION_ON = Buffer.from([COMMAND.SET_OPTION, 0, 0])
-const SET_OPTION_OFF = Buffer.from([COMMAND.SET_OPTION, 1, 0])
-
-export class MysqlBackend implements BackendConnection {
+export class MysqlBackend implements BackendConnection, Aligned {
   backend: BackendConnection['backend']
   readonly identity: MysqlIdentity
   readonly openedMs: number
@@ -104,24 +73,17 @@ export class MysqlBackend implements BackendConnection {
   readonly #options: ConnectOptions
   readonly #login: BackendLogin
   readonly #transport: Transport
-  readonly #form: ReplyForm
+  readonly form: ReplyForm
   /** As the exchange in progress sees the connection. */
   readonly #line: { -readonly [K in keyof Line]: Line[K] }
   readonly #prepared: PreparedCache
-  #settings: Settings = NO_SETTINGS
-  /** The server's trackers tell us everything; a client that sets its own takes them from us for a moment. */
-  #armed = true
-  /** How it is set to tell what was committed. */
-  #gtids: string | null = null
+  readonly #alignment = new Alignment(this)
+  readonly #killing: Killing
   /** Status flags as the server told them last. */
   #status: number
   #work: Work | null = null
   /** What it executes, or executed last. */
   #executing: PreparedEntry | null = null
-  /** On its way to stop the exchange in progress; nobody else gets the connection before it has arrived. */
-  #cancelling: Promise<void> | null = null
-  /** What was told may still arrive, and would hit whoever uses the connection then: nobody must. */
-  #doubtful = false
   /** Set, it ends with what it is busy with. */
   #endsBecause: string | null = null
   #whyLost = 'the connection was lost before the statement was sent'
@@ -137,14 +99,16 @@ export class MysqlBackend implements BackendConnection {
     this.#status = login.status
     this.#transport = login.transport
     this.#prepared = new PreparedCache(options.preparedMax)
-    this.#form = {
+    const connect = async () => new MysqlBackend(await logInto(options), options, nowMs)
+    this.#killing = new Killing(options, login.connectionId, connect)
+    this.form = {
       deprecateEof: (login.capabilities & CAPABILITY.DEPRECATE_EOF) !== 0,
       optionalMetadata: (login.capabilities & CAPABILITY.OPTIONAL_RESULTSET_METADATA) !== 0,
     }
     this.#line = {
       transport: login.transport,
       tracker: new ReplyTracker(),
-      form: this.#form,
+      form: this.form,
       capabilities: login.capabilities,
       settings: NO_SETTINGS,
       status: login.status,
@@ -157,7 +121,23 @@ export class MysqlBackend implements BackendConnection {
   }
 
   get settings(): Settings {
-    return this.#settings
+    return this.#alignment.settings
+  }
+
+  get engine(): 'mysql' | 'mariadb' {
+    return this.#login.engine
+  }
+
+  get capabilities(): number {
+    return this.#login.capabilities
+  }
+
+  get attributes(): boolean {
+    return (this.#login.capabilities & CAPABILITY.QUERY_ATTRIBUTES) !== 0
+  }
+
+  get inTransaction(): boolean {
+    return (this.#status & STATUS.IN_TRANS) !== 0
   }
 
   get serverId(): number {
@@ -166,11 +146,8 @@ export class MysqlBackend implements BackendConnection {
 
   /** Opens, logs in and arms a connection. Throws ConnectFailed. */
   static async open(options: ConnectOptions, nowMs: number): Promise<MysqlBackend> {
-    const { account } = options
-    const identity = options.identity as MysqlIdentity
-    const user = { user: account.backendUser, password: account.backendPassword ?? '' }
-    const login = await openBackend(targetOf(options), user, identity.capabilities, identity.extendedCapabilities)
-    const missing = identity.capabilities & ~login.capabilities & BYTE_MEANING
+    const login = await logInto(options)
+    const missing = (options.identity as MysqlIdentity).capabilities & ~login.capabilities & BYTE_MEANING
     const connection = new MysqlBackend(login, options, nowMs)
     if (missing !== 0) {
       connection.close('proxy error')
@@ -180,14 +157,9 @@ export class MysqlBackend implements BackendConnection {
     return connection
   }
 
-  align(settings: Settings, variables: readonly SavedVariable[] = NO_VARIABLES): Promise<Refusal | null> | null {
-    if (
-      variables.length === 0 &&
-      this.#armed &&
-      (settings === this.#settings || sameSettings(settings, this.#settings))
-    )
-      return null
-    return this.alignNow(settings, variables)
+  align(settings: Settings, variables = NO_VARIABLES): Promise<Refusal | null> | null {
+    if (variables.length === 0 && this.#alignment.fits(settings)) return null
+    return this.#alignment.align(settings, variables)
   }
 
   exchange(request: ClientRequest, client: ClientConnection, options: ExchangeOptions): Promise<Reply> {
@@ -197,7 +169,7 @@ export class MysqlBackend implements BackendConnection {
     const statement = exchange.request.prepared
     if (statement === null) return this.start(exchange, request.frames)
     if (request.kind === 'prepare') {
-      statement.prepareUnder(this.#settings)
+      statement.prepareUnder(this.settings)
       return this.start(exchange, request.frames)
     }
     const entry = this.entryFor(exchange.request, statement)
@@ -238,7 +210,8 @@ export class MysqlBackend implements BackendConnection {
 
   /** It is over: what that means for the connection, and what only the server can tell of it. */
   private heed(end: ExchangeEnd, exchange: Exchange): Reply | Promise<Reply> {
-    if (this.#cancelling !== null) return this.#cancelling.then(() => this.heedNow(end, exchange))
+    const { cancelling } = this.#killing
+    if (cancelling !== null) return cancelling.then(() => this.heedNow(end, exchange))
     return this.heedNow(end, exchange)
   }
 
@@ -259,7 +232,7 @@ export class MysqlBackend implements BackendConnection {
       this.leaveDoubtful()
       return reply
     }
-    return (isUntold ? this.withUntold(reply, sets) : this.withCollation(reply))
+    return this.complete(reply, isUntold ? sets : null)
       .catch((error: unknown) => {
         // The statement has run and was answered: only what it changed is not known, and goes with the connection.
         if (error instanceof BackendLost) return { ...reply, unmovable: true, disturbed: true }
@@ -268,92 +241,70 @@ export class MysqlBackend implements BackendConnection {
       .finally(() => this.leaveDoubtful())
   }
 
-  private leaveDoubtful(): void {
-    if (this.#endsBecause !== null) this.giveUp(this.#endsBecause)
-    if (this.#doubtful) this.broken = true
+  /** What the server has not told of what was set; null: only a collation. */
+  private async complete(reply: Reply, names: readonly string[] | null): Promise<Reply> {
+    const { diagnosticsBytesMax } = this.#options
+    const whole = await (names === null
+      ? withCollation(this, reply, diagnosticsBytesMax)
+      : withUntold(this, reply, names))
+    if (whole.changed !== null && whole.changed !== reply.changed) this.#alignment.follow(whole.changed)
+    return whole
   }
 
-  async query(sql: string): Promise<readonly (readonly (string | null)[])[] | Refusal> {
+  private leaveDoubtful(): void {
+    if (this.#endsBecause !== null) this.giveUp(this.#endsBecause)
+    if (this.#killing.doubtful) this.broken = true
+  }
+
+  async query(sql: string): Promise<Rows | Refusal> {
     const [reply] = await this.ask([[buildQuery(sql, this.attributes), 'query']])
     const error = errorIn(reply!)
     this.stained = error !== null
-    if (error !== null) return refusalOf('variables', reply!, error.message.toString())
-    return rowsIn(reply!, this.#form)
+    return error === null ? rowsIn(reply!, this.form) : refusalOf('variables', reply!, error)
   }
 
   async catchUp(position: Position, msMax: number): Promise<boolean> {
-    const wait = this.#login.engine === 'mysql' ? 'WAIT_FOR_EXECUTED_GTID_SET' : 'MASTER_GTID_WAIT'
-    // No time at all would be for ever.
-    const seconds = (Math.max(1, Math.round(msMax)) / 1000).toFixed(3)
-    const answer = await this.query(`SELECT ${wait}('${position.text.replaceAll(/\s/g, '')}', ${seconds})`)
+    const answer = await this.query(catchUpSql(this.engine, position, msMax))
     return Array.isArray(answer) && answer[0]?.[0] === '0'
   }
 
-  async readOut({ conditions, counters, variables }: ReadOutWish): Promise<ReadOut> {
-    const aboutLast = [...(conditions ? [SHOW_WARNINGS] : []), ...(counters ? [SELECT_COUNTERS] : [])]
-    const aboutVariables = variables === null ? [] : variableQuestions(variables.names, variables.bytesMax)
-    const asked = [...aboutLast, ...aboutVariables, CLEAR]
-    const replies = await this.ask(asked.map((sql) => [buildQuery(sql, this.attributes), 'query'] as const))
-    const told = replies.slice(0, aboutLast.length)
-    const failed = [...told, replies.at(-1)!].map(errorIn).find((error) => error !== null)
-    if (failed !== undefined) throw new BackendLost('unsent', true, `nothing could be read out: ${failed.message}`)
+  async readOut(wish: ReadOutWish): Promise<ReadOut> {
+    const found = await readOut(this, wish, this.#options.diagnosticsBytesMax)
     this.stained = false
-    const [foundRows, insertId] = counters ? rowsIn(told.at(-1)!, this.#form)[0]! : []
-    return {
-      conditions: conditions ? this.conditionsIn(told[0]!) : null,
-      counters: counters ? { foundRows: Number(foundRows), insertId: BigInt(insertId ?? 0) } : null,
-      variables: variables === null ? null : variablesIn(variables, replies.slice(aboutLast.length)),
-    }
+    return found
   }
 
   async collect(): Promise<Collected> {
     // A PING leaves diagnostics and all the rest as they are.
     const [reply] = await this.ask([[buildCommand(COMMAND.PING), 'single']])
     this.unreported = false
-    const { status } = parseOk(reply!.at(-1)!, this.#login.capabilities)
-    const told = this.changesIn(reply!)
+    const { status } = parseOk(reply!.at(-1)!, this.capabilities)
+    const told = changesIn(reply!, this.capabilities)
     const { untold } = this
     this.untold = false
     const changed = untold ? await this.askForChange() : changeOf(told)
-    if (changed !== null) this.follow(changed)
+    if (changed !== null) this.#alignment.follow(changed)
     return {
       changed,
-      stateChanged: untold ? await this.hasUserVariables() : told.some(({ kind }) => kind === TRACK.STATE_CHANGE),
+      stateChanged: untold ? await hasUserVariables(this) : told.some(({ kind }) => kind === TRACK.STATE_CHANGE),
       transaction: (status & STATUS.IN_TRANS) === 0 ? 'none' : 'open',
     }
   }
 
-  /** MariaDB forgets at an EOF what it would have reported with an OK. */
   private async askForChange(): Promise<SettingsChange | null> {
-    const rows = await this.query(SESSION_AND_GLOBAL)
-    if (!Array.isArray(rows)) throw new BackendLost('unsent', true, `${this.backend.id} does not tell its variables`)
-    const { variables } = this.#settings
-    const changed = new Map<string, string>()
-    for (const [name, value, ofAll] of rows as readonly (readonly string[])[]) {
-      const isOurs = !isKept(name!) || isTracker(name!)
-      if (!isOurs && value !== (variables.get(name!) ?? ofAll)) changed.set(name!, value!)
-    }
-    addResultsCollation(changed)
-    return changed.size === 0 ? null : { schema: undefined, variables: changed }
-  }
-
-  /** In doubt it has. */
-  private async hasUserVariables(): Promise<boolean> {
-    const rows = await this.query('SELECT COUNT(*) FROM information_schema.USER_VARIABLES')
-    return !Array.isArray(rows) || rows[0]?.[0] !== '0'
+    const changed = await untoldChange(this, this.settings)
+    if (changed === null) throw new BackendLost('unsent', true, `${this.backend.id} does not tell its variables`)
+    return changed.variables.size === 0 ? null : changed
   }
 
   cancel(): Promise<void> {
     const work = this.#work
     if (work?.kind !== 'exchange') return Promise.resolve()
-    this.#cancelling ??= this.tellServer('KILL QUERY', () => this.#work === work).finally(() => {
-      this.#cancelling = null
-    })
-    return this.#cancelling
+    return this.#killing.cancel(() => this.#work === work)
   }
 
-  async kill(): Promise<void> {
-    await this.tellServer('KILL', () => !this.broken)
+  kill(): Promise<void> {
+    return this.#killing.kill(() => !this.broken)
   }
 
   async finish(msMax: number | null): Promise<'ended' | 'running' | 'closing'> {
@@ -374,23 +325,17 @@ export class MysqlBackend implements BackendConnection {
       })
       this.#finished = () => {}
     }
-    if (this.#cancelling !== null) await this.#cancelling
-    if (this.broken || this.#doubtful) return 'closing'
+    if (this.#killing.cancelling !== null) await this.#killing.cancelling
+    if (this.broken || this.#killing.doubtful) return 'closing'
     return this.#work === null ? 'ended' : 'running'
   }
 
   async reset(): Promise<boolean> {
-    const gtids = this.gtidTrackerFor(NO_SETTINGS)
-    const [reset, arming] = await this.ask([
-      [buildCommand(COMMAND.RESET_CONNECTION), 'single'],
-      [buildQuery(armingSql(gtids), this.attributes), 'single'],
-    ])
+    const [reset, arming] = await this.ask([[buildCommand(COMMAND.RESET_CONNECTION), 'single'], this.#alignment.arming])
     if (errorIn(reset!) !== null || errorIn(arming!) !== null) return false
     this.#prepared.clear()
-    this.#armed = true
-    this.#gtids = gtids
+    this.#alignment.armed(this.settings.schema)
     this.dirty = false
-    this.#settings = this.settingsLeft(this.#settings.schema)
     return true
   }
 
@@ -420,108 +365,7 @@ export class MysqlBackend implements BackendConnection {
     if (!this.broken && this.#work === null) this.send([])
   }
 
-  /** By a connection of its own, when the turn comes and if it still makes sense then. */
-  private tellServer(words: 'KILL' | 'KILL QUERY', makesSense: () => boolean): Promise<void> {
-    const { account, identity, killing, connectMsMax } = this.#options
-    return killing.take(async () => {
-      if (!makesSense()) return
-      const user = { user: account.backendUser, password: account.backendPassword ?? '' }
-      const { capabilities, extendedCapabilities } = identity as MysqlIdentity
-      try {
-        const login = await openBackend(targetOf(this.#options), user, capabilities, extendedCapabilities)
-        const killer = new MysqlBackend(login, this.#options, this.openedMs)
-        const deadline = setTimeout(() => killer.close('proxy in doubt'), connectMsMax)
-        try {
-          if (!makesSense()) return
-          this.#doubtful = true
-          await killer.query(`${words} ${this.serverId}`)
-          this.#doubtful = false
-        } finally {
-          clearTimeout(deadline)
-          killer.close('proxy in doubt')
-        }
-      } catch {
-        // It cannot be reached, or would not let us in: what it is at ends with its connection, or by itself.
-      }
-    })
-  }
-
-  private get attributes(): boolean {
-    return (this.#login.capabilities & CAPABILITY.QUERY_ATTRIBUTES) !== 0
-  }
-
-  /** SET, the schema and the multi-statement option in one go: as many commands as needed, one round trip. */
-  private async alignNow(settings: Settings, variables: readonly SavedVariable[]): Promise<Refusal | null> {
-    const refusal = await this.alignAtOnce(settings, variables)
-    const isDenied = refusal !== null && errorIn([refusal.frame])?.errno === ACCESS_DENIED
-    return isDenied ? this.alignOneByOne(settings, variables, refusal) : refusal
-  }
-
-  /** Some variables only the mighty may set, and everybody to their defaults: the server tells which value that was. */
-  private async alignOneByOne(
-    settings: Settings,
-    variables: readonly SavedVariable[],
-    refusal: Refusal,
-  ): Promise<Refusal | null> {
-    for (const [name, value] of settings.variables) {
-      const one = withChange(this.#settings, { schema: undefined, variables: new Map([[name, value]]) })
-      if ((await this.alignAtOnce(one, NO_VARIABLES)) === null) continue
-      const [reply] = await this.ask([
-        [buildQuery(`SET SESSION ${quoteName(name)} = DEFAULT`, this.attributes), 'single'],
-      ])
-      const changed = errorIn(reply!) === null ? changeOf(this.changesIn(reply!)) : null
-      if (changed !== null) this.follow(changed)
-      if (this.#settings.variables.get(name) !== value) return refusal
-    }
-    return this.alignAtOnce(settings, variables)
-  }
-
-  private changesIn(reply: OwnReply): readonly TrackedChange[] {
-    const { changes } = parseOk(reply.at(-1)!, this.#login.capabilities)
-    return changes === null ? NO_CHANGES : parseChanges(changes)
-  }
-
-  private async alignAtOnce(settings: Settings, variables: readonly SavedVariable[]): Promise<Refusal | null> {
-    const from = this.#settings
-    const commands: [Buffer, ReplyKind][] = []
-    const whats: Refusal['what'][] = []
-    if (settings.schema === null && from.schema !== null) {
-      await this.leaveSchema()
-      return this.align(settings, variables)
-    }
-    const gtids = this.gtidTrackerFor(settings)
-    // In a transaction it cannot be set.
-    const isToSet = gtids !== this.#gtids && (this.#status & STATUS.IN_TRANS) === 0
-    const arming = { armed: this.#armed, gtids: isToSet ? gtids : null }
-    const sql = alignmentSql(from, settings, arming, variables)
-    if (sql !== null) {
-      commands.push([buildQuery(sql, this.attributes), 'single'])
-      whats.push('variables')
-    }
-    if (settings.schema !== from.schema) {
-      commands.push([buildCommand(COMMAND.INIT_DB, settings.schema!), 'single'])
-      whats.push('schema')
-    }
-    const multi = hasMultiStatements(settings)
-    if (multi !== hasMultiStatements(from)) {
-      commands.push([multi ? SET_OPTION_ON : SET_OPTION_OFF, 'single'])
-      whats.push('variables')
-    }
-    if (commands.length > 0) {
-      const replies = await this.ask(commands)
-      for (const [index, reply] of replies.entries()) {
-        const error = errorIn(reply)
-        if (error !== null) return refusalOf(whats[index]!, reply, error.message.toString())
-      }
-    }
-    if (isToSet) this.#gtids = gtids
-    this.#armed = gtids === this.#gtids
-    this.#settings = settings
-    return null
-  }
-
-  /** No command leaves a schema for none; to log in again without one does, and forgets everything else as well. */
-  private async leaveSchema(): Promise<void> {
+  async leaveSchema(): Promise<void> {
     const { account, connectMsMax } = this.#options
     const user = { user: account.backendUser, password: account.backendPassword ?? '' }
     try {
@@ -537,26 +381,10 @@ export class MysqlBackend implements BackendConnection {
   /** Everything the server remembered for sessions is gone; it is told again what to report. */
   private async arm(): Promise<void> {
     this.#prepared.clear()
-    const gtids = this.gtidTrackerFor(NO_SETTINGS)
-    const [reply] = await this.ask([[buildQuery(armingSql(gtids), this.attributes), 'single']])
+    const [reply] = await this.ask([this.#alignment.arming])
     const error = errorIn(reply!)
     if (error !== null) throw new BackendLost('unsent', false, `${this.backend.id}: ${error.message}`)
-    this.#armed = true
-    this.#gtids = gtids
-    this.#settings = this.settingsLeft(null)
-  }
-
-  private gtidTrackerFor(settings: Settings): string | null {
-    return gtidTracker(this.#login.engine, settings)
-  }
-
-  /** What a reset or a login leaves: neither touches the option to run several statements in one text. */
-  private settingsLeft(schema: string | null): Settings {
-    const multi = this.#settings.variables.get(MULTI_STATEMENTS)
-    return settingsOf(
-      schema,
-      multi === undefined ? BASE_VARIABLES : new Map([...BASE_VARIABLES, [MULTI_STATEMENTS, multi]]),
-    )
+    this.#alignment.armed(null)
   }
 
   private attach(): void {
@@ -566,7 +394,7 @@ export class MysqlBackend implements BackendConnection {
   }
 
   private async prepare(statement: ClientStatement): Promise<PreparedEntry | Refusal> {
-    const settings = this.#settings
+    const { settings } = this
     const wanted = statement.settingsToPrepare(settings)
     // A session without a schema lost the one it had, and what was prepared there cannot be prepared.
     if (wanted === settings || settings.schema === null) return this.prepareNow(statement)
@@ -583,7 +411,7 @@ export class MysqlBackend implements BackendConnection {
       this.#prepared.abandonAll()
       return this.prepareNow(statement)
     }
-    if (error !== null) return refusalOf('prepare', reply!, error.message.toString())
+    if (error !== null) return refusalOf('prepare', reply!, error)
     return this.#prepared.add(statement, reply![0]!.readUInt32LE(1))
   }
 
@@ -597,11 +425,11 @@ export class MysqlBackend implements BackendConnection {
 
   private lineFor({ kind }: ClientRequest): Line {
     const line = this.#line
-    line.settings = this.#settings
+    line.settings = this.settings
     line.status = this.#status
     line.onWriter = this.backend.role === 'writer'
     line.mayMakeRoom = kind === 'prepare' && this.#prepared.idle > 0
-    line.tellsPositions = this.#armed && this.#gtids === this.gtidTrackerFor(this.#settings)
+    line.tellsPositions = this.#alignment.tellsPositions
     return line
   }
 
@@ -617,7 +445,7 @@ export class MysqlBackend implements BackendConnection {
         this.#prepared.add(statement, end.prepared.id)
       } else if (reply.outcome === 'error') client.forget(statement)
     } else if (statement !== null) this.followCursor(statement, end, request)
-    if (reply.changed !== null) this.follow(reply.changed)
+    if (reply.changed !== null) this.#alignment.follow(reply.changed)
     client.status = this.#status
     const leaves = end.warned || reply.outcome !== 'ok'
     // MariaDB keeps warnings over statements that have neither a table nor a subquery.
@@ -626,47 +454,6 @@ export class MysqlBackend implements BackendConnection {
     client.warnings = this.#login.engine === 'mariadb' ? 0 : reply.outcome === 'error' ? 1 : reply.warnings
     reply.cursorOpen = this.#prepared.cursors > 0
     return reply
-  }
-
-  /** MariaDB does not report what is set as `@@name`. */
-  private async withUntold(reply: Reply, names: readonly string[]): Promise<Reply> {
-    // The collation may follow from what was set.
-    const asked = [...names, 'collation_connection'].map((name) => `@@session.${quoteName(name)}`)
-    const rows = await this.query(`SELECT ${asked.join(', ')}`)
-    const values = Array.isArray(rows) ? (rows[0] ?? []) : []
-    if (values.length === 0) return { ...reply, unmovable: true, disturbed: true }
-    const variables = new Map(reply.changed?.variables ?? [])
-    for (const [index, name] of names.entries()) if (isKept(name)) variables.set(name, values[index] ?? '')
-    variables.set('collation_connection', values.at(-1) ?? '')
-    addResultsCollation(variables)
-    const changed = { schema: reply.changed?.schema, variables }
-    this.follow(changed)
-    const insertId = names.some(isInsertId) ? BigInt(values[names.findIndex(isInsertId)] ?? 0) : reply.insertId
-    return {
-      ...reply,
-      changed,
-      insertId,
-      unmovable: reply.unmovable || names.some((name, index) => isUnmovable(name, values[index] ?? '')),
-      disturbed: true,
-    }
-  }
-
-  /** SET NAMES reports character sets only. The question wipes out what it warned of. */
-  private async withCollation(reply: Reply): Promise<Reply> {
-    const asked = [...(reply.warnings > 0 ? [SHOW_WARNINGS] : []), 'SELECT @@collation_connection']
-    const replies = await this.ask(asked.map((sql) => [buildQuery(sql, this.attributes), 'query'] as const))
-    if (replies.some((one) => errorIn(one) !== null)) return { ...reply, unmovable: true, disturbed: true }
-    const conditions = reply.warnings > 0 ? this.conditionsIn(replies[0]!) : null
-    const collation = rowsIn(replies.at(-1)!, this.#form)[0]![0]!
-    const variables = new Map([...(reply.changed?.variables ?? []), ['collation_connection', collation]])
-    addResultsCollation(variables)
-    const changed = { schema: reply.changed?.schema, variables }
-    this.follow(changed)
-    return { ...reply, changed, conditions, disturbed: true }
-  }
-
-  private conditionsIn(shown: OwnReply): Conditions {
-    return conditionsIn(shown, this.#form, this.#options.diagnosticsBytesMax)
   }
 
   private followCursor(statement: ClientStatement, end: ExchangeEnd, request: MysqlRequest): void {
@@ -681,25 +468,13 @@ export class MysqlBackend implements BackendConnection {
     statement.cursorHome = entry.cursor ? this : null
   }
 
-  private follow(changed: NonNullable<Reply['changed']>): void {
-    const schema = changed.schema === undefined ? this.#settings.schema : changed.schema
-    const variables = new Map(this.#settings.variables)
-    for (const [name, value] of changed.variables) {
-      if (name.startsWith('session_track_')) this.#armed = false
-      if (name === 'session_track_gtids') this.#gtids = value
-      variables.set(name, value)
-    }
-    this.#settings = settingsOf(schema, variables)
-  }
-
-  /** Commands of our own, sent together; their replies in order. Throws BackendLost. */
-  private ask(commands: readonly (readonly [Buffer, ReplyKind])[]): Promise<readonly OwnReply[]> {
+  ask(commands: readonly OwnCommand[]): Promise<readonly OwnReply[]> {
     if (this.broken) return Promise.reject(new BackendLost('unsent', true, this.#whyLost))
     this.#options.ownRoundTrips.value += 1
     return new Promise((resolve, reject) => {
       const replies = new OwnReplies(
         commands.map(([, kind]) => kind),
-        this.#form,
+        this.form,
       )
       this.#work = {
         kind: 'own',
@@ -757,22 +532,10 @@ export class MysqlBackend implements BackendConnection {
   }
 }
 
-/** The schema and variables among what was reported. */
-function changeOf(changes: readonly TrackedChange[]): SettingsChange | null {
-  const variables = new Map<string, string>()
-  let schema: string | null | undefined
-  for (const { kind, name, value } of changes) {
-    if (kind === TRACK.SYSTEM_VARIABLES && isKept(name)) variables.set(name, value?.toString() ?? '')
-    else if (kind === TRACK.SCHEMA) schema = value === null || value.length === 0 ? null : value.toString()
-  }
-  addResultsCollation(variables)
-  return schema === undefined && variables.size === 0 ? null : { schema, variables }
-}
-
-function hasMultiStatements({ variables }: Settings): boolean {
-  return variables.get(MULTI_STATEMENTS) === 'ON'
-}
-
-function refusalOf(what: Refusal['what'], reply: OwnReply, message: string): Refusal {
-  return { what, message, frame: reply.at(-1)! }
+/** A login as somebody, for what `options` want. */
+function logInto(options: ConnectOptions): Promise<BackendLogin> {
+  const { account, identity } = options
+  const { capabilities, extendedCapabilities } = identity as MysqlIdentity
+  const user = { user: account.backendUser, password: account.backendPassword ?? '' }
+  return openBackend(targetOf(options), user, capabilities, extendedCapabilities)
 }

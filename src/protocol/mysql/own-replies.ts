@@ -1,8 +1,37 @@
 // The answers to commands of our own, collected whole: they are few and short, and none of it goes to a client. Pure.
 
+import type { Refusal, SettingsChange } from '../protocol.ts'
 import { MessageReader } from './frames.ts'
-import { LEAD, parseError, parseTextRow, type ServerError } from './messages.ts'
+import {
+  LEAD,
+  parseChanges,
+  parseError,
+  parseOk,
+  parseTextRow,
+  type ServerError,
+  TRACK,
+  type TrackedChange,
+} from './messages.ts'
 import { type ReplyForm, type ReplyKind, ReplyTracker } from './reply-tracker.ts'
+import { addResultsCollation, isKept } from './variables.ts'
+
+/** A command of our own, and how its answer is shaped. */
+export type OwnCommand = readonly [payload: Buffer, reply: ReplyKind]
+
+/** A connection on which we may ask something of our own. */
+export interface Asker {
+  readonly engine: 'mysql' | 'mariadb'
+  readonly capabilities: number
+  readonly form: ReplyForm
+  /** Statements are sent with attributes. */
+  readonly attributes: boolean
+  /** The commands go out together; their replies in order. Throws BackendLost. */
+  ask(commands: readonly OwnCommand[]): Promise<readonly OwnReply[]>
+  /** One statement, and its rows as text. Throws BackendLost. */
+  query(sql: string): Promise<Rows | Refusal>
+}
+
+export type Rows = readonly (readonly (string | null)[])[]
 
 /** One command's answer: the payloads of its messages. */
 export type OwnReply = readonly Buffer[]
@@ -72,4 +101,26 @@ export function rowsIn(reply: OwnReply, form: ReplyForm): (string | null)[][] {
   return reply
     .slice(definitions, -1)
     .map((payload) => parseTextRow(payload, columns).map((value) => value?.toString() ?? null))
+}
+
+/** What the OK at the end reports. */
+export function changesIn(reply: OwnReply, capabilities: number): readonly TrackedChange[] {
+  const { changes } = parseOk(reply.at(-1)!, capabilities)
+  return changes === null ? [] : parseChanges(changes)
+}
+
+/** The schema and variables among what was reported. */
+export function changeOf(changes: readonly TrackedChange[]): SettingsChange | null {
+  const variables = new Map<string, string>()
+  let schema: string | null | undefined
+  for (const { kind, name, value } of changes) {
+    if (kind === TRACK.SYSTEM_VARIABLES && isKept(name)) variables.set(name, value?.toString() ?? '')
+    else if (kind === TRACK.SCHEMA) schema = value === null || value.length === 0 ? null : value.toString()
+  }
+  addResultsCollation(variables)
+  return schema === undefined && variables.size === 0 ? null : { schema, variables }
+}
+
+export function refusalOf(what: Refusal['what'], reply: OwnReply, { message }: ServerError): Refusal {
+  return { what, message: message.toString(), frame: reply.at(-1)! }
 }

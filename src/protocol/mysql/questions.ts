@@ -1,0 +1,110 @@
+// What we ask a server on a session's connection, in statements of our own.
+
+import type { Position } from '../../topology/claim.ts'
+import {
+  BackendLost,
+  type ReadOut,
+  type ReadOutWish,
+  type Reply,
+  type Settings,
+  type SettingsChange,
+} from '../protocol.ts'
+import { conditionsIn } from './conditions.ts'
+import { buildQuery } from './messages.ts'
+import { type Asker, errorIn, type OwnReply, rowsIn } from './own-replies.ts'
+import { variableQuestions, variablesIn } from './user-variables.ts'
+import { addResultsCollation, isInsertId, isKept, isTracker, isUnmovable, quoteName } from './variables.ts'
+
+const SHOW_WARNINGS = 'SHOW WARNINGS'
+/** SHOW WARNINGS leaves these as they are. */
+const SELECT_COUNTERS = 'SELECT FOUND_ROWS(), LAST_INSERT_ID() LIMIT 1'
+/** Leaves no warnings; MariaDB keeps them over a statement that has neither a table nor a subquery. */
+const CLEAR = 'DO (SELECT 0)'
+
+/** What a session may set, by MariaDB's own list; NULL reads as the trackers would report it. */
+const SESSION_AND_GLOBAL = `SELECT LOWER(VARIABLE_NAME), COALESCE(SESSION_VALUE, ''), COALESCE(GLOBAL_VALUE, '')
+  FROM information_schema.SYSTEM_VARIABLES WHERE VARIABLE_SCOPE = 'SESSION' AND READ_ONLY = 'NO'`
+
+/** Waits on a server for what another has executed; answers 0 when it is there. */
+export function catchUpSql(engine: Asker['engine'], { text }: Position, msMax: number): string {
+  const wait = engine === 'mysql' ? 'WAIT_FOR_EXECUTED_GTID_SET' : 'MASTER_GTID_WAIT'
+  // No time at all would be for ever.
+  const seconds = (Math.max(1, Math.round(msMax)) / 1000).toFixed(3)
+  return `SELECT ${wait}('${text.replaceAll(/\s/g, '')}', ${seconds})`
+}
+
+/** Reads what the last statement left for questions about it, and clears it away. */
+export async function readOut(connection: Asker, wish: ReadOutWish, bytesMax: number): Promise<ReadOut> {
+  const { conditions, counters, variables } = wish
+  const { form } = connection
+  const aboutLast = [...(conditions ? [SHOW_WARNINGS] : []), ...(counters ? [SELECT_COUNTERS] : [])]
+  const aboutVariables = variables === null ? [] : variableQuestions(variables.names, variables.bytesMax)
+  const replies = await askAll(connection, [...aboutLast, ...aboutVariables, CLEAR])
+  const told = replies.slice(0, aboutLast.length)
+  const failed = [...told, replies.at(-1)!].map(errorIn).find((error) => error !== null)
+  if (failed !== undefined) throw new BackendLost('unsent', true, `nothing could be read out: ${failed.message}`)
+  const [foundRows, insertId] = counters ? rowsIn(told.at(-1)!, form)[0]! : []
+  return {
+    conditions: conditions ? conditionsIn(told[0]!, form, bytesMax) : null,
+    counters: counters ? { foundRows: Number(foundRows), insertId: BigInt(insertId ?? 0) } : null,
+    variables: variables === null ? null : variablesIn(variables, replies.slice(aboutLast.length)),
+  }
+}
+
+/** MariaDB forgets at an EOF what it would have reported with an OK; null: its server does not tell its variables. */
+export async function untoldChange(connection: Asker, { variables }: Settings): Promise<SettingsChange | null> {
+  const rows = await connection.query(SESSION_AND_GLOBAL)
+  if (!Array.isArray(rows)) return null
+  const changed = new Map<string, string>()
+  for (const [name, value, ofAll] of rows as readonly (readonly string[])[]) {
+    const isOurs = !isKept(name!) || isTracker(name!)
+    if (!isOurs && value !== (variables.get(name!) ?? ofAll)) changed.set(name!, value!)
+  }
+  addResultsCollation(changed)
+  return { schema: undefined, variables: changed }
+}
+
+/** In doubt it has. */
+export async function hasUserVariables(connection: Asker): Promise<boolean> {
+  const rows = await connection.query('SELECT COUNT(*) FROM information_schema.USER_VARIABLES')
+  return !Array.isArray(rows) || rows[0]?.[0] !== '0'
+}
+
+/** MariaDB does not report what is set as `@@name`. */
+export async function withUntold(connection: Asker, reply: Reply, names: readonly string[]): Promise<Reply> {
+  // The collation may follow from what was set.
+  const asked = [...names, 'collation_connection'].map((name) => `@@session.${quoteName(name)}`)
+  const rows = await connection.query(`SELECT ${asked.join(', ')}`)
+  const values = Array.isArray(rows) ? (rows[0] ?? []) : []
+  if (values.length === 0) return { ...reply, unmovable: true, disturbed: true }
+  const variables = new Map(reply.changed?.variables ?? [])
+  for (const [index, name] of names.entries()) if (isKept(name)) variables.set(name, values[index] ?? '')
+  variables.set('collation_connection', values.at(-1) ?? '')
+  addResultsCollation(variables)
+  const insertId = names.some(isInsertId) ? BigInt(values[names.findIndex(isInsertId)] ?? 0) : reply.insertId
+  const changed = { schema: reply.changed?.schema, variables }
+  return {
+    ...reply,
+    changed,
+    insertId,
+    unmovable: reply.unmovable || names.some((name, index) => isUnmovable(name, values[index] ?? '')),
+    disturbed: true,
+  }
+}
+
+/** SET NAMES reports character sets only. The question wipes out what it warned of. */
+export async function withCollation(connection: Asker, reply: Reply, bytesMax: number): Promise<Reply> {
+  const { form } = connection
+  const asked = [...(reply.warnings > 0 ? [SHOW_WARNINGS] : []), 'SELECT @@collation_connection']
+  const replies = await askAll(connection, asked)
+  if (replies.some((one) => errorIn(one) !== null)) return { ...reply, unmovable: true, disturbed: true }
+  const conditions = reply.warnings > 0 ? conditionsIn(replies[0]!, form, bytesMax) : null
+  const collation = rowsIn(replies.at(-1)!, form)[0]![0]!
+  const variables = new Map([...(reply.changed?.variables ?? []), ['collation_connection', collation]])
+  addResultsCollation(variables)
+  return { ...reply, changed: { schema: reply.changed?.schema, variables }, conditions, disturbed: true }
+}
+
+function askAll(connection: Asker, statements: readonly string[]): Promise<readonly OwnReply[]> {
+  return connection.ask(statements.map((sql) => [buildQuery(sql, connection.attributes), 'query'] as const))
+}
