@@ -40,8 +40,6 @@ export interface Lease {
   keeper: Keeper | null
   /** Grows whenever it goes to another keeper, or what the last one left there is wiped out. */
   hands: number
-  /** What LAST_INSERT_ID() answers there, whoever may have set it; null: not known. */
-  insertId: bigint | null
   place: Place
   sinceMs: number
   /** It must not be lent again: too old, or its backend has changed its role. */
@@ -304,7 +302,6 @@ export class Pool {
     if (!lease.connection.dirty) return true
     this.#options.onReset()
     if (!(await lease.connection.reset())) return false
-    lease.insertId = 0n
     return true
   }
 
@@ -391,7 +388,6 @@ export class Pool {
       connection,
       keeper: null,
       hands: 0,
-      insertId: 0n,
       place: 'lent',
       sinceMs: nowMs(),
       retired,

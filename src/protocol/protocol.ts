@@ -136,6 +136,8 @@ export interface ClientConnection {
   settingsAfterReset(before: Settings): Settings
   /** True once the client has gone; `next` then gives null. */
   readonly gone: boolean
+  /** It was given an answer that no backend knows of, as of a statement that changed no rows; the session takes it back. */
+  answered: boolean
   /** Called at once when the client goes away in the middle of something. */
   onGone: () => void
   /** Completes the login, or the change to another user. */
@@ -336,6 +338,8 @@ export interface BackendConnection {
   readonly identity: Identity
   /** What this connection's session state is now. */
   readonly settings: Settings
+  /** What LAST_INSERT_ID() answers there; null: not known. */
+  insertId: bigint | null
   /** Something was left behind that `align` cannot undo; only `reset` can. */
   dirty: boolean
   readonly broken: boolean

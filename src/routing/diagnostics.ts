@@ -97,6 +97,11 @@ export class Diagnostics {
     return replaced
   }
 
+  /** A command that is no statement was answered, from here. */
+  answered(): void {
+    this.#rowCount = 0
+  }
+
   /** The list of conditions was given from memory. */
   listed(): void {
     this.#rowCount = -1

@@ -342,7 +342,7 @@ export class Leases implements Keeper, Unsaved {
   get lacksInsertId(): boolean {
     const lease = this.#current
     if (lease === null || isAt(this.#insertIdHome, lease)) return false
-    return lease.insertId === null || lease.insertId !== this.#state.diagnostics.insertId
+    return lease.connection.insertId === null || lease.connection.insertId !== this.#state.diagnostics.insertId
   }
 
   /**
@@ -404,10 +404,10 @@ export class Leases implements Keeper, Unsaved {
   private inserted(id: bigint, lease: Lease): void {
     let home = this.#insertIdHome
     if (!isAt(home, lease)) {
-      home = { ...traceOf(lease), certain: false, before: lease.insertId, told: new Set() }
+      home = { ...traceOf(lease), certain: false, before: lease.connection.insertId, told: new Set() }
       this.#insertIdHome = home
     }
-    lease.insertId = null
+    lease.connection.insertId = null
     if (id !== 0n && home.told.size < TOLD_MAX) home.told.add(id)
   }
 
@@ -417,7 +417,7 @@ export class Leases implements Keeper, Unsaved {
     const isOwn = home.certain || home.told.has(id) || (home.before !== null && home.before !== id)
     // Another statement may have set it elsewhere meanwhile.
     diagnostics.saveInsertId(isOwn ? id : diagnostics.insertIdBefore, home === this.#insertIdHome)
-    home.lease.insertId = id
+    home.lease.connection.insertId = id
   }
 
   private hasInsertId(lease: Lease): boolean {
@@ -451,7 +451,7 @@ export class Leases implements Keeper, Unsaved {
     }
     const id = diagnostics.insertId ?? diagnostics.insertIdBefore
     await lease.connection.query(`SET last_insert_id = ${id}`)
-    lease.insertId = id
+    lease.connection.insertId = id
     this.#insertIdHome = { ...traceOf(lease), certain: true, before: id, told: new Set() }
   }
 

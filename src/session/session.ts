@@ -263,6 +263,13 @@ export class Session {
     }
   }
 
+  /** To ROW_COUNT() the client's own answer was one more statement. */
+  private noteAnswer(): void {
+    this.#client.answered = false
+    this.#state.diagnostics.answered()
+    this.#leases.disturbed('row-count')
+  }
+
   private serveNext(): Promise<void> {
     return this.serve(this.#request!)
   }
@@ -280,6 +287,7 @@ export class Session {
     }
     const isUserKill = kill?.user != null && classification.statements === 1 && request.kind !== 'prepare'
     const userKilled = isUserKill ? await this.killUser(kill.user!, kill.what) : null
+    if (this.#client.answered) this.noteAnswer()
     this.#statements += 1
     this.#state.expect(classification)
     if (!this.#state.pinned) this.#leases.giveBack()

@@ -112,6 +112,7 @@ export class FakeBackendConnection implements BackendConnection {
   }
 
   untold = false
+  insertId: bigint | null = 0n
 
   async collect(): Promise<Collected> {
     this.unreported = false

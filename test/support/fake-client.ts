@@ -21,6 +21,7 @@ export class FakeClient implements ClientConnection {
   readonly loginSettings: Settings
   readonly loginRefusal = null
   gone = false
+  answered = false
   onGone: () => void = () => {}
   /** What was answered by the proxy itself, in order. */
   readonly answers: string[] = []

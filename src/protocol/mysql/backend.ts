@@ -64,6 +64,7 @@ export class MysqlBackend implements BackendConnection, Aligned {
   backend: BackendConnection['backend']
   readonly identity: MysqlIdentity
   readonly openedMs: number
+  insertId: bigint | null = 0n
   dirty = false
   broken = false
   stained = false
@@ -334,6 +335,7 @@ export class MysqlBackend implements BackendConnection, Aligned {
     const [reset, arming] = await this.ask([[buildCommand(COMMAND.RESET_CONNECTION), 'single'], this.#alignment.arming])
     if (errorIn(reset!) !== null || errorIn(arming!) !== null) return false
     this.#prepared.clear()
+    this.insertId = 0n
     this.#alignment.armed(this.settings.schema)
     this.dirty = false
     return true
@@ -381,6 +383,7 @@ export class MysqlBackend implements BackendConnection, Aligned {
   /** Everything the server remembered for sessions is gone; it is told again what to report. */
   private async arm(): Promise<void> {
     this.#prepared.clear()
+    this.insertId = 0n
     const [reply] = await this.ask([this.#alignment.arming])
     const error = errorIn(reply!)
     if (error !== null) throw new BackendLost('unsent', false, `${this.backend.id}: ${error.message}`)

@@ -72,6 +72,7 @@ export class MysqlClient implements ClientConnection {
   identity: MysqlIdentity
   loginSettings: Settings
   gone = false
+  answered = false
   onGone: () => void = nothing
   /** Called when everything written has gone out, after `send` gave false. */
   onDrained: () => void = nothing
@@ -356,6 +357,7 @@ export class MysqlClient implements ClientConnection {
         this.gone = true
         return null
       case COMMAND.PING:
+        this.answered = true
         this.reply(buildOk({ status: this.status, warnings: this.warnings }, this.capabilities))
         return null
       case COMMAND.STMT_PREPARE:
@@ -483,6 +485,7 @@ export class MysqlClient implements ClientConnection {
     if (statement.cursorHome !== null) {
       return requestOf('continue', message, 'single', { sql: statement.sql, prepared: statement })
     }
+    this.answered = true
     this.ok()
     return null
   }
