@@ -365,6 +365,8 @@ export interface BackendConnection {
   collect(): Promise<Collected>
   /** Reads what the last statement left for questions about it, and clears it away. Throws BackendLost. */
   readOut(wish: ReadOutWish): Promise<ReadOut>
+  /** Clears away what the last statement left in the server's diagnostics. Throws BackendLost. */
+  clear(): Promise<void>
   /** Runs a statement of our own; its answer stays here. Rows as text. Throws BackendLost. */
   query(sql: string): Promise<readonly (readonly (string | null)[])[] | Refusal>
   /** Waits until the backend has all of `position`, at most `msMax`. False: it has not. Throws BackendLost. */

@@ -205,13 +205,17 @@ function leavesFoundRows({ statements, digestText }: Classification): boolean {
 }
 
 const FINDS_NONE =
-  /^show (create|grants|privileges|(full )?processlist|profiles?|engine|master|slave|replica|binary|binlog)\b|^(analyze|check|checksum|optimize|repair) (local |no_write_to_binlog )?tables?\b|^help\b/i
+  /^show (create|grants|privileges|(full )?processlist|profiles?|engine|master|slave|replica|binary|binlog)\b|^(analyze|check|checksum|optimize|repair) (local |no_write_to_binlog )?tables?\b|^(help|handler)\b/i
 
 /** To the server most of what SHOW shows is a table; what is prepared in SQL is where its conditions are. */
 function hasNoTable({ tables, digestText }: Classification): boolean {
   if (/^(prepare|deallocate|drop prepare|execute (?!immediate\b))/i.test(digestText)) return true
-  return tables?.length === 0 && (!/^show\b/i.test(digestText) || SHOWS_NO_TABLE.test(digestText))
+  if (tables?.length !== 0 || READS_DERIVED.test(digestText)) return false
+  return !/^show\b/i.test(digestText) || SHOWS_NO_TABLE.test(digestText)
 }
+
+/** From a subquery or a common table expression; EXTRACT and its kin say FROM before a value or a function. */
+const READS_DERIVED = /\bfrom\s+(?!dual\b|\?)(\(|[\w`.]+(?!\w*\s*\())/i
 
 const SHOWS_NO_TABLE = /^show (create (?!table\b|view\b)|grants\b)/i
 

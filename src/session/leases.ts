@@ -27,9 +27,6 @@ interface InsertIdHome extends Trace {
 /** More ids than these need not be told from what another session has left. */
 const TOLD_MAX = 1000
 
-/** Leaves no warnings; MariaDB keeps them over a statement that has no table. */
-const CLEAR = 'DO (SELECT 0 FROM (SELECT 0) AS t)'
-
 const CANNOT_MOVE = 'are more than limits.userVariableBytesMax allows, or of a kind that cannot be set elsewhere'
 const NO_VARIABLES: readonly SavedVariable[] = []
 
@@ -376,7 +373,7 @@ export class Leases implements Keeper, Unsaved {
     // Nothing is what this session has left of its own, and nobody else's warnings may be seen.
     const asks = facts.includes('diagnostics')
     if (lease.connection.stained ? !isAt(this.#conditionsHome, lease) : asks && !isAt(this.#last, lease)) {
-      await lease.connection.query(CLEAR)
+      await lease.connection.clear()
     }
   }
 
@@ -398,7 +395,7 @@ export class Leases implements Keeper, Unsaved {
 
   /** What the last statement left in the server's diagnostics is not what its client was told. */
   async clear(): Promise<void> {
-    await this.#current?.connection.query(CLEAR)
+    await this.#current?.connection.clear()
   }
 
   private inserted(id: bigint, lease: Lease): void {

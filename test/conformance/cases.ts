@@ -343,6 +343,23 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'conditions over what has no table, and over transactions',
+    steps: [
+      ...[
+        'SELECT 1',
+        'SELECT EXTRACT(YEAR FROM NOW())',
+        'DO (SELECT 0)',
+        'SELECT * FROM (SELECT 1) AS t',
+        'WITH x AS (SELECT 1 AS a) SELECT * FROM x',
+        'ROLLBACK',
+        'BEGIN',
+        'COMMIT',
+      ].flatMap((sql) => [q('SELECT * FROM nosuch'), q(sql), q('SHOW WARNINGS'), q('SHOW COUNT(*) ERRORS')]),
+      q('SELECT 1 FROM (SELECT 1) AS t'),
+      q('SHOW WARNINGS'),
+    ],
+  },
+  {
     promise: 'to change the schema by its command counts the conditions of the statement before it',
     steps: [
       q("SELECT CAST('x' AS SIGNED), CAST('y' AS SIGNED)"),
@@ -1004,6 +1021,11 @@ export const CASES: readonly ConformanceCase[] = [
     steps: [
       table,
       rows,
+      q('HANDLER t OPEN'),
+      q('SELECT 1 UNION SELECT 2 UNION SELECT 3'),
+      q('HANDLER t READ FIRST'),
+      q('HANDLER t CLOSE'),
+      q('SELECT FOUND_ROWS()'),
       q('SELECT * FROM t'),
       q('UPDATE t SET n = 5 WHERE id < 3'),
       q('SELECT FOUND_ROWS()'),

@@ -114,6 +114,10 @@ export class FakeBackendConnection implements BackendConnection {
   untold = false
   insertId: bigint | null = 0n
 
+  async clear(): Promise<void> {
+    this.calls.push(`${this.backend.id} clears its diagnostics`)
+  }
+
   async collect(): Promise<Collected> {
     this.unreported = false
     return this.told

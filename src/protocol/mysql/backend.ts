@@ -42,7 +42,7 @@ import {
   rowsIn,
 } from './own-replies.ts'
 import { PreparedCache, type PreparedEntry } from './prepared.ts'
-import { catchUpSql, hasUserVariables, readOut, untoldChange, withCollation, withUntold } from './questions.ts'
+import { CLEAR, catchUpSql, hasUserVariables, readOut, untoldChange, withCollation, withUntold } from './questions.ts'
 import { type ReplyForm, ReplyTracker } from './reply-tracker.ts'
 import type { ClientStatement, MysqlRequest } from './request.ts'
 
@@ -273,6 +273,10 @@ export class MysqlBackend implements BackendConnection, Aligned {
     const found = await readOut(this, wish, this.#options.diagnosticsBytesMax)
     this.stained = false
     return found
+  }
+
+  async clear(): Promise<void> {
+    await this.query(CLEAR)
   }
 
   async collect(): Promise<Collected> {

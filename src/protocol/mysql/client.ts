@@ -189,8 +189,9 @@ export class MysqlClient implements ClientConnection {
   conditions(conditions: Conditions | null, range: ConditionRange, request: ClientRequest): boolean {
     if (conditions === null) return false
     const deprecateEof = (this.capabilities & CAPABILITY.DEPRECATE_EOF) !== 0
-    const binary = request.kind === 'execute'
-    this.send(listFrames(conditions, range, { deprecateEof, optionalMetadata: false, binary, sequence: this.sequence }))
+    const { status, sequence } = this
+    const form = { deprecateEof, optionalMetadata: false, binary: request.kind === 'execute', status, sequence }
+    this.send(listFrames(conditions, range, form))
     return true
   }
 

@@ -4,7 +4,7 @@
 import type { ConditionRange, Conditions } from '../protocol.ts'
 import { FieldWriter } from './fields.ts'
 import { frame } from './frames.ts'
-import { LEAD } from './numbers.ts'
+import { LEAD, STATUS } from './numbers.ts'
 import { withoutChanges } from './ok.ts'
 import { type OwnReply, payloadsOf, rowsIn } from './own-replies.ts'
 import type { ReplyForm } from './reply-tracker.ts'
@@ -14,6 +14,8 @@ import { parseTextRow } from './results.ts'
 const COLUMNS = 3
 /** Shortest message with 0xfe that is an OK: an EOF has 5 bytes. */
 const OK_BYTES_MIN = 7
+/** A row of three columns, however short its texts, does not begin with 0xfe and end before this. */
+const LONGEST_END = 9
 
 /** The list as it is kept: of at most so many bytes, the first conditions first, with the true counts beside it. */
 export function conditionsIn(reply: OwnReply, form: ReplyForm, bytesMax: number): Conditions {
@@ -30,19 +32,33 @@ export function conditionsIn(reply: OwnReply, form: ReplyForm, bytesMax: number)
 
 export interface ListForm extends ReplyForm {
   readonly binary: boolean
+  /** The session's: MariaDB keeps conditions over the beginning and the end of a transaction. */
+  readonly status: number
   /** Of the first frame. */
   readonly sequence: number
 }
 
 /** The frames of the answer. */
 export function listFrames({ list }: Conditions, range: ConditionRange, form: ListForm): Buffer {
-  const payloads = payloadsOf(list)
+  const payloads = payloadsOf(list).map((payload) => withStatus(payload, form.status))
   const definitions = definitionsOf(form)
   const isWanted = (row: Buffer) => !range.errorsOnly || parseTextRow(row, COLUMNS)[0]?.toString() === 'Error'
   const rows = payloads.slice(definitions, -1).filter(isWanted)
   const chosen = rows.slice(range.offset, range.offset + range.limit)
   const given = [...payloads.slice(0, definitions), ...(form.binary ? chosen.map(asBinary) : chosen), payloads.at(-1)!]
   return Buffer.concat(given.map((payload, at) => frame(payload, (form.sequence + at) & 0xff)))
+}
+
+const OF_TRANSACTION = STATUS.IN_TRANS | STATUS.IN_TRANS_READONLY | STATUS.AUTOCOMMIT
+/** Behind two counts, of one byte each in an OK that ends rows, and of two bytes for warnings in an EOF. */
+const STATUS_AT = 3
+
+/** An EOF or OK as it is for a session in this state; any other message as it is. */
+function withStatus(payload: Buffer, status: number): Buffer {
+  if (payload[0] !== LEAD.EOF || payload.length >= LONGEST_END) return payload
+  const end = Buffer.from(payload)
+  end.writeUInt16LE((end.readUInt16LE(STATUS_AT) & ~OF_TRANSACTION) | (status & OF_TRANSACTION), STATUS_AT)
+  return end
 }
 
 /** How many messages stand in front of the rows. */

@@ -18,8 +18,8 @@ import { addResultsCollation, isInsertId, isKept, isTracker, isUnmovable, quoteN
 const SHOW_WARNINGS = 'SHOW WARNINGS'
 /** SHOW WARNINGS leaves these as they are. */
 const SELECT_COUNTERS = 'SELECT FOUND_ROWS(), LAST_INSERT_ID() LIMIT 1'
-/** Leaves no warnings; MariaDB keeps them over a statement that has neither a table nor a subquery. */
-const CLEAR = 'DO (SELECT 0)'
+/** Leaves no warnings; MariaDB keeps them over a statement that has no table. */
+export const CLEAR = 'DO (SELECT 0 FROM (SELECT 0) AS t)'
 
 /** What a session may set, by MariaDB's own list; NULL reads as the trackers would report it. */
 const SESSION_AND_GLOBAL = `SELECT LOWER(VARIABLE_NAME), COALESCE(SESSION_VALUE, ''), COALESCE(GLOBAL_VALUE, '')

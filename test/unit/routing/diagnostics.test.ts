@@ -41,6 +41,12 @@ test.each([
   ["PREPARE p FROM 'SELECT 1'", true],
   ['DEALLOCATE PREPARE p', true],
   ['SHOW CREATE TABLE t', false],
+  ['SELECT 1 FROM DUAL', true],
+  ['SELECT EXTRACT(YEAR FROM NOW())', true],
+  ["SELECT TRIM(LEADING 'x' FROM 'xy')", true],
+  ['(SELECT 1) UNION (SELECT 2)', true],
+  ['SELECT * FROM (SELECT 1) AS t', false],
+  ['WITH x AS (SELECT 1 AS a) SELECT * FROM x', false],
 ])('conditions are kept over %s: %s', (sql, kept) => {
   const diagnostics = new Diagnostics(true)
   diagnostics.observe(classifyMariadb('SELECT * FROM nosuch'), reply({ outcome: 'error' }))

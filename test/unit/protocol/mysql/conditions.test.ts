@@ -3,7 +3,13 @@
 import { describe, expect, test } from 'vitest'
 import { conditionsIn, listFrames } from '../../../../src/protocol/mysql/conditions.ts'
 import { MessageReader } from '../../../../src/protocol/mysql/frames.ts'
-import { buildTextResult, buildTextRow, CAPABILITY, parseTextRow } from '../../../../src/protocol/mysql/messages.ts'
+import {
+  buildTextResult,
+  buildTextRow,
+  CAPABILITY,
+  parseTextRow,
+  STATUS,
+} from '../../../../src/protocol/mysql/messages.ts'
 
 const ROWS = [
   ['Warning', '1264', 'Out of range'],
@@ -33,7 +39,7 @@ const ALL = { errorsOnly: false, offset: 0, limit: Number.POSITIVE_INFINITY }
 describe.each(FORMS)('ended by %s', (_end, form, capabilities) => {
   const conditions = conditionsIn(answered(capabilities), form, 1000)
   const given = (range: typeof ALL, binary = false) =>
-    payloadsOf(listFrames(conditions, range, { ...form, binary, sequence: 1 }))
+    payloadsOf(listFrames(conditions, range, { ...form, binary, status: STATUS.AUTOCOMMIT, sequence: 1 }))
 
   test('is counted', () => {
     expect(conditions).toMatchObject({ count: 3, errors: 1 })
@@ -70,7 +76,9 @@ describe.each(FORMS)('ended by %s', (_end, form, capabilities) => {
     const bytes = buildTextRow(ROWS[0]!).length
     const short = conditionsIn(answered(capabilities), form, bytes)
     expect(short).toMatchObject({ count: 3, errors: 1 })
-    const frames = payloadsOf(listFrames(short, ALL, { ...form, binary: false, sequence: 1 }))
+    const frames = payloadsOf(
+      listFrames(short, ALL, { ...form, binary: false, status: STATUS.AUTOCOMMIT, sequence: 1 }),
+    )
     expect(frames.slice(form.deprecateEof ? 4 : 5, -1).map((row) => parseTextRow(row, 3)[1]?.toString())).toEqual([
       '1264',
     ])
