@@ -11,6 +11,16 @@ import { TELLING, type Variable } from './variables.ts'
 interface Prepared {
   readonly slot: number
   readonly values: (random: Random) => readonly Value[]
+  /** Its first parameter may be sent ahead, as text. */
+  readonly takesText: boolean
+}
+
+/**
+ * No two sessions' rows have the same number. An id that a session gives itself is not its LAST_INSERT_ID(); where another
+ * session has just left the same number on the connection, nobody could tell.
+ */
+export function firstIdOf(name: string): number {
+  return 1000 * (1 + Number(/\d+$/.exec(name)?.[0] ?? 0)) + 1
 }
 
 export class Author {
@@ -20,6 +30,8 @@ export class Author {
   readonly name: string
   readonly schema: string
   readonly multi: boolean
+  /** Of its first row in every table. */
+  readonly firstId: number
   readonly moves: Move[] = []
   readonly prepared: Prepared[] = []
   /** Deep inside a block, only plain things happen. */
@@ -40,6 +52,7 @@ export class Author {
     this.name = name
     this.schema = name
     this.multi = options.multi
+    this.firstId = firstIdOf(name)
     this.#variables = options.variables
     this.#telling = options.variables.filter((variable) => TELLING.includes(variable.name))
   }
@@ -81,7 +94,7 @@ export class Author {
   prepare(sql: string, values: Prepared['values'] = () => []): number {
     const slot = this.slot()
     this.push({ kind: 'prepare', slot, sql })
-    this.prepared.push({ slot, values })
+    this.prepared.push({ slot, values, takesText: /CONCAT\(\?/.test(sql) })
     return slot
   }
 
@@ -109,7 +122,8 @@ export class Author {
     return this.random.pick(['0', '1', '2', '-5', 'NULL', '100', '7 + 1', '2147483647', '3.7'])
   }
 
+  /** Of a row that is there, or of one that a session may give. */
   id(): number {
-    return 1 + this.random.below(6)
+    return this.firstId + this.random.below(6)
   }
 }

@@ -30,7 +30,7 @@ export const transaction: Idea = (author) => {
     author.sql(
       random.pick([
         'SET TRANSACTION ISOLATION LEVEL SERIALIZABLE',
-        'SET TRANSACTION READ ONLY',
+        ...(author.isOn('refused-by-reader') ? ['SET TRANSACTION READ ONLY'] : []),
         'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
         'SET TRANSACTION ISOLATION LEVEL NONSENSE',
       ]),
@@ -68,7 +68,7 @@ export const readOnlyTransaction: Idea = (author) => {
   some(author, 3, [
     [5, read],
     [1, symptom],
-    [1, insert],
+    ...(author.isOn('refused-by-reader') ? [[1, insert] as const] : []),
     [1, question],
   ])
   letGo(author, author.random.pick(['COMMIT', 'ROLLBACK']))
@@ -159,7 +159,7 @@ export const sqlPrepared: Idea = (author) => {
   const { random } = author
   const name = author.fresh('named')
   const text = random.pick([
-    'SELECT * FROM t WHERE id < 3 ORDER BY id',
+    `SELECT * FROM t WHERE id < ${author.firstId + 2} ORDER BY id`,
     "SET time_zone = ''+09:00''",
     'INSERT INTO t (n) VALUES (8)',
     'SELEC 1',
@@ -196,8 +196,8 @@ export const clientPrepared: Idea = (author) => {
 export const executeAgain: Idea = (author) => {
   const { random } = author
   if (author.prepared.length === 0) return clientPrepared(author)
-  const { slot, values } = random.pick(author.prepared)
-  if (random.chance(0.15))
+  const { slot, values, takesText } = random.pick(author.prepared)
+  if (takesText && random.chance(0.3))
     author.push({ kind: 'long-data', slot, text: 'sent ahead ' }, { kind: 'long-data', slot, text: 'in parts' })
   author.push({ kind: 'execute', slot, values: values(random) })
   if (random.chance(0.2)) author.push({ kind: 'reset-statement', slot })
@@ -212,12 +212,15 @@ export const cursor: Idea = (author) => {
     { kind: 'execute', slot, values: [], cursor: true },
   )
   author.push({ kind: 'fetch', slot, rows: 2 })
+  if (!author.isOn('unknown-statement')) author.sql('SELECT 1 FROM t LIMIT 1')
   if (random.chance(0.4)) some(author, 1, INSIDE)
   const moves: readonly Move[] = [
     { kind: 'fetch', slot, rows: 100 },
     { kind: 'fetch', slot, rows: 1 },
   ]
   if (random.chance(0.7)) author.push(...moves)
+  // Where there was no cursor, or none any more, that was an error of the proxy's own.
+  if (!author.isOn('unknown-statement')) author.sql('SELECT 1 FROM t LIMIT 1')
   author.push({ kind: 'close', slot })
 }
 
@@ -238,7 +241,7 @@ export const userVariables: Idea = (author) => {
       'SELECT @a, @b',
       'SELECT @a + 1, v FROM t ORDER BY id',
       'INSERT INTO t (n) VALUES (@a)',
-      'GET DIAGNOSTICS @a = NUMBER, @b = ROW_COUNT',
+      author.isOn('row-count-by-get') ? 'GET DIAGNOSTICS @a = NUMBER, @b = ROW_COUNT' : 'GET DIAGNOSTICS @a = NUMBER',
     ]),
   )
   author.either('SELECT @a, @b')

@@ -4,6 +4,8 @@ import type { EngineName } from '../../../src/lab/index.ts'
 
 export type Subject =
   | 'row-count'
+  | 'row-count-by-get'
+  | 'refused-by-reader'
   | 'found-rows'
   | 'diagnostics-later'
   | 'connection-id'
@@ -13,14 +15,15 @@ export type Subject =
   | 'sql-auto-is-null'
   | 'release'
   | 'unknown-statement'
-  | 'ping'
   | 'ignore-space'
 
 const OFF: Readonly<Partial<Record<Subject, string>>> = {
+  'row-count-by-get': 'GET DIAGNOSTICS … = ROW_COUNT asks the connection, which another session may have had since',
+  'refused-by-reader':
+    'a READ ONLY transaction refuses a write in its own words, and SHOW WARNINGS then lists those of the reader',
   // Hence what may fail while it is prepared is sent as text.
   'unknown-statement': 'an error of our own leaves nothing for SHOW WARNINGS',
   'ignore-space': 'what another session sets its sql_mode to loses the mode that came with the login',
-  ping: 'answered here, it does not set the row count to 0',
   trackers: "what a session sets its trackers to is not what it reads of them: they are the connection's",
   processlist: "shows the server's connections",
   status: "counters are the connection's",
