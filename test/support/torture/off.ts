@@ -6,6 +6,7 @@ export type Subject =
   | 'row-count'
   | 'row-count-by-get'
   | 'refused-by-reader'
+  | 'conditions-over-call'
   | 'found-rows'
   | 'diagnostics-later'
   | 'connection-id'
@@ -19,6 +20,7 @@ export type Subject =
 
 const OFF: Readonly<Partial<Record<Subject, string>>> = {
   'row-count-by-get': 'GET DIAGNOSTICS … = ROW_COUNT asks the connection, which another session may have had since',
+  'conditions-over-call': 'MariaDB keeps them over a routine that reads no table, and nobody tells whether it did',
   'refused-by-reader':
     'a READ ONLY transaction refuses a write in its own words, and SHOW WARNINGS then lists those of the reader',
   // Hence what may fail while it is prepared is sent as text.

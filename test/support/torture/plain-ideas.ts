@@ -120,8 +120,8 @@ export const setVariable: Idea = (author) => {
     [1, () => author.sql(`SET ${another.name} = ${anothers}, ${name} = ${value}, time_zone = 'nowhere'`)],
     [1, () => author.sql(`SET GLOBAL ${name} = ${value}`)],
     [1, () => byParameter(author, variable, value)],
-    [1, () => author.sql(`CALL set_zone(${random.pick(["'+05:00'", "'-02:30'", "'nowhere'"])})`)],
-    [1, () => author.sql(`SELECT zone(${random.pick(["'+06:00'", "'-03:30'"])})`)],
+    [1, () => routine(author, `CALL set_zone(${random.pick(["'+05:00'", "'-02:30'", "'nowhere'"])})`)],
+    [1, () => routine(author, `SELECT zone(${random.pick(["'+06:00'", "'-03:30'"])})`)],
     [
       author.engine === 'mariadb' ? 1 : 0,
       () => author.sql(`SET STATEMENT ${name} = ${value} FOR SELECT @@${name}, 10 / 3`),
@@ -140,6 +140,11 @@ export const setVariable: Idea = (author) => {
   if (random.chance(0.7)) ask(author, variable)
   if (random.chance(0.3)) ask(author, another)
   if (random.chance(0.4)) symptom(author)
+}
+
+function routine(author: Author, sql: string): void {
+  author.sql(sql)
+  if (author.engine === 'mariadb' && !author.isOn('conditions-over-call')) author.sql('SELECT 1 FROM t LIMIT 1')
 }
 
 function byParameter(author: Author, { name }: Variable, value: string): void {
