@@ -696,6 +696,11 @@ export const CASES: readonly ConformanceCase[] = [
       q("SET character_set_database = 'latin1'"),
       resetConnection,
       q('SELECT @@collation_database, @@character_set_database'),
+      q(`ALTER DATABASE ${SCHEMA} CHARACTER SET latin2`),
+      useSchema(SCHEMA),
+      q('CREATE TEMPORARY TABLE tmp (id INT)'),
+      changeUser(SCHEMA, UTF8MB4_BIN),
+      q('SELECT @@collation_database, @@character_set_database'),
     ],
   },
   {

@@ -336,11 +336,17 @@ export class MysqlBackend implements BackendConnection, Aligned {
   }
 
   async reset(): Promise<boolean> {
-    const [reset, arming] = await this.ask([[buildCommand(COMMAND.RESET_CONNECTION), 'single'], this.#alignment.arming])
-    if (errorIn(reset!) !== null || errorIn(arming!) !== null) return false
+    const { schema } = this.settings
+    const replies = await this.ask([
+      [buildCommand(COMMAND.RESET_CONNECTION), 'single'],
+      this.#alignment.arming,
+      // Servers keep the schema, but MariaDB forgets which collation it has.
+      ...(schema === null ? [] : [[buildCommand(COMMAND.INIT_DB, schema), 'single'] as const]),
+    ])
+    if (replies.some((reply) => errorIn(reply) !== null)) return false
     this.#prepared.clear()
     this.insertId = 0n
-    this.#alignment.armed(this.settings.schema)
+    this.#alignment.armed(schema)
     this.dirty = false
     return true
   }
