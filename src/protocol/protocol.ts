@@ -308,6 +308,8 @@ export interface ExchangeOptions {
   readonly edit: RowEdit | null
   /** Variables it sets in a way that a server may not report: if it does not, they are asked for afterwards. */
   readonly sets: readonly string[]
+  /** It sets the session's clock going again: servers do not report that so, but a moment at which it would stand. */
+  readonly startsClock: boolean
   /** Variables it sets for itself alone: a server may report them, and never that they are again as they were. */
   readonly passing: readonly string[]
   /** It may call what sets variables that nobody can name. */

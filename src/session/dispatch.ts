@@ -266,6 +266,7 @@ export class Dispatch {
       mayChange: classification.access === 'write' || passing.length > 0,
       mayBegin: request.kind !== 'prepare' && (!this.#state.autocommit || mayBegin(classification)),
       sets: request.kind === 'prepare' ? [] : namesIn(classification, ({ unscoped }) => unscoped === true),
+      startsClock: request.kind !== 'prepare' && startsClock(classification),
       passing,
       calls:
         classification.access !== 'read' && classification.tables === null && !SELECTS.test(classification.digestText),
@@ -376,6 +377,13 @@ function mayBegin({ transaction, routines, statements }: Classification): boolea
 
 function namesIn({ assigns }: Classification, wanted: (assignment: Assignment) => boolean): readonly string[] {
   return assigns.length === 0 ? NO_NAMES : assigns.filter(wanted).map(({ name }) => name)
+}
+
+/** SET timestamp = DEFAULT, or to 0, which means the same. */
+function startsClock({ assigns }: Classification): boolean {
+  if (assigns.length === 0) return false
+  const last = assigns.findLast(({ name, scope }) => name === 'timestamp' && scope === 'session')
+  return last !== undefined && /^(default|0+)$/i.test(last.value ?? '')
 }
 
 const NO_NAMES: readonly string[] = []

@@ -233,7 +233,7 @@ export class MysqlBackend implements BackendConnection, Aligned {
       this.leaveDoubtful()
       return reply
     }
-    return this.complete(reply, isUntold ? sets : null)
+    return this.complete(reply, isUntold ? options : null)
       .catch((error: unknown) => {
         // The statement has run and was answered: only what it changed is not known, and goes with the connection.
         if (error instanceof BackendLost) return { ...reply, unmovable: true, disturbed: true }
@@ -243,11 +243,11 @@ export class MysqlBackend implements BackendConnection, Aligned {
   }
 
   /** What the server has not told of what was set; null: only a collation. */
-  private async complete(reply: Reply, names: readonly string[] | null): Promise<Reply> {
+  private async complete(reply: Reply, untold: ExchangeOptions | null): Promise<Reply> {
     const { diagnosticsBytesMax } = this.#options
-    const whole = await (names === null
+    const whole = await (untold === null
       ? withCollation(this, reply, diagnosticsBytesMax)
-      : withUntold(this, reply, names))
+      : withUntold(this, reply, untold))
     if (whole.changed !== null && whole.changed !== reply.changed) this.#alignment.follow(whole.changed)
     return whole
   }

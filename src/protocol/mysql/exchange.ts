@@ -309,7 +309,7 @@ export class Exchange {
     if (kind === TRACK.SYSTEM_VARIABLES) {
       if (this.options.passing.includes(name)) return
       if (name === 'character_set_connection') this.#collationUnknown = true
-      const text = value?.toString() ?? ''
+      const text = name === 'timestamp' && this.options.startsClock ? 'DEFAULT' : (value?.toString() ?? '')
       if (isUnmovable(name, text)) this.#unmovable = true
       if (isKept(name)) this.keep(name, text)
       else if (isInsertId(name)) this.#insertId = BigInt(text)

@@ -3,6 +3,7 @@
 import type { Position } from '../../topology/claim.ts'
 import {
   BackendLost,
+  type ExchangeOptions,
   type ReadOut,
   type ReadOutWish,
   type Reply,
@@ -71,7 +72,11 @@ export async function hasUserVariables(connection: Asker): Promise<boolean> {
 }
 
 /** MariaDB does not report what is set as `@@name`. */
-export async function withUntold(connection: Asker, reply: Reply, names: readonly string[]): Promise<Reply> {
+export async function withUntold(
+  connection: Asker,
+  reply: Reply,
+  { sets: names, startsClock }: Pick<ExchangeOptions, 'sets' | 'startsClock'>,
+): Promise<Reply> {
   // The collation may follow from what was set.
   const asked = [...names, 'collation_connection'].map((name) => `@@session.${quoteName(name)}`)
   const rows = await connection.query(`SELECT ${asked.join(', ')}`)
@@ -79,6 +84,7 @@ export async function withUntold(connection: Asker, reply: Reply, names: readonl
   if (values.length === 0) return { ...reply, unmovable: true, disturbed: true }
   const variables = new Map(reply.changed?.variables ?? [])
   for (const [index, name] of names.entries()) if (isKept(name)) variables.set(name, values[index] ?? '')
+  if (startsClock && names.includes('timestamp')) variables.set('timestamp', 'DEFAULT')
   variables.set('collation_connection', values.at(-1) ?? '')
   addResultsCollation(variables)
   const insertId = names.some(isInsertId) ? BigInt(values[names.findIndex(isInsertId)] ?? 0) : reply.insertId

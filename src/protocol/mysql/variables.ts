@@ -182,8 +182,8 @@ const NULLABLE: ReadonlySet<string> = new Set([
 /** A variable's printed value as SQL. A number stays one: servers refuse text for numeric variables. */
 export function literal(name: string, value: string): string {
   if (value === '' && NULLABLE.has(name)) return 'NULL'
-  // MariaDB knows it as a word only.
-  if (name === 'system_versioning_asof' && value === 'DEFAULT') return value
+  // A clock that goes has no value; MariaDB knows the other one as a word only.
+  if ((name === 'timestamp' || name === 'system_versioning_asof') && value === 'DEFAULT') return value
   if (/^-?\d+(\.\d+)?$/.test(value)) return value
   // A backslash means itself or not depending on sql_mode; hexadecimal never depends on anything.
   if (value.includes('\\')) return `x'${Buffer.from(value).toString('hex')}'`

@@ -30,6 +30,7 @@ const OPTIONS: ExchangeOptions = {
   passing: [],
   calls: false,
   sets: [],
+  startsClock: false,
   readOnlyTransaction: false,
   committed: () => {},
 }
@@ -209,5 +210,12 @@ describe('what was committed', () => {
     const { exchange, heard } = listen()
     for (const chunk of chunks) exchange.feed(Buffer.from(chunk))
     expect(heard).toEqual(expected)
+  })
+
+  test('is no moment at which the clock stands where it was set going again', async () => {
+    const { exchange } = stage({ startsClock: true })
+    exchange.feed(okWith(tracked(TRACK.SYSTEM_VARIABLES, text('timestamp'), text('978307200.000000'))))
+    const reply = await exchange.done
+    expect(reply.changed?.variables.get('timestamp')).toBe('DEFAULT')
   })
 })
