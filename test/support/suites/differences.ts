@@ -13,12 +13,20 @@ const READERS_DIFFER: readonly Kind[] = [
   {
     because: 'a status counter: each server counts what it did itself, and reads are done by readers',
     lines:
-      /^(Handler|Innodb|Com|Created|Last_query|Select|Sort|Questions|Queries|Bytes|Opened|Open|Table_open)_?\w*\t/i,
+      /^(Handler|Innodb|Com|Created|Last_query|Select|Sort|Questions|Queries|Bytes|Opened|Open|Table_open|Qcache|Column)_?\w*\t/i,
   },
   {
-    because: 'an estimate in EXPLAIN: each server keeps statistics of its own',
+    because: 'a plan or an estimate in EXPLAIN: each server keeps statistics of its own',
     lines:
       /^(\d+|NULL)\t(SIMPLE|PRIMARY|SUBQUERY|DEPENDENT \w+|DERIVED|MATERIALIZED|UNION|UNION RESULT|INSERT|UPDATE|DELETE|REPLACE)\t/,
+  },
+  {
+    because: 'a plan or an estimate in EXPLAIN FORMAT=TREE: each server keeps statistics of its own',
+    lines: /^ *-> /,
+  },
+  {
+    because: 'SHOW CREATE TABLE on a reader: CREATE TABLE … SELECT reaches it with its collations spelled out',
+    lines: /^ {2}`.+` .*\bCHARACTER SET \w+/,
   },
   {
     because:
@@ -33,8 +41,29 @@ interface Difference {
 }
 
 export const BY_NATURE: Record<EngineName, readonly Difference[]> = {
-  mysql: [],
-  mariadb: [],
+  mysql: [
+    { because: 'SET GLOBAL reaches the writer only, and the read goes to a reader', scripts: ['func_compress'] },
+    {
+      because: "counts the servers' sessions: idle connections of Sluice's pool are among them",
+      scripts: ['flush_block_commit', 'lock'],
+    },
+    { because: 'SHOW PROFILES: each connection profiles what ran there', scripts: ['show_profile'] },
+  ],
+  mariadb: [
+    {
+      because: 'a status counter asked of performance_schema: the work was done by a reader',
+      scripts: ['bug12427262'],
+    },
+    {
+      because: 'a warning for the first to open a table: a reader gave it to a read, and the writer gives it once more',
+      scripts: ['check_constraint'],
+    },
+    { because: 'status counters, and the size of a table as a reader estimates it', scripts: ['column_compression'] },
+    {
+      because: 'CREATE TABLE … SELECT reaches a reader with widths that its engine thinks right',
+      scripts: ['metadata'],
+    },
+  ],
 }
 
 /** Why the script may differ so; null if that is a fault. `isReaders`: it does not when all of it goes to the writer. */

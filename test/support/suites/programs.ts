@@ -58,11 +58,11 @@ export interface Script {
 }
 
 /**
- * What needs a server of its own, started in another way or stopped on the way, is nothing for a server that runs; and without
- * numbers of transactions no reader follows.
+ * What needs a server of its own, started in another way or stopped on the way, is nothing for a server that runs; and where
+ * transactions lose their numbers, or begin to count anew, readers no longer follow.
  */
 const OWN_SERVER =
-  /\b(restart_mysqld|shutdown_mysqld|kill_mysqld|kill_and_restart|start_mysqld|shutdown_server|MYSQLD_CMD|GLOBAL\W+gtid_mode)/i
+  /\b(restart_mysqld|shutdown_mysqld|kill_mysqld|kill_and_restart|start_mysqld|shutdown_server|MYSQLD_CMD|SET\W+GLOBAL\W+gtid_mode|reset +(master|binary))\b/i
 
 /** The scripts of the main suite that can be played on a server that runs already, by name. */
 export async function scriptsOf(suite: Suite): Promise<Script[]> {
@@ -82,16 +82,11 @@ export async function scriptsOf(suite: Suite): Promise<Script[]> {
   return found
 }
 
-/** A script with the text of what it includes, and of what that includes. */
-async function withIncluded(text: string, suite: Suite, seen = new Set<string>()): Promise<string> {
-  const texts = [text]
-  for (const [, name = ''] of text.matchAll(/^\s*(?:--\s*)?source\s+([\w./-]+)/gim)) {
-    if (seen.has(name)) continue
-    seen.add(name)
-    const included = await readFile(join(suite.folder, name), 'latin1').catch(() => '')
-    texts.push(name, await withIncluded(included, suite, seen))
-  }
-  return texts.join('\n')
+/** A script with the text of what it includes. What that includes in turn is mostly for when something fails. */
+async function withIncluded(text: string, { folder }: Suite): Promise<string> {
+  const names = Array.from(text.matchAll(/^\s*(?:--\s*)?source\s+([\w./-]+)/gim), ([, name = '']) => name)
+  const included = names.map((name) => readFile(join(folder, name), 'latin1').catch(() => ''))
+  return [text, ...(await Promise.all(included))].join('\n')
 }
 
 /** What scripts include. */

@@ -53,6 +53,7 @@ export async function tour(suite: Suite, settings: TourSettings): Promise<Findin
         say(lineOf(played))
       }
       if (played === null) {
+        await writeProcesses(script, stage, folder)
         await stage.stop()
         stage = await Stage.build(suite, all, settings.readers)
       }
@@ -106,6 +107,17 @@ async function playOn(stage: Stage, script: Script, settings: TourSettings, way:
   })
   await stage.tidy(port)
   return outcome
+}
+
+/** What all servers are at. */
+async function writeProcesses({ name }: Script, { cluster }: Stage, folder: string): Promise<void> {
+  for (const server of cluster.servers) {
+    const words = cluster.engine === 'mysql' ? 'SHOW REPLICA STATUS' : 'SHOW ALL SLAVES STATUS'
+    const told = await server
+      .asRoot(async (root) => [(await root.query('SHOW FULL PROCESSLIST'))[0], (await root.query(words))[0]])
+      .catch((error: unknown) => String(error))
+    await writeFile(join(folder, `${name}.${server.role}.json`), JSON.stringify(told, null, 1))
+  }
 }
 
 /** What hangs, as Sluice and the writer tell it. */
