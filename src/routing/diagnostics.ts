@@ -209,7 +209,7 @@ const FINDS_NONE =
 
 /** To the server most of what SHOW shows is a table; what is prepared in SQL is where its conditions are. */
 function hasNoTable({ tables, digestText }: Classification): boolean {
-  if (/^(prepare|deallocate|drop prepare|execute (?!immediate\b))/i.test(digestText)) return true
+  if (/^(prepare|deallocate|drop prepare|execute (?!immediate\b)|xa |unlock )/i.test(digestText)) return true
   if (tables?.length !== 0 || READS_DERIVED.test(digestText)) return false
   return !/^show\b/i.test(digestText) || SHOWS_NO_TABLE.test(digestText)
 }

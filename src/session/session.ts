@@ -12,6 +12,7 @@ import {
   type Refusal,
   type Reply,
   type RequestKind,
+  type Row,
   type RowEdit,
   type Settings,
 } from '../protocol/protocol.ts'
@@ -34,6 +35,14 @@ import type { Shared } from './shared.ts'
 
 /** After these nothing is left to a statement in flight. */
 const AT_ONCE: ReadonlySet<CloseReason> = new Set(['client killed', 'proxy draining'])
+
+// A condition's row: level, number, text.
+const isRefusedByReader = ([, number, text]: Row) => number === '1290' && /read.only/i.test(text ?? '')
+const refusedByTransaction = ([level, , text]: Row): Row => [
+  level!,
+  '1792',
+  `Cannot execute statement in a READ ONLY transaction${text!.includes('MariaDB') ? '' : '.'}`,
+]
 
 /** Longer statements are shown cut, however whole they were asked for. */
 const TEXT_BYTES_MAX = 1024 * 1024
@@ -292,7 +301,7 @@ export class Session {
     this.#state.expect(classification)
     if (!this.#state.pinned) this.#leases.giveBack()
     if (this.#leases.comesBack) await this.#leases.takeBack()
-    const edit = facts.includes('sessions') ? await this.processEdit(classification) : null
+    const edit = facts.includes('sessions') ? await this.processEdit(classification) : this.conditionsEdit(facts)
     let asked: ClientRequest | null = facts.includes('connection-id') ? this.withOwnId(request) : request
     if (facts.length > 0 && request.kind !== 'prepare') await this.#leases.readOutCurrent(facts)
     if (facts.length > 0 && (this.#leases.current === null || this.#leases.isReadOut)) {
@@ -420,6 +429,12 @@ export class Session {
       const isOurs = (id: number) => serverIds.has(id) || elsewhere?.serverIds.get(backend)?.has(id) === true
       return processRows(columns, rows, { processes, backend, isOurs, nowMs: this.#shared.nowMs(), full })
     }
+  }
+
+  /** A reader refuses in words of its own what a READ ONLY transaction would; the client was told the writer's. */
+  private conditionsEdit(facts: Classification['facts']): RowEdit | null {
+    if (!facts.includes('diagnostics') || this.#state.transaction !== 'read-only') return null
+    return (_columns, rows) => rows.map((row) => (isRefusedByReader(row) ? refusedByTransaction(row) : row))
   }
 
   /** The writer has said which number a KILL comes to, and that it knows nobody of it. What stands behind it goes on then. */

@@ -360,6 +360,17 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'what a READ ONLY transaction refuses is listed in the words of the refusal',
+    steps: [
+      table,
+      q('START TRANSACTION READ ONLY'),
+      q('SELECT * FROM t'),
+      q("INSERT INTO t (v) VALUES ('x')"),
+      q('SHOW WARNINGS'),
+      q('COMMIT'),
+    ],
+  },
+  {
     promise: 'to change the schema by its command counts the conditions of the statement before it',
     steps: [
       q("SELECT CAST('x' AS SIGNED), CAST('y' AS SIGNED)"),

@@ -260,7 +260,8 @@ export class MysqlBackend implements BackendConnection, Aligned {
   async query(sql: string): Promise<Rows | Refusal> {
     const [reply] = await this.ask([[buildQuery(sql, this.attributes), 'query']])
     const error = errorIn(reply!)
-    this.stained = error !== null
+    // MariaDB keeps what a session's statement left over one of ours that has no table.
+    this.stained = error !== null || (this.stained && this.#login.engine === 'mariadb')
     return error === null ? rowsIn(reply!, this.form) : refusalOf('variables', reply!, error)
   }
 
@@ -277,6 +278,7 @@ export class MysqlBackend implements BackendConnection, Aligned {
 
   async clear(): Promise<void> {
     await this.query(CLEAR)
+    this.stained = false
   }
 
   async collect(): Promise<Collected> {

@@ -257,7 +257,7 @@ export class Exchange {
     if (stop !== 'error' || !this.options.readOnlyTransaction) return null
     const { errno, start, end } = this.#tracker
     const error = chunk.subarray(start + HEADER_BYTES, end)
-    return isReadOnly(errno, error) ? readOnlyTransaction(error) : null
+    return errno !== READ_ONLY_TRANSACTION && isReadOnly(errno, error) ? readOnlyTransaction(error) : null
   }
 
   /** MySQL repeats here how many conditions the statement before left on the connection, whoever's that was. */

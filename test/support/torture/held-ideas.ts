@@ -30,7 +30,7 @@ export const transaction: Idea = (author) => {
     author.sql(
       random.pick([
         'SET TRANSACTION ISOLATION LEVEL SERIALIZABLE',
-        ...(author.isOn('refused-by-reader') ? ['SET TRANSACTION READ ONLY'] : []),
+        'SET TRANSACTION READ ONLY',
         'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
         'SET TRANSACTION ISOLATION LEVEL NONSENSE',
       ]),
@@ -68,7 +68,7 @@ export const readOnlyTransaction: Idea = (author) => {
   some(author, 3, [
     [5, read],
     [1, symptom],
-    ...(author.isOn('refused-by-reader') ? [[1, insert] as const] : []),
+    [1, insert],
     [1, question],
   ])
   letGo(author, author.random.pick(['COMMIT', 'ROLLBACK']))
@@ -241,7 +241,7 @@ export const userVariables: Idea = (author) => {
       'SELECT @a, @b',
       'SELECT @a + 1, v FROM t ORDER BY id',
       'INSERT INTO t (n) VALUES (@a)',
-      author.isOn('row-count-by-get') ? 'GET DIAGNOSTICS @a = NUMBER, @b = ROW_COUNT' : 'GET DIAGNOSTICS @a = NUMBER',
+      author.isOn('get-diagnostics') ? 'GET DIAGNOSTICS @a = NUMBER, @b = ROW_COUNT' : 'SELECT @a',
     ]),
   )
   author.either('SELECT @a, @b')

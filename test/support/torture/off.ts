@@ -4,8 +4,7 @@ import type { EngineName } from '../../../src/lab/index.ts'
 
 export type Subject =
   | 'row-count'
-  | 'row-count-by-get'
-  | 'refused-by-reader'
+  | 'get-diagnostics'
   | 'conditions-over-call'
   | 'found-rows'
   | 'diagnostics-later'
@@ -19,10 +18,8 @@ export type Subject =
   | 'ignore-space'
 
 const OFF: Readonly<Partial<Record<Subject, string>>> = {
-  'row-count-by-get': 'GET DIAGNOSTICS … = ROW_COUNT asks the connection, which another session may have had since',
+  'get-diagnostics': "it asks the connection, and a session's first may come after another session has had that",
   'conditions-over-call': 'MariaDB keeps them over a routine that reads no table, and nobody tells whether it did',
-  'refused-by-reader':
-    'a READ ONLY transaction refuses a write in its own words, and SHOW WARNINGS then lists those of the reader',
   // Hence what may fail while it is prepared is sent as text.
   'unknown-statement': 'an error of our own leaves nothing for SHOW WARNINGS',
   'ignore-space': 'what another session sets its sql_mode to loses the mode that came with the login',

@@ -40,7 +40,8 @@ const RESULTS = MULTI_RESULTS | PS_MULTI_RESULTS
 const KINDS: readonly { readonly capabilities: number; readonly sessionTrack: boolean }[] = [
   ...CLIENTS.map(([, kind]) => kind),
   { capabilities: DEPRECATE_EOF | RESULTS, sessionTrack: false },
-  { capabilities: RESULTS | MULTI_STATEMENTS, sessionTrack: true },
+  // Whoever has trackers has DEPRECATE_EOF as well: where rows end in an EOF, what is tracked comes with another's OK.
+  { capabilities: RESULTS | MULTI_STATEMENTS, sessionTrack: false },
   { capabilities: DEPRECATE_EOF | RESULTS | INTERACTIVE, sessionTrack: true },
   ...(isOn('ignore-space', 'mysql')
     ? [{ capabilities: DEPRECATE_EOF | RESULTS | IGNORE_SPACE, sessionTrack: true }]
