@@ -149,6 +149,13 @@ describeEngines((engine) => {
     const [text, prepared, committing, reading] = await Promise.all(
       Array.from({ length: 4 }, () => sessionOf(null, sluice.port)),
     )
+    // Each on a connection of its own that knows the statement: what still has to be prepared has not been sent, and may run again.
+    const sessions = [text!, prepared!, committing!, reading!]
+    for (const [at, client] of sessions.entries()) {
+      await client.beginTransaction()
+      await client.execute(INSERT, [-10 - at])
+    }
+    for (const client of sessions) await client.commit()
     await committing!.beginTransaction()
     await committing!.query('INSERT INTO entries VALUES (-2, NULL, NULL)')
     await lab.waitForReaders()
@@ -173,7 +180,7 @@ describeEngines((engine) => {
     expect(second).toMatchObject({ status: 'rejected', reason: { errno: 9140 } })
     expect(third).toMatchObject({ status: 'rejected', reason: { errno: 9141, sqlState: '08007' } })
     expect(fourth).toMatchObject({ status: 'fulfilled', value: [[{ seven: 7 }], expect.anything()] })
-    for (const client of [text, prepared, committing, reading]) await enter(client!, null)
+    for (const client of sessions) await enter(client, null)
     await lab.rejoin(old)
   })
 
