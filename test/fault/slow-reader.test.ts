@@ -52,6 +52,8 @@ describeEngines((engine) => {
     sluice = await SluiceProcess.start({
       seeds: [writer.address, cluster.readers[0]!.address],
       cluster: '    tls: { mode: disabled }',
+      // A server that stands still for long is given up, and what a client still sends it is thrown away: not here.
+      monitor: `intervalMs: 200, timeoutMs: ${DEADLINE_MS}`,
     })
     const login = { host: '127.0.0.1', port: sluice.port, user: 'app', password: 'app_pw', database: schema }
     neighbour = await createConnection(login)
