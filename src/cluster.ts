@@ -1,26 +1,23 @@
 // One cluster behind the proxy, put together: who is there, the connections to them, and what its sessions share.
 
-import { BlockList } from 'node:net'
 import type { ClusterFloors } from './admin/snapshots.ts'
-import { type ClusterConfig, type Config, type ListenerConfig, parseNetwork } from './config.ts'
+import { backendTls, proberOf } from './cluster-settings.ts'
+import type { ClusterConfig, Config } from './config.ts'
 import { type CloseReason, ProxyError } from './errors.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
 import { Pools } from './pool/pools.ts'
 import {
   type Account,
-  type Accounts,
   type BackendConnection,
-  type BackendTls,
   ConnectFailed,
   type Identity,
   type Protocol,
   type Settings,
 } from './protocol/protocol.ts'
 import { Turns } from './protocol/turns.ts'
-import type { ConsistencyWish } from './routing/consistency.ts'
 import { Floors, type Need } from './routing/floors.ts'
-import type { Endpoint, RouteRule, RoutingPolicy } from './routing/policy.ts'
+import type { RoutingPolicy } from './routing/policy.ts'
 import { type TableFloor, TableFloors } from './routing/table-floors.ts'
 import { WriterShare } from './routing/writer-share.ts'
 import { FailoverHold } from './session/failover-hold.ts'
@@ -37,7 +34,7 @@ import type { Position } from './topology/claim.ts'
 import { type EventLog, eventsBetween } from './topology/events.ts'
 import { FailoverRecorder, type FailoverTimeline } from './topology/failover-timeline.ts'
 import { FullBackends } from './topology/full-backends.ts'
-import { Monitor, type MonitorOptions, type Prober } from './topology/monitor.ts'
+import { Monitor, type MonitorOptions } from './topology/monitor.ts'
 import { type Backend, type Topology, TopologyStore } from './topology/topology.ts'
 import type { Watch } from './topology/watch.ts'
 import { WriterPosition } from './topology/writer-position.ts'
@@ -431,99 +428,4 @@ export function monitorOf(parts: MonitorParts): Monitor {
     log,
     nowMs,
   })
-}
-
-export function proberOf(
-  { config, protocol }: Pick<ClusterParts, 'config' | 'protocol'>,
-  host: string,
-  port: number,
-): Prober {
-  const { user, password, timeoutMs, heartbeat } = config.monitor
-  const { kind } = config.topology
-  return protocol.prober({ host, port, user, password, tls: backendTls(config), timeoutMs, kind, heartbeat })
-}
-
-export function backendTls(config: ClusterConfig): BackendTls {
-  const { mode, ca, cert, key } = config.tls
-  return { mode, ca, cert, key }
-}
-
-export function accountsOf(config: Config, cluster: string): Accounts {
-  const rows = config.users.filter(({ clusters }) => clusters === null || clusters.includes(cluster))
-  const accounts = new Map(
-    rows.map(({ name, password, passwordHash, backend, requireTls, route }) => [
-      name,
-      {
-        user: name,
-        password,
-        passwordHash,
-        backendUser: backend?.user ?? name,
-        backendPassword: backend?.password ?? password,
-        requireTls,
-        route,
-      },
-    ]),
-  )
-  return { find: (user) => accounts.get(user) ?? null }
-}
-
-export function policyOf(config: Config, listener: PolicyListener): RoutingPolicy {
-  const { reads, endpoints: named } = config.clusters[listener.cluster]!
-  const endpoints = new Map<string, Endpoint>()
-  for (const [name, { type, members, excluded }] of Object.entries(named)) {
-    endpoints.set(name, {
-      name,
-      type,
-      members: members === null ? null : new Set(members),
-      excluded: new Set(excluded),
-    })
-  }
-  const userRoutes = new Map<string, string>()
-  for (const { name, route } of config.users) if (route !== null) userRoutes.set(name, route)
-  const userConsistencies = new Map<string, ConsistencyWish>()
-  for (const user of config.users) {
-    const wish = wishIn(user)
-    if (wish !== null) userConsistencies.set(user.name, wish)
-  }
-  return {
-    listenerRoute: listener.route,
-    userRoutes,
-    endpoints,
-    rules: config.rules.map(ruleOf),
-    fallback: reads.fallback,
-    beyondShare: reads.beyondShare,
-    consistency: {
-      level: listener.consistency ?? reads.consistency,
-      monotonic: listener.monotonic ?? reads.monotonic,
-    },
-    userConsistencies,
-  }
-}
-
-/** What a listener says about the statements that come to it. */
-type PolicyListener = Pick<ListenerConfig, 'cluster' | 'route' | 'consistency' | 'monotonic'>
-
-function wishIn({ consistency: level, monotonic }: Pick<ListenerConfig, 'consistency' | 'monotonic'>) {
-  return level === null && monotonic === null ? null : { level, monotonic }
-}
-
-function ruleOf(rule: Config['rules'][number]): RouteRule {
-  const { name, match, route } = rule
-  const set = (values: readonly string[] | null) => (values === null ? null : new Set(values))
-  let clientAddresses: BlockList | null = null
-  for (const text of match.clientAddress ?? []) {
-    const network = parseNetwork(text)!
-    clientAddresses ??= new BlockList()
-    clientAddresses.addSubnet(network.address, network.prefix, network.family)
-  }
-  return {
-    name,
-    users: set(match.user),
-    schemas: set(match.schema),
-    clientAddresses,
-    digests: set(match.digest),
-    tables: set(match.table),
-    route,
-    consistency: wishIn(rule),
-  }
 }

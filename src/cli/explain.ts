@@ -1,7 +1,7 @@
 // sluice explain: what a statement does, where it would go and why. Asks no server: it pictures a writer and readers
 // that are all up, and decides by the same functions that the proxy uses.
 
-import { policyOf } from '../cluster.ts'
+import { policyOf } from '../cluster-settings.ts'
 import { type Config, findConfig, loadConfig } from '../config.ts'
 import { createMysqlProtocol } from '../protocol/mysql/index.ts'
 import { NO_SETTINGS } from '../protocol/settings.ts'
