@@ -4,9 +4,10 @@
 import { frame, MessageReader } from '../../src/protocol/mysql/frames.ts'
 import { buildQuery } from '../../src/protocol/mysql/messages.ts'
 import { ReplyTracker } from '../../src/protocol/mysql/reply-tracker.ts'
-import { createClassifier, mysql, rulesOf } from '../../src/sql/classifier.ts'
+import { createClassifier, rulesOf } from '../../src/sql/classifier.ts'
 import { scan } from '../../src/sql/lexer.ts'
 import { Tokens } from '../../src/sql/tokens.ts'
+import { MYSQL } from '../support/sql-contexts.ts'
 import { table } from './report.ts'
 
 export interface MicroResult {
@@ -27,15 +28,6 @@ const CALLS_MIN = 200
 /** Of one kind; literals differ, so that no two are the same. */
 const TEXTS = 50
 const ROWS = 1_000
-
-const CONTEXT = {
-  dialect: mysql,
-  version: 90704,
-  ansiQuotes: false,
-  noBackslashEscapes: false,
-  ignoreSpace: false,
-  charset: 'utf8mb4',
-}
 
 const numbers = (count: number) => Array.from({ length: count }, (_, at) => at)
 const customer = (at: number) =>
@@ -68,7 +60,7 @@ function subject<T extends Buffer>(code: string, what: string, items: readonly T
 
 function reading(what: string, makeText: (at: number) => string): Subject[] {
   const texts = numbers(TEXTS).map((at) => Buffer.from(makeText(at)))
-  const [tokens, rules] = [new Tokens(), rulesOf(CONTEXT)]
+  const [tokens, rules] = [new Tokens(), rulesOf(MYSQL)]
   const remembering = createClassifier({ digestsMax: 10_000 })
   // Two kinds of statement by turns, and room for one.
   const forgetting = createClassifier({ digestsMax: 1 })
@@ -78,8 +70,8 @@ function reading(what: string, makeText: (at: number) => string): Subject[] {
       scan(text, rules, tokens)
       tokens.shrink()
     }),
-    subject('classifier, seen before', what, texts, (text) => void remembering.classify(text, CONTEXT)),
-    subject('classifier, first time', what, kinds, (text) => void forgetting.classify(text, CONTEXT)),
+    subject('classifier, seen before', what, texts, (text) => void remembering.classify(text, MYSQL)),
+    subject('classifier, first time', what, kinds, (text) => void forgetting.classify(text, MYSQL)),
   ]
 }
 

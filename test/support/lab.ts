@@ -18,6 +18,7 @@ export function describeEngines(body: (engine: EngineName) => void, engines = EN
   for (const engine of engines) {
     const shared = inject('clusters')[engine]
     if ('unavailable' in shared) {
+      // There is no such server on this machine: nothing here can be tried. The title says why, and the start said it loudly.
       describe.skip(`${engine} (${shared.unavailable.split('\n')[0]})`, () => body(engine))
     } else {
       describe(engine, () => body(engine))

@@ -1,18 +1,10 @@
 // Sessions as the tests of this folder picture them.
 
 import type { Classification } from '../../../src/sql/classification.ts'
-import { createClassifier, mariadb, mysql, type SqlContext } from '../../../src/sql/classifier.ts'
+import { createClassifier, type SqlContext } from '../../../src/sql/classifier.ts'
+import { MARIADB, MYSQL } from '../../support/sql-contexts.ts'
 
-export const MYSQL: SqlContext = {
-  dialect: mysql,
-  version: 90704,
-  ansiQuotes: false,
-  noBackslashEscapes: false,
-  ignoreSpace: false,
-  charset: 'utf8mb4',
-}
-
-export const MARIADB: SqlContext = { ...MYSQL, dialect: mariadb, version: 101119 }
+export { MARIADB, MYSQL }
 
 const classifier = createClassifier({ digestsMax: 10_000, secret: 1 })
 
