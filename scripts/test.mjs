@@ -29,7 +29,12 @@ const left = [...kinds]
 const counts = (await Promise.all(Array.from({ length: LANES }, lane))).flat()
 rmSync(folder, { recursive: true, force: true })
 const sum = (of) => counts.reduce((all, each) => all + (each[of] ?? 0), 0)
-close({ passed: sum('passed'), failed: sum('failed'), skipped: sum('skipped') })
+close({
+  passed: sum('passed'),
+  failed: sum('failed'),
+  skipped: sum('skipped'),
+  failures: counts.flatMap(({ failures = [] }) => failures),
+})
 
 async function lane() {
   const counts = []
@@ -67,14 +72,22 @@ function countsIn(file) {
         status === 'failed' && !assertionResults.some((result) => result.status === 'failed'),
     )
     const skipped = withStatus('skipped', 'pending', 'todo', 'disabled')
-    return { passed: withStatus('passed'), failed: withStatus('failed') + broken.length, skipped }
+    const failures = [
+      ...all
+        .filter(({ status }) => status === 'failed')
+        .map(({ fullName, failureMessages }) => `${fullName}\n${failureMessages.join('\n')}`),
+      ...broken.map(({ name, message }) => `${name}\n${message}`),
+    ]
+    return { passed: withStatus('passed'), failed: failures.length, skipped, failures }
   } catch {
     return { passed: 0, failed: 1 }
   }
 }
 
-function close({ passed, failed, skipped = 0 }) {
+/** Tells at the very end what failed: logs are often read from there, and often cut before it. */
+function close({ passed, failed, skipped = 0, failures = [] }) {
   const isGood = failed === 0 && passed > 0
+  for (const failure of failures) console.error(`FAILED ${failure.slice(0, 4_000)}\n`)
   if (failed === 0 && passed === 0) console.error('no test was executed')
   console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`)
   process.exit(isGood ? 0 : 1)
