@@ -39,6 +39,9 @@ export interface SysbenchResult {
   readonly p50Ms: number
   readonly p95Ms: number
   readonly p99Ms: number
+  /** Transactions that it did again, after an error that says so. */
+  readonly retried: number
+  readonly reconnects: number
 }
 
 /** Makes and fills the table that the scripts use. */
@@ -126,7 +129,15 @@ export function resultIn(printed: string): SysbenchResult {
     }
     return Number.NaN
   }
-  return { statements, seconds, p50Ms: percentileMs(50), p95Ms: percentileMs(95), p99Ms: percentileMs(99) }
+  return {
+    statements,
+    seconds,
+    p50Ms: percentileMs(50),
+    p95Ms: percentileMs(95),
+    p99Ms: percentileMs(99),
+    retried: numberIn(printed, /ignored errors:\s+(\d+)/),
+    reconnects: numberIn(printed, /reconnects:\s+(\d+)/),
+  }
 }
 
 function numberIn(printed: string, pattern: RegExp): number {

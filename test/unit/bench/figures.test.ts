@@ -21,14 +21,20 @@ SQL statistics:
         write:                           0
         other:                           0
         total:                           100
+    transactions:                        5      (2.00 per sec.)
+    queries:                             100    (39.99 per sec.)
+    ignored errors:                      3      (1.20 per sec.)
+    reconnects:                          1      (0.40 per sec.)
+
 General statistics:
     total time:                          2.5004s
     total number of events:              100
 `
 
 describe('what sysbench prints', () => {
-  test('gives statements, time and percentiles', () => {
-    expect(resultIn(PRINTED)).toEqual({ statements: 100, seconds: 2.5004, p50Ms: 0.1, p95Ms: 0.4, p99Ms: 1.5 })
+  test('gives statements, time and percentiles, and what it had to do again', () => {
+    const times = { seconds: 2.5004, p50Ms: 0.1, p95Ms: 0.4, p99Ms: 1.5 }
+    expect(resultIn(PRINTED)).toEqual({ statements: 100, ...times, retried: 3, reconnects: 1 })
   })
 
   test('is refused when it is something else', () => {
