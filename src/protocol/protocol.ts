@@ -138,6 +138,8 @@ export interface ClientConnection {
   readonly gone: boolean
   /** It was given an answer that no backend knows of, as of a statement that changed no rows; the session takes it back. */
   answered: boolean
+  /** Whether there is a transaction after a statement whose answer did not tell. */
+  settleTransaction(transaction: Reply['transaction']): void
   /** Called at once when the client goes away in the middle of something. */
   onGone: () => void
   /** Completes the login, or the change to another user. */
@@ -217,7 +219,7 @@ export interface Reply {
   readonly warnings: number
   /** Rows affected, or -1 after a result set or an error. */
   readonly affectedRows: number
-  /** Rows of the last result set, or -1 where there was none. */
+  /** Rows of the last result set, whole or not, or -1 where there was none. */
   readonly rows: number
   /** The id an insert generated, 0 if none. */
   readonly insertId: bigint

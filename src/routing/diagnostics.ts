@@ -21,6 +21,8 @@ export class Diagnostics {
   #mayHaveInsertId = false
   /** How many conditions there are; those of a failed statement are not counted before they are read out. */
   #count = 0
+  /** They are those of a statement that failed. */
+  #hasFailed = false
   #conditions: Conditions | null = null
 
   constructor(keeps: boolean) {
@@ -81,6 +83,7 @@ export class Diagnostics {
     if (isKept && classification.statements === 1) return false
     // Of several statements, those before the last may have left what it keeps.
     this.#count = failed || isKept ? 1 : reply.warnings
+    this.#hasFailed = failed
     this.#conditions = null
     return true
   }
@@ -109,8 +112,15 @@ export class Diagnostics {
 
   /** What only a connection knew has been read out of it. */
   saveConditions(conditions: Conditions | null): void {
-    this.#conditions = conditions
-    this.#count = conditions?.count ?? 0
+    if (conditions === null) {
+      this.#count = 0
+      this.#conditions = null
+      return
+    }
+    // There may be more than are listed, none even: `max_error_count`.
+    this.#count = Math.max(conditions.count, this.#count)
+    const errors = Math.max(conditions.errors, this.#hasFailed ? 1 : 0)
+    this.#conditions = { ...conditions, count: this.#count, errors }
   }
 
   saveFoundRows(rows: number): void {
@@ -139,8 +149,8 @@ export class Diagnostics {
     }
     if (failed ? this.countsFailed(classification, rows) : this.countsUntold(classification, rows))
       this.#foundRows = null
-    else if (rows >= 0) this.#foundRows = rows
-    this.#keptFoundRows = rows < 0 && this.#foundRows !== null
+    else if (rows >= 0 && !failed) this.#foundRows = rows
+    this.#keptFoundRows = (failed || rows < 0) && this.#foundRows !== null
   }
 
   /** The rows that an UPDATE or a DELETE of several tables found count as well, to MySQL those of any UPDATE. */
@@ -149,9 +159,12 @@ export class Diagnostics {
     return hidesRows(classification) || findsRows(classification, this.#keeps)
   }
 
-  /** What fails counts nothing on MySQL, unless something before it in the same text or routine did. */
+  /**
+   * What fails counts nothing, unless something before it in the same text or routine did, or to MariaDB a subquery, or the
+   * rows before the failure.
+   */
   private countsFailed(classification: Classification, rows: number): boolean {
-    return rows >= 0 || (hidesRows(classification) && (this.#keeps || !isOneSelect(classification)))
+    return (this.#keeps && rows >= 0) || (hidesRows(classification) && !isOneSelect(classification, this.#keeps))
   }
 }
 
@@ -225,8 +238,9 @@ function countsOtherwise({ pins, statements }: Classification): boolean {
 }
 
 /** A routine that it calls may run others. */
-function isOneSelect({ statements, routines, digestText }: Classification): boolean {
-  return statements === 1 && routines.length === 0 && /^select\b/i.test(digestText)
+function isOneSelect({ statements, routines, digestText }: Classification, countsSubqueries: boolean): boolean {
+  if (statements > 1 || routines.length > 0 || !/^select\b/i.test(digestText)) return false
+  return !countsSubqueries || !/\bselect\b.*\bselect\b/is.test(digestText)
 }
 
 const HIDES_ROWS =

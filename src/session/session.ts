@@ -530,6 +530,7 @@ export class Session {
     })
     this.#leases.disturbed(isUntold ? 'all' : 'row-count')
     if (collected === null) return
+    this.#client.settleTransaction(collected.transaction)
     for (const reason of this.#state.adopt(collected, classification, this.#shared.nowMs())) {
       this.#shared.metrics.pins.labels(reason).value += 1
     }

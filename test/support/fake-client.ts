@@ -22,6 +22,7 @@ export class FakeClient implements ClientConnection {
   readonly loginRefusal = null
   gone = false
   answered = false
+  settleTransaction(): void {}
   onGone: () => void = () => {}
   /** What was answered by the proxy itself, in order. */
   readonly answers: string[] = []

@@ -10,6 +10,7 @@ import {
   type ConditionRange,
   type Conditions,
   type Refusal,
+  type Reply,
   type Settings,
 } from '../protocol.ts'
 import { settingsOf } from '../settings.ts'
@@ -51,6 +52,7 @@ const FETCH_BYTES = 9
 /** Messages that arrive while a request is served wait here, up to about this much; then the client is not read. */
 const AHEAD_BYTES_MAX = 64 * 1024
 const NOTHING = Buffer.alloc(0)
+const COUNT_WARNINGS = 'SHOW COUNT(*) WARNINGS'
 const IDLE_ERROR_SINCE = 80024
 const NO_VARIABLES: ReadonlyMap<string, string> = new Map()
 const nothing = (): void => {}
@@ -80,6 +82,8 @@ export class MysqlClient implements ClientConnection {
   sequence: number
   /** The session's status flags as some backend reported them last; what a PING is answered with. */
   status: number
+  /** The session's last statement failed, which may have begun a transaction: no error tells. */
+  isInDoubt = false
   /** How many conditions the session's last statement left. */
   warnings = 0
   readonly capabilities: number
@@ -236,6 +240,11 @@ export class MysqlClient implements ClientConnection {
     return serverVersion(this.#options.serverVersion).engine
   }
 
+  settleTransaction(transaction: Reply['transaction']): void {
+    this.isInDoubt = false
+    this.status = (this.status & ~STATUS.IN_TRANS) | (transaction === 'open' ? STATUS.IN_TRANS : 0)
+  }
+
   private get freshStatus(): number {
     return freshStatus({ engine: this.engine }, this.#options.serverModes)
   }
@@ -358,6 +367,8 @@ export class MysqlClient implements ClientConnection {
         this.gone = true
         return null
       case COMMAND.PING:
+        // Leaves diagnostics alone, tells how many there are, and is part of a transaction: as this does.
+        if (this.isInDoubt) return requestOf('statement', message, 'single', { sql: Buffer.from(COUNT_WARNINGS) })
         this.answered = true
         this.reply(buildOk({ status: this.status, warnings: this.warnings }, this.capabilities))
         return null
@@ -381,6 +392,7 @@ export class MysqlClient implements ClientConnection {
         this.#statements = null
         this.#lastPrepared = null
         this.status = this.freshStatus
+        this.isInDoubt = false
         this.warnings = 0
         return requestOf('reset', message, 'single', { sql: NOTHING })
       case COMMAND.BINLOG_DUMP:
@@ -422,7 +434,7 @@ export class MysqlClient implements ClientConnection {
         return as(payload.length < 5 ? 'FLUSH STATUS' : `KILL ${payload.readUInt32LE(1)}`, 'single')
       case COMMAND.SET_OPTION:
         // Belongs to the session as its variables do, leaves diagnostics alone, and tells how many there are.
-        return as('SHOW COUNT(*) WARNINGS', 'single')
+        return as(COUNT_WARNINGS, 'single')
       default:
         // Whatever it is, the writer knows what to answer.
         return as('FLUSH STATUS', 'single')
@@ -555,6 +567,7 @@ export class MysqlClient implements ClientConnection {
     this.#statements = null
     this.#lastPrepared = null
     this.status = this.freshStatus
+    this.isInDoubt = false
     this.warnings = 0
     if (this.#failedLogins >= FAILED_LOGINS_MAX) {
       const frame = buildWireError(new ProxyError('UNKNOWN_REQUEST', 'Unknown command'))

@@ -6,7 +6,7 @@ import { FieldWriter } from './fields.ts'
 import { frame } from './frames.ts'
 import { LEAD, STATUS } from './numbers.ts'
 import { withoutChanges } from './ok.ts'
-import { type OwnReply, payloadsOf, rowsIn } from './own-replies.ts'
+import { type OwnReply, payloadsOf, plainText, rowsIn } from './own-replies.ts'
 import type { ReplyForm } from './reply-tracker.ts'
 import { parseTextRow } from './results.ts'
 
@@ -42,7 +42,7 @@ export interface ListForm extends ReplyForm {
 export function listFrames({ list }: Conditions, range: ConditionRange, form: ListForm): Buffer {
   const payloads = payloadsOf(list).map((payload) => withStatus(payload, form.status))
   const definitions = definitionsOf(form)
-  const isWanted = (row: Buffer) => !range.errorsOnly || parseTextRow(row, COLUMNS)[0]?.toString() === 'Error'
+  const isWanted = (row: Buffer) => !range.errorsOnly || plainText(parseTextRow(row, COLUMNS)[0]!) === 'Error'
   const rows = payloads.slice(definitions, -1).filter(isWanted)
   const chosen = rows.slice(range.offset, range.offset + range.limit)
   const given = [...payloads.slice(0, definitions), ...(form.binary ? chosen.map(asBinary) : chosen), payloads.at(-1)!]
@@ -80,5 +80,11 @@ function shortened(reply: OwnReply, definitions: number, bytesMax: number): OwnR
 function asBinary(row: Buffer): Buffer {
   const [level, code, message] = parseTextRow(row, COLUMNS)
   // No column is NULL, so the bitmap (two bits in front, three columns) is one empty byte.
-  return new FieldWriter().u8(LEAD.OK).u8(0).string(level!).u32(Number(code!.toString())).string(message!).bytes()
+  return new FieldWriter()
+    .u8(LEAD.OK)
+    .u8(0)
+    .string(level!)
+    .u32(Number(plainText(code!)))
+    .string(message!)
+    .bytes()
 }

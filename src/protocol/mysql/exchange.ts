@@ -436,7 +436,8 @@ export class Exchange {
         warnings: outcome === 'ok' ? tracker.warnings : 0,
         affectedRows: outcome === 'ok' && tracker.okLayout && tracker.stop === 'ok' ? tracker.affectedRows : -1,
         insertId: this.#insertId,
-        rows: outcome === 'ok' && tracker.stop !== 'ok' ? tracker.rows : -1,
+        // One that fails amid its rows has found those before; what failed before them leaves what was found before.
+        rows: (outcome === 'ok' ? tracker.stop !== 'ok' : !tracker.first) ? tracker.rows : -1,
         cursorOpen: false,
         unknownSession: this.#unknownSession,
         disturbed: false,

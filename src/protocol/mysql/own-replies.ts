@@ -92,6 +92,15 @@ export function errorIn(reply: OwnReply): ServerError | null {
   return last[0] === LEAD.ERROR ? parseError(last) : null
 }
 
+/**
+ * A value that was asked for by ourselves. Where a session has its results in UCS-2, UTF-16 or UTF-32, numbers and names
+ * come with zeros between their characters, and none else ever does.
+ */
+export function plainText(value: Buffer): string {
+  const text = value.toString()
+  return text.includes('\0') ? text.replaceAll('\0', '') : text
+}
+
 /** The rows of a result set. */
 export function rowsIn(reply: OwnReply, form: ReplyForm): (string | null)[][] {
   const columns = reply[0]![0]!
@@ -100,7 +109,7 @@ export function rowsIn(reply: OwnReply, form: ReplyForm): (string | null)[][] {
   const definitions = 1 + columns + (form.deprecateEof ? 0 : 1)
   return reply
     .slice(definitions, -1)
-    .map((payload) => parseTextRow(payload, columns).map((value) => value?.toString() ?? null))
+    .map((payload) => parseTextRow(payload, columns).map((value) => (value == null ? null : plainText(value))))
 }
 
 /** What the OK at the end reports. */
