@@ -373,6 +373,10 @@ export interface BackendConnection {
   clear(): Promise<void>
   /** Runs a statement of our own; its answer stays here. Rows as text. Throws BackendLost. */
   query(sql: string): Promise<readonly (readonly (string | null)[])[] | Refusal>
+  /** Begins a READ ONLY transaction. Throws BackendLost. */
+  beginReadOnly(): Promise<void>
+  /** Ends the transaction there is, in which nothing was written. Throws BackendLost. */
+  endReadOnly(): Promise<void>
   /** Waits until the backend has all of `position`, at most `msMax`. False: it has not. Throws BackendLost. */
   catchUp(position: Position, msMax: number): Promise<boolean>
   /** Has the server stop the exchange in progress, by a second connection. `exchange` does not end before that is done. */

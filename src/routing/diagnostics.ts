@@ -21,6 +21,8 @@ export class Diagnostics {
   #mayHaveInsertId = false
   /** How many conditions there are; those of a failed statement are not counted before they are read out. */
   #count = 0
+  /** At least, as far as the answer told. */
+  #toldCount = 0
   /** They are those of a statement that failed. */
   #hasFailed = false
   #conditions: Conditions | null = null
@@ -84,6 +86,7 @@ export class Diagnostics {
     // Of several statements, those before the last may have left what it keeps.
     this.#count = failed || isKept ? 1 : reply.warnings
     this.#hasFailed = failed
+    this.#toldCount = failed ? 1 : reply.warnings
     this.#conditions = null
     return true
   }
@@ -118,7 +121,7 @@ export class Diagnostics {
       return
     }
     // There may be more than are listed, none even: `max_error_count`.
-    this.#count = Math.max(conditions.count, this.#count)
+    this.#count = Math.max(conditions.count, this.#toldCount)
     const errors = Math.max(conditions.errors, this.#hasFailed ? 1 : 0)
     this.#conditions = { ...conditions, count: this.#count, errors }
   }

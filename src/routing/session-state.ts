@@ -18,6 +18,14 @@ export interface Pin {
 }
 
 /** Pins that leave nothing behind when they end. */
+/** What may hold a session on a reader: it ends with the transaction, or with what it is about. */
+const ON_READERS: ReadonlySet<PinReason> = new Set([
+  'transaction',
+  'cursor',
+  'diagnostics',
+  'found-rows',
+  'user-variable',
+])
 const TRACELESS: ReadonlySet<PinReason> = new Set(['transaction', 'diagnostics', 'cursor'])
 
 /** What would end a pin, in words for people. */
@@ -145,6 +153,22 @@ export class SessionState {
     if (this.#getsDiagnostics && this.diagnostics.some) this.pin('diagnostics', null, classification, nowMs)
     else this.unpin('diagnostics')
     return this.#pins === null ? NONE : [...this.#pins.keys()].filter((reason) => !before.includes(reason))
+  }
+
+  /**
+   * A READ ONLY transaction was begun on a reader, and this statement's place is the writer: it ends others, or what it leaves
+   * lives on after it.
+   */
+  outgrowsReader({ access, transaction, pins }: Classification): boolean {
+    if (this.#transaction !== 'read-only' || this.#pins === null || this.#pins.size > 1) return false
+    if (transaction === 'begin' || (transaction === 'implicit-commit' && access === 'write')) return true
+    return pins.some(({ change, reason }) => change === 'start' && !ON_READERS.has(reason))
+  }
+
+  /** It is on another backend now, where it was begun anew. */
+  moveTransaction(classification: Classification, nowMs: number): void {
+    this.#transaction = 'read-only'
+    this.pin('transaction', null, classification, nowMs)
   }
 
   /** The backend told later what a statement had changed; gives the pins that began. */

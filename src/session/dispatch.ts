@@ -99,6 +99,8 @@ export class Dispatch {
     let losses = 0
     let waited = false
     const isPinned = this.#leases.current !== null && this.#state.staysFor(classification)
+    let movesTransaction = isPinned && this.outgrowsReader(classification, request)
+    if (movesTransaction) await this.leaveReader()
     const asked = isPinned ? null : this.freshness.need(classification, request)
     const need = asked instanceof Promise ? await asked : asked
     for (let attempts = 1; attempts <= ATTEMPTS_MAX || this.mayWaitOn(heldSinceMs); attempts++) {
@@ -126,6 +128,7 @@ export class Dispatch {
           if (error !== null) throw error
           if (!isThere && decision.isLast !== true) continue
         }
+        if (movesTransaction && (await this.takeOverTransaction(classification))) movesTransaction = false
         const reply = await this.exchangeOnce(decided, request)
         if (reply !== null && reply.outcome !== 'refused' && reply.outcome !== 'behind') {
           const target = targetOf(decision, connection)
@@ -156,6 +159,34 @@ export class Dispatch {
       }
     }
     throw new ProxyError('BACKEND_CONNECT_FAILED', `no backend could serve the statement in ${ATTEMPTS_MAX} attempts`)
+  }
+
+  /** A READ ONLY transaction on a reader meets a statement that only the writer should execute, a GET_LOCK() say. */
+  private outgrowsReader(classification: Classification, { kind }: ClientRequest): boolean {
+    const isOnReader = this.#leases.current?.connection.backend.role === 'reader'
+    return isOnReader && kind !== 'prepare' && this.#state.outgrowsReader(classification)
+  }
+
+  /** The transaction ends there; on the writer it will begin anew. */
+  private async leaveReader(): Promise<void> {
+    try {
+      await this.#leases.current!.connection.endReadOnly()
+    } catch (error) {
+      if (!(error instanceof BackendLost)) throw error
+      this.#leases.discard('backend lost')
+    }
+    this.#state.losePins()
+    this.#leases.giveBack()
+    this.checkInterruption()
+  }
+
+  /** False: the connection did not take on the session's settings, and the statement will find out. */
+  private async takeOverTransaction(classification: Classification): Promise<boolean> {
+    const { connection } = this.#leases.current!
+    if ((await connection.align(this.#state.settings)) !== null) return false
+    await connection.beginReadOnly()
+    this.#state.moveTransaction(classification, this.#shared.nowMs())
+    return true
   }
 
   /** A writer that comes and goes is waited for as long as one that is gone. */

@@ -985,6 +985,38 @@ export const CASES: readonly ConformanceCase[] = [
     ]),
   },
   {
+    promise: 'a READ ONLY transaction meets what belongs on the writer',
+    steps: [
+      table,
+      rows,
+      ...[
+        ['CREATE TEMPORARY TABLE tmp (a INT)', 'DROP TEMPORARY TABLE tmp'],
+        ["SELECT GET_LOCK('met', 1)", "SELECT RELEASE_LOCK('met')"],
+        ["PREPARE named FROM 'UPDATE t SET n = n + 10'", 'EXECUTE named'],
+        ['HANDLER t OPEN', 'HANDLER t CLOSE'],
+        ['LOCK TABLES t WRITE', 'UNLOCK TABLES'],
+        ['CREATE TABLE made (a INT)', 'DROP TABLE made'],
+        ['UPDATE t SET n = 3', 'ROLLBACK'],
+      ].flatMap(([leaves, ends]) => [
+        q('START TRANSACTION READ ONLY'),
+        q('SELECT * FROM t'),
+        q(leaves!),
+        q('SELECT COUNT(*) FROM t'),
+        ping,
+        q('COMMIT'),
+        q('UPDATE t SET n = n + 1'),
+        q(ends!),
+        q('SELECT * FROM t'),
+      ]),
+      q('START TRANSACTION READ ONLY'),
+      multiStatements(true),
+      q('SELECT * FROM nosuch'),
+      multiStatements(false),
+      ping,
+      q('COMMIT'),
+    ],
+  },
+  {
     promise: 'a PING tells of a transaction that a failed statement began, or not',
     steps: [
       table,

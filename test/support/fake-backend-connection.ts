@@ -114,6 +114,14 @@ export class FakeBackendConnection implements BackendConnection {
   untold = false
   insertId: bigint | null = 0n
 
+  async beginReadOnly(): Promise<void> {
+    this.calls.push('begin read only')
+  }
+
+  async endReadOnly(): Promise<void> {
+    this.calls.push('end read only')
+  }
+
   async clear(): Promise<void> {
     this.calls.push(`${this.backend.id} clears its diagnostics`)
   }

@@ -29,7 +29,17 @@ import { closeFrames, executeFrames, needsUntold, withStatementId } from './exec
 import { frame } from './frames.ts'
 import { BYTE_MEANING, type MysqlIdentity } from './identity.ts'
 import { Killing } from './killing.ts'
-import { buildCommand, buildQuery, CAPABILITY, COMMAND, MalformedMessage, parseOk, STATUS, TRACK } from './messages.ts'
+import {
+  buildCommand,
+  buildQuery,
+  CAPABILITY,
+  COMMAND,
+  MalformedMessage,
+  parseOk,
+  STATUS,
+  STATUS_OF_SESSION,
+  TRACK,
+} from './messages.ts'
 import {
   changeOf,
   changesIn,
@@ -53,10 +63,6 @@ type Work =
 
 /** What an exchange is made from, besides the connection. */
 type ToExchange = Pick<Exchange, 'request' | 'client' | 'options'>
-
-/** Flags that stay true after the statement that told them. */
-const STATUS_OF_SESSION =
-  STATUS.IN_TRANS | STATUS.AUTOCOMMIT | STATUS.NO_BACKSLASH_ESCAPES | STATUS.IN_TRANS_READONLY | STATUS.ANSI_QUOTES
 
 const NO_VARIABLES: readonly SavedVariable[] = []
 
@@ -279,6 +285,20 @@ export class MysqlBackend implements BackendConnection, Aligned {
   async clear(): Promise<void> {
     await this.query(CLEAR)
     this.stained = false
+  }
+
+  beginReadOnly(): Promise<void> {
+    return this.mustDo('START TRANSACTION READ ONLY')
+  }
+
+  endReadOnly(): Promise<void> {
+    return this.mustDo('COMMIT')
+  }
+
+  private async mustDo(sql: string): Promise<void> {
+    const answer = await this.query(sql)
+    if ('message' in answer)
+      throw new BackendLost('unsent', true, `${this.backend.id} refused a ${sql}: ${answer.message}`)
   }
 
   async collect(): Promise<Collected> {

@@ -242,7 +242,8 @@ export class MysqlClient implements ClientConnection {
 
   settleTransaction(transaction: Reply['transaction']): void {
     this.isInDoubt = false
-    this.status = (this.status & ~STATUS.IN_TRANS) | (transaction === 'open' ? STATUS.IN_TRANS : 0)
+    if (transaction === 'open') this.status |= STATUS.IN_TRANS
+    else this.status &= ~(STATUS.IN_TRANS | STATUS.IN_TRANS_READONLY)
   }
 
   private get freshStatus(): number {

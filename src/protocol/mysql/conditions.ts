@@ -4,7 +4,7 @@
 import type { ConditionRange, Conditions } from '../protocol.ts'
 import { FieldWriter } from './fields.ts'
 import { frame } from './frames.ts'
-import { LEAD, STATUS } from './numbers.ts'
+import { LEAD, STATUS_OF_SESSION } from './numbers.ts'
 import { withoutChanges } from './ok.ts'
 import { type OwnReply, payloadsOf, plainText, rowsIn } from './own-replies.ts'
 import type { ReplyForm } from './reply-tracker.ts'
@@ -49,7 +49,6 @@ export function listFrames({ list }: Conditions, range: ConditionRange, form: Li
   return Buffer.concat(given.map((payload, at) => frame(payload, (form.sequence + at) & 0xff)))
 }
 
-const OF_TRANSACTION = STATUS.IN_TRANS | STATUS.IN_TRANS_READONLY | STATUS.AUTOCOMMIT
 /** Behind two counts, of one byte each in an OK that ends rows, and of two bytes for warnings in an EOF. */
 const STATUS_AT = 3
 
@@ -57,7 +56,7 @@ const STATUS_AT = 3
 function withStatus(payload: Buffer, status: number): Buffer {
   if (payload[0] !== LEAD.EOF || payload.length >= LONGEST_END) return payload
   const end = Buffer.from(payload)
-  end.writeUInt16LE((end.readUInt16LE(STATUS_AT) & ~OF_TRANSACTION) | (status & OF_TRANSACTION), STATUS_AT)
+  end.writeUInt16LE((end.readUInt16LE(STATUS_AT) & ~STATUS_OF_SESSION) | (status & STATUS_OF_SESSION), STATUS_AT)
   return end
 }
 

@@ -89,6 +89,8 @@ export interface ExchangeEnd {
   readonly prepared: { readonly id: number; readonly parameters: number } | null
 }
 
+const REPEATS_COUNT: ReadonlySet<number> = new Set([COMMAND.INIT_DB, COMMAND.SET_OPTION])
+
 export class Exchange {
   readonly done: Promise<Reply>
   readonly client: MysqlClient
@@ -137,7 +139,8 @@ export class Exchange {
     this.#status = line.status
     this.#tracker = line.tracker
     this.#tracker.begin(request.reply, line.form)
-    if (options.edit !== null && request.kind !== 'prepare' && !line.form.optionalMetadata) this.#collected = []
+    const mayHaveRows = request.reply === 'query' || request.reply === 'cursor'
+    if (options.edit !== null && mayHaveRows && !line.form.optionalMetadata) this.#collected = []
     this.done = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
@@ -262,13 +265,14 @@ export class Exchange {
 
   /** MySQL repeats here how many conditions the statement before left on the connection, whoever's that was. */
   private get repeatsCount(): boolean {
-    return this.request.command === COMMAND.INIT_DB && this.client.engine === 'mysql'
+    return REPEATS_COUNT.has(this.request.command) && this.client.engine === 'mysql'
   }
 
   private repeatCount(chunk: Buffer): void {
     const { warnings } = this.client
-    // Both numbers before the status are 0, of one byte each.
-    chunk.writeUInt16LE(warnings, this.#tracker.start + HEADER_BYTES + 5)
+    // Before the status, an OK has two numbers that are 0, of one byte each; an EOF has the count itself.
+    const at = this.#tracker.okLayout ? 5 : 1
+    chunk.writeUInt16LE(warnings, this.#tracker.start + HEADER_BYTES + at)
     this.#tracker.warnings = warnings
   }
 

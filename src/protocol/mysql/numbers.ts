@@ -104,6 +104,10 @@ export const STATUS = {
   ANSI_QUOTES: 0x8000,
 } as const
 
+/** Flags that stay true after the statement that told them. */
+export const STATUS_OF_SESSION =
+  STATUS.IN_TRANS | STATUS.AUTOCOMMIT | STATUS.NO_BACKSLASH_ESCAPES | STATUS.IN_TRANS_READONLY | STATUS.ANSI_QUOTES
+
 export const COLUMN_TYPE = {
   DECIMAL: 0x00,
   TINY: 0x01,
