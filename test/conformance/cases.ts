@@ -985,6 +985,18 @@ export const CASES: readonly ConformanceCase[] = [
     ]),
   },
   {
+    promise: 'conditions, where the settings that a session has are deprecated',
+    steps: [
+      q("SET storage_engine = 'InnoDB'"),
+      q('SET old_mode = DEFAULT, sql_quote_show_create = 0'),
+      q("SHOW VARIABLES LIKE 'sql_quote_show_create'"),
+      q('SELECT 1 UNION SELECT 2'),
+      q('SHOW WARNINGS'),
+      q('SELECT 3'),
+      q('SHOW WARNINGS'),
+    ],
+  },
+  {
     promise: 'a READ ONLY transaction meets what belongs on the writer',
     steps: [
       table,

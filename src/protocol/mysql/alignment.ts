@@ -3,12 +3,14 @@
 
 import type { Refusal, SavedVariable, Settings, SettingsChange } from '../protocol.ts'
 import { NO_SETTINGS, sameSettings, settingsOf, withChange } from '../settings.ts'
-import { buildCommand, buildQuery, COMMAND } from './messages.ts'
+import { buildCommand, buildQuery, COMMAND, parseOk } from './messages.ts'
 import { type Asker, changeOf, changesIn, errorIn, type OwnCommand, refusalOf } from './own-replies.ts'
 import { alignmentSql, armingSql, BASE_VARIABLES, gtidTracker, MULTI_STATEMENTS, quoteName } from './variables.ts'
 
 /** The connection, as far as its alignment needs it. */
 export interface Aligned extends Asker {
+  /** Something is left there for SHOW WARNINGS. */
+  stained: boolean
   readonly inTransaction: boolean
   /** To log in again without a schema is the only way to be without one; it forgets everything else as well. */
   leaveSchema(): Promise<void>
@@ -87,7 +89,7 @@ export class Alignment {
     }
     const commands: OwnCommand[] = []
     const whats: Refusal['what'][] = []
-    const { attributes, inTransaction } = this.#connection
+    const { attributes, capabilities, inTransaction } = this.#connection
     const gtids = this.gtidTrackerFor(settings)
     // In a transaction it cannot be set.
     const isToSet = gtids !== this.#gtids && !inTransaction
@@ -111,6 +113,9 @@ export class Alignment {
       for (const [index, reply] of replies.entries()) {
         const error = errorIn(reply)
         if (error !== null) return refusalOf(whats[index]!, reply, error)
+        // A variable may be deprecated, say. Where MySQL answers other commands with a count, it is that of a statement before.
+        if (index === 0 && sql !== null && parseOk(reply.at(-1)!, capabilities).warnings > 0)
+          this.#connection.stained = true
       }
     }
     if (isToSet) this.#gtids = gtids

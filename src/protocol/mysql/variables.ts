@@ -55,12 +55,13 @@ const UNMOVABLE: ReadonlySet<string> = new Set([
   'pseudo_thread_id',
   'rand_seed1',
   'rand_seed2',
+  'system_versioning_asof', // A moment, told and taken in whatever time zone there is.
 ])
 
 export function isUnmovable(name: string, value: string): boolean {
   // While it is on, `IS NULL` finds the row that was inserted last, if nothing else came between.
   if (name === 'sql_auto_is_null') return value === 'ON' || value === '1'
-  return UNMOVABLE.has(name)
+  return UNMOVABLE.has(name) && value !== 'DEFAULT'
 }
 
 /** Two names for what LAST_INSERT_ID() answers. */

@@ -178,12 +178,13 @@ class Actor {
     const step = stepOf(move)
     if (move.kind === 'reset' || move.kind === 'login') this.#progress.prepared.length = 0
     const answer = await take(step, this.#progress)
+    if (move.kind === 'close') this.#progress.prepared[move.slot] = 0
     if (answer === null) return
     this.#told.push({ move, text: alike(answer) })
     this.#over = answer.endsWith('closed')
   }
 
-  /** What could not be prepared is not executed: the refusal of that is the proxy's own. */
+  /** What could not be prepared, or was closed, is not executed: the refusal of that is the proxy's own. */
   private lacks(move: Move): boolean {
     if (!('slot' in move) || move.kind === 'prepare') return false
     return (this.#progress?.prepared[move.slot] ?? 0) === 0

@@ -34,6 +34,8 @@ export const LEFT_OUT: ReadonlyMap<string, string> = new Map([
   ['innodb_lock_wait_timeout', 'what it does depends on the time'],
   ['max_session_mem_used', 'what it does depends on what the connection did before'],
   ['statement_id', "is the server's own"],
+  ['warning_count', "is the server's own"],
+  ['error_count', "is the server's own"],
   ['last_gtid', "is the server's own"],
   ['pseudo_thread_id', 'names the connection, and needs a right to be set'],
   ['require_row_format', 'needs a right to be set once it is ON'],
