@@ -156,12 +156,13 @@ export class SessionState {
   }
 
   /**
-   * A READ ONLY transaction was begun on a reader, and this statement's place is the writer: it ends others, or what it leaves
-   * lives on after it.
+   * A READ ONLY transaction was begun on a reader, and this statement's place is the writer: it writes or locks, ends others,
+   * or what it leaves lives on after it. What a routine does, nobody knows, and reports are made of them.
    */
-  outgrowsReader({ access, transaction, pins }: Classification): boolean {
+  outgrowsReader({ access, transaction, pins, routines }: Classification): boolean {
     if (this.#transaction !== 'read-only' || this.#pins === null || this.#pins.size > 1) return false
-    if (transaction === 'begin' || (transaction === 'implicit-commit' && access === 'write')) return true
+    if (transaction === 'end') return false
+    if (transaction === 'begin' || (access === 'write' && routines.length === 0)) return true
     return pins.some(({ change, reason }) => change === 'start' && !ON_READERS.has(reason))
   }
 

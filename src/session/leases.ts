@@ -440,7 +440,7 @@ export class Leases implements Keeper, Unsaved {
     const home = this.#insertIdHome
     const { diagnostics } = this.#state
     if (isAt(home, lease)) {
-      const rows = await lease.connection.query('SELECT LAST_INSERT_ID()')
+      const rows = await lease.connection.query('SELECT LAST_INSERT_ID() LIMIT 1')
       if (!('message' in rows)) this.saveInsertId(BigInt(rows[0]?.[0] ?? 0), home)
     } else if (diagnostics.insertId === null) {
       this.vacate(this.#insertIdHome)

@@ -32,7 +32,7 @@ export async function heldLocks(
   const questions = names.map(
     (name) => `IS_USED_LOCK(_utf8mb4 x'${Buffer.from(name).toString('hex')}') <=> CONNECTION_ID()`,
   )
-  const rows = await connection.query(`SELECT ${questions.join(', ')}`)
+  const rows = await connection.query(`SELECT ${questions.join(', ')} LIMIT 1`)
   const answers: readonly (string | null)[] | undefined = Array.isArray(rows) ? rows[0] : undefined
   if (answers === undefined) return null
   return new Set(names.filter((_, at) => answers[at] === '1'))

@@ -985,6 +985,26 @@ export const CASES: readonly ConformanceCase[] = [
     ]),
   },
   {
+    promise: 'questions in a session that wants no rows',
+    steps: [
+      table,
+      rows,
+      q('SET sql_select_limit = 0'),
+      q('SET CHARACTER SET utf8mb4'),
+      q('SET NAMES latin1'),
+      q("INSERT INTO t (v) VALUES ('x')"),
+      q('SELECT LAST_INSERT_ID() LIMIT 1'),
+      q("SELECT GET_LOCK('none', 1) LIMIT 1"),
+      q("SELECT RELEASE_LOCK('none') LIMIT 1"),
+      q("SET @@time_zone = '+03:00', @a = 5"),
+      q('SELECT @a, @@time_zone LIMIT 1'),
+      q('SELECT * FROM nosuch'),
+      q('SHOW WARNINGS'),
+      q('SELECT FOUND_ROWS() LIMIT 1'),
+      q('SELECT 1'),
+    ],
+  },
+  {
     promise: 'conditions, where the settings that a session has are deprecated',
     steps: [
       q("SET storage_engine = 'InnoDB'"),

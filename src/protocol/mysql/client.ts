@@ -196,6 +196,8 @@ export class MysqlClient implements ClientConnection {
     const { status, sequence } = this
     const form = { deprecateEof, optionalMetadata: false, binary: request.kind === 'execute', status, sequence }
     this.send(listFrames(conditions, range, form))
+    // As if it had been answered like any other: with no warnings of its own.
+    this.warnings = 0
     return true
   }
 

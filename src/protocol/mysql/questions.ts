@@ -1,4 +1,5 @@
-// What we ask a server on a session's connection, in statements of our own.
+// What we ask a server on a session's connection, in statements of our own. Each SELECT says how many rows it is to give: the
+// session's own `sql_select_limit` may say none.
 
 import type { Position } from '../../topology/claim.ts'
 import {
@@ -24,14 +25,14 @@ export const CLEAR = 'DO (SELECT 0 FROM (SELECT 0) AS t)'
 
 /** What a session may set, by MariaDB's own list; NULL reads as the trackers would report it. */
 const SESSION_AND_GLOBAL = `SELECT LOWER(VARIABLE_NAME), COALESCE(SESSION_VALUE, ''), COALESCE(GLOBAL_VALUE, '')
-  FROM information_schema.SYSTEM_VARIABLES WHERE VARIABLE_SCOPE = 'SESSION' AND READ_ONLY = 'NO'`
+  FROM information_schema.SYSTEM_VARIABLES WHERE VARIABLE_SCOPE = 'SESSION' AND READ_ONLY = 'NO' LIMIT 10000`
 
 /** Waits on a server for what another has executed; answers 0 when it is there. */
 export function catchUpSql(engine: Asker['engine'], { text }: Position, msMax: number): string {
   const wait = engine === 'mysql' ? 'WAIT_FOR_EXECUTED_GTID_SET' : 'MASTER_GTID_WAIT'
   // No time at all would be for ever.
   const seconds = (Math.max(1, Math.round(msMax)) / 1000).toFixed(3)
-  return `SELECT ${wait}('${text.replaceAll(/\s/g, '')}', ${seconds})`
+  return `SELECT ${wait}('${text.replaceAll(/\s/g, '')}', ${seconds}) LIMIT 1`
 }
 
 /** Reads what the last statement left for questions about it, and clears it away. */
@@ -67,7 +68,7 @@ export async function untoldChange(connection: Asker, { variables }: Settings): 
 
 /** In doubt it has. */
 export async function hasUserVariables(connection: Asker): Promise<boolean> {
-  const rows = await connection.query('SELECT COUNT(*) FROM information_schema.USER_VARIABLES')
+  const rows = await connection.query('SELECT COUNT(*) FROM information_schema.USER_VARIABLES LIMIT 1')
   return !Array.isArray(rows) || rows[0]?.[0] !== '0'
 }
 
@@ -79,7 +80,7 @@ export async function withUntold(
 ): Promise<Reply> {
   // The collation may follow from what was set.
   const asked = [...names, 'collation_connection'].map((name) => `@@session.${quoteName(name)}`)
-  const rows = await connection.query(`SELECT ${asked.join(', ')}`)
+  const rows = await connection.query(`SELECT ${asked.join(', ')} LIMIT 1`)
   const values = Array.isArray(rows) ? (rows[0] ?? []) : []
   if (values.length === 0) return { ...reply, unmovable: true, disturbed: true }
   const variables = new Map(reply.changed?.variables ?? [])
@@ -101,7 +102,7 @@ export async function withUntold(
 /** SET NAMES reports character sets only. The question wipes out what it warned of. */
 export async function withCollation(connection: Asker, reply: Reply, bytesMax: number): Promise<Reply> {
   const { form } = connection
-  const asked = [...(reply.warnings > 0 ? [SHOW_WARNINGS] : []), 'SELECT @@collation_connection']
+  const asked = [...(reply.warnings > 0 ? [SHOW_WARNINGS] : []), 'SELECT @@collation_connection LIMIT 1']
   const replies = await askAll(connection, asked)
   if (replies.some((one) => errorIn(one) !== null)) return { ...reply, unmovable: true, disturbed: true }
   const conditions = reply.warnings > 0 ? conditionsIn(replies[0]!, form, bytesMax) : null
