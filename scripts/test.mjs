@@ -10,7 +10,7 @@ import { createInterface } from 'node:readline'
 import { build, install, ran, root } from './setup.mjs'
 
 /** In the order in which they are begun: those that take longest come first. */
-const KINDS = ['integration', 'fault', 'conformance', 'unit', 'staleness']
+const KINDS = ['integration', 'fault', 'conformance', 'unit', 'torture', 'staleness']
 /** So many kinds run side by side, each with servers of its own: tests with servers wait more than they work. */
 const LANES = 2
 const named = process.argv.slice(2).filter((argument) => KINDS.includes(argument))

@@ -9,9 +9,9 @@ const asked = (name: string) => process.env[`SLUICE_TORTURE_${name}`]
 const number = (name: string, otherwise: number) => Number(asked(name) ?? otherwise)
 
 const engines = ENGINES.filter((engine) => engine === (asked('ENGINE') ?? engine))
-const first = number('SEED', 1)
+const first = number('SEED', 4)
 const minutes = number('MINUTES', 0)
-const seeds = Array.from({ length: minutes > 0 ? 1 : number('SEEDS', 12) }, (_, index) => first + index)
+const seeds = Array.from({ length: minutes > 0 ? 1 : number('SEEDS', 3) }, (_, index) => first + index)
 const settings = {
   sessions: number('SESSIONS', 16),
   movesMin: number('MOVES', 40),
