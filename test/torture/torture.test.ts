@@ -11,7 +11,7 @@ const number = (name: string, otherwise: number) => Number(asked(name) ?? otherw
 const engines = ENGINES.filter((engine) => engine === (asked('ENGINE') ?? engine))
 const first = number('SEED', 4)
 const minutes = number('MINUTES', 0)
-const seeds = Array.from({ length: minutes > 0 ? 1 : number('SEEDS', 3) }, (_, index) => first + index)
+const seeds = Array.from({ length: minutes > 0 ? 1 : number('SEEDS', 2) }, (_, index) => first + index)
 const settings = {
   sessions: number('SESSIONS', 16),
   movesMin: number('MOVES', 40),
