@@ -21,7 +21,7 @@ import type { RoutingPolicy } from './routing/policy.ts'
 import { type TableFloor, TableFloors } from './routing/table-floors.ts'
 import { WriterShare } from './routing/writer-share.ts'
 import { FailoverHold } from './session/failover-hold.ts'
-import { settle } from './session/freshness.ts'
+import { type OtherProcesses, settle } from './session/freshness.ts'
 import type { Sessions } from './session/sessions.ts'
 import type { Shared } from './session/shared.ts'
 import { type StatementKind, Statements } from './session/statements.ts'
@@ -58,8 +58,7 @@ export interface ClusterParts {
   readonly events: Pick<EventLog, 'add'>
   /** Who finds out who is there, and publishes it in this store. */
   readonly watch: (store: TopologyStore) => Watch
-  /** Tells other processes what clients are told is committed, and of which tables; null: there are none. */
-  readonly raised: ((cluster: string, raised: Raised) => void) | null
+  readonly others: OtherProcesses | null
   readonly log: Log
   readonly nowMs: () => number
 }
@@ -252,7 +251,7 @@ export class Cluster {
     const { config, limits, metrics, sessions, log, protocol } = this.#parts
     const cluster = this
     const floors = this.#floors
-    const { raised } = this.#parts
+    const { others } = this.#parts
     const share = this.#share
     return {
       cluster: this.name,
@@ -271,7 +270,7 @@ export class Cluster {
         tables: this.#tables,
         share,
         writerPosition: () => this.#writerPosition.ask(),
-        raised: raised === null ? null : (position, atMs, tables) => raised(this.name, { position, atMs, tables }),
+        others,
         positionOf: (text) => protocol.position(text),
         limits: config.reads,
         reads: {

@@ -65,7 +65,7 @@ export function createProxy(config: Config, log: Log): RunningProxy {
   const events = new EventLog(config.limits)
   const watch = (name: string, store: TopologyStore) =>
     monitorOf({ name, config: config.clusters[name]!, protocol, store, log, nowMs })
-  const serving = new Serving({ config, protocol, log, nowMs, events, watch, siblings: null, raised: null })
+  const serving = new Serving({ config, protocol, log, nowMs, events, watch, siblings: null, others: null })
   const { clusters, metrics, sessions } = serving
   let listening = false
   let stopping = false

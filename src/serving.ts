@@ -33,8 +33,7 @@ export interface ServingParts {
   /** Who publishes in this store who is there. */
   readonly watch: (cluster: string, store: TopologyStore) => Watch
   readonly siblings: Siblings | null
-  /** See `ClusterParts`. */
-  readonly raised: ClusterParts['raised']
+  readonly others: ClusterParts['others']
 }
 
 /** What a reload replaces. */
@@ -64,7 +63,7 @@ export class Serving {
   #listeners: readonly Listener[] = []
 
   constructor(parts: ServingParts) {
-    const { config, protocol, events, raised, log, nowMs } = parts
+    const { config, protocol, events, others, log, nowMs } = parts
     const { limits } = config
     const { metrics } = this
     this.#parts = parts
@@ -76,7 +75,7 @@ export class Serving {
       const watch = (store: TopologyStore) => parts.watch(name, store)
       clusters.set(
         name,
-        new Cluster({ name, config: cluster, limits, protocol, metrics, sessions, events, watch, raised, log, nowMs }),
+        new Cluster({ name, config: cluster, limits, protocol, metrics, sessions, events, watch, others, log, nowMs }),
       )
     }
     this.clusters = clusters

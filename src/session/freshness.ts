@@ -28,14 +28,22 @@ export interface ClusterFreshness {
   readonly share: WriterShare
   /** What the writer has executed at some moment after the question; null: it cannot be told. */
   writerPosition(): Promise<Position | null>
-  /** Tells other processes, with the keys of the tables that were written; null: there are none. */
-  readonly raised: ((position: Position | null, atMs: number, tables: readonly string[] | null) => void) | null
+  /** Null: no other process serves its clients. */
+  readonly others: OtherProcesses | null
   /** A position as people write it; null where it is none. */
   positionOf(text: string): Position | null
   readonly limits: FreshnessLimits
   /** Reads that had to see something: a reader had it already, was waited for, or the writer served, or an old answer was. */
   readonly reads: Readonly<Record<'free' | 'waited' | 'writer' | 'stale', Child>>
   readonly catchUpSeconds: Histogram
+}
+
+/** Those that serve clients of the same clusters. */
+export interface OtherProcesses {
+  /** A client is about to be told that something is committed, in the tables of these keys; null: nobody knows which. */
+  tell(cluster: string, position: Position | null, atMs: number, tables: readonly string[] | null): void
+  /** Resolves once all is known here that their clients were told until now; null: it is. */
+  readonly unheard: Promise<void> | null
 }
 
 export interface FreshnessLimits {
@@ -82,6 +90,16 @@ export class Freshness {
   ): Need | null | Promise<Need | null> {
     if (!this.isForReaders(classification, routeAttribute)) return null
     const consistency = this.consistency(classification)
+    const unheard = consistency.level === 'service' ? this.#shared.freshness.others?.unheard : null
+    if (unheard != null) return unheard.then(() => this.needOf(consistency, classification, prepared))
+    return this.needOf(consistency, classification, prepared)
+  }
+
+  private needOf(
+    consistency: Consistency,
+    classification: Classification,
+    prepared: PreparedStatement | null,
+  ): Need | null | Promise<Need | null> {
     const need = this.needFor(consistency, classification, prepared)
     if (consistency.level === 'global' || (consistency.monotonic && this.hasSeenMore())) return this.withAll(need)
     if (need === null || this.#shared.freshness.floors.isSettled(need.version)) return need
@@ -165,15 +183,14 @@ export class Freshness {
 
   /** Called before the client hears of it. */
   readonly committed: Committed = (position, doubt) => {
-    const { floors, tables } = this.#shared.freshness
+    const { floors, tables, others } = this.#shared.freshness
     if (position === null && ((doubt === 'none' && floors.byPosition) || !this.mayHaveCommitted(doubt))) return
     const atMs = this.#shared.nowMs()
     this.#wrote = floors.raise(position, atMs)
     tables.raise(this.#wrote, this.#written)
     // It may have defined something anew.
     if (this.#statement === null || this.#statement.tables === null) tables.forget()
-    const { raised } = this.#shared.freshness
-    if (raised !== null) raised(position, atMs, this.#written === null ? null : keysOf(this.#written))
+    others?.tell(this.#shared.cluster, position, atMs, this.#written === null ? null : keysOf(this.#written))
     if (position === null && floors.byPosition) void settle(this.#shared.freshness, atMs)
   }
 

@@ -16,6 +16,9 @@ export interface Raised {
   readonly atMs: number
   /** Keys of the tables that were written; null: nobody knows which. */
   readonly tables: readonly string[] | null
+  /** Whose client it was, and which of that worker's words this is (see `Board`). */
+  readonly worker: number
+  readonly count: number
 }
 
 /** What was heard of a backend last. */
@@ -27,15 +30,18 @@ export interface Heard {
   readonly askedMs: number
 }
 
+export interface Begin {
+  readonly kind: 'begin'
+  /** With this worker's part of what is divided. */
+  readonly config: Config
+  readonly worker: number
+  readonly workers: number
+  /** When the supervisor's clock began, on the machine's. */
+  readonly clockMs: number
+}
+
 export type ToWorker =
-  | {
-      readonly kind: 'begin'
-      /** With this worker's part of what is divided. */
-      readonly config: Config
-      readonly worker: number
-      /** When the supervisor's clock began, on the machine's. */
-      readonly clockMs: number
-    }
+  | Begin
   /** `doubts`: how many of this worker's have been heeded in it. */
   | { readonly kind: 'topology'; readonly topology: Topology; readonly doubts: number }
   | { readonly kind: 'heard'; readonly heard: Heard }

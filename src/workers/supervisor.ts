@@ -17,8 +17,9 @@ import { EventLog, eventsBetween } from '../topology/events.ts'
 import { FailoverRecorder, type FailoverTimeline } from '../topology/failover-timeline.ts'
 import type { Monitor } from '../topology/monitor.ts'
 import { TopologyStore, writerOf } from '../topology/topology.ts'
+import { openBoard } from './board.ts'
 import { mergedFloors, mergedPools, mergedProcesses, mergedStatements, mergedTimeline } from './merge.ts'
-import type { Heard, Question, Questions, Raised, ToSupervisor, VictimRecord } from './messages.ts'
+import type { Heard, Question, Questions, ToSupervisor, VictimRecord } from './messages.ts'
 import { shareOf } from './shares.ts'
 import { type Arrival, WorkerProcess } from './worker-process.ts'
 
@@ -44,8 +45,6 @@ interface Watched {
   readonly monitor: Monitor
   readonly failovers: FailoverRecorder
   readonly heard: Map<string, Heard>
-  /** That clients were told of commits, for workers that come later. */
-  raised: Raised | null
 }
 
 export { workersFor } from './shares.ts'
@@ -64,6 +63,8 @@ class Supervisor implements AnyProxy {
   readonly #sockets: readonly ListeningSocket[]
   readonly #workers: (WorkerProcess | null)[] = []
   readonly #pauses: number[]
+  /** Open for as long as this process lives: any worker may have to be replaced. */
+  readonly #board = openBoard()
   readonly #owners = new Map<number, WorkerProcess>()
   /** Who came while no worker could serve. */
   readonly #waiting: Arrival[] = []
@@ -215,7 +216,7 @@ class Supervisor implements AnyProxy {
       failovers.follow(topology)
       for (const worker of this.workers) worker.tellTopology(topology)
     })
-    return { store, monitor, failovers, heard, raised: null }
+    return { store, monitor, failovers, heard }
   }
 
   /** Waits for the workers' own stories of it to end. */
@@ -237,7 +238,7 @@ class Supervisor implements AnyProxy {
 
   private spawn(at: number): void {
     const startedMs = nowMs()
-    const worker = new WorkerProcess(at + 1, {
+    const worker = new WorkerProcess(at + 1, this.#board, {
       told: (told) => this.hear(worker, told),
       asked: (question) => this.answer(worker, question),
       exited: (code, signal) => {
@@ -257,16 +258,15 @@ class Supervisor implements AnyProxy {
       },
     })
     this.#workers[at] = worker
-    worker.begin(shareOf(this.#config, at, this.#count))
+    worker.begin(shareOf(this.#config, at, this.#count), this.#count)
     if (this.#reloaded !== null) worker.tell({ kind: 'reload', config: this.#reloaded })
     if (this.#watching) this.tellWhoIsThere(worker)
   }
 
   private tellWhoIsThere(worker: WorkerProcess): void {
-    for (const { store, heard, raised } of this.#watched.values()) {
+    for (const { store, heard } of this.#watched.values()) {
       for (const each of heard.values()) worker.tell({ kind: 'heard', heard: each })
       worker.tellTopology(store.current)
-      if (raised !== null) worker.tell({ kind: 'raised', raised })
     }
   }
 
@@ -305,9 +305,6 @@ class Supervisor implements AnyProxy {
       worker.heed(told.cluster)
       if (watched !== undefined) worker.tellTopology(watched.store.current)
     } else {
-      const watched = this.#watched.get(told.raised.cluster)
-      // Whoever comes later asks the writer how far it is, and so has all that was told before.
-      if (watched !== undefined) watched.raised = { ...told.raised, position: null, tables: null }
       for (const other of this.workers) if (other !== worker) other.tell({ kind: 'raised', raised: told.raised })
     }
   }

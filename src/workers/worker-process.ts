@@ -36,9 +36,13 @@ export class WorkerProcess {
   /** As counted last. */
   metrics: WorkerMetrics | null = null
 
-  constructor(number: number, hearing: WorkerHearing) {
+  /** `board`: its descriptor here. */
+  constructor(number: number, board: number, hearing: WorkerHearing) {
     this.number = number
-    this.#child = fork(process.argv[1]!, ['worker'], { serialization: 'advanced' })
+    this.#child = fork(process.argv[1]!, ['worker'], {
+      serialization: 'advanced',
+      stdio: ['inherit', 'inherit', 'inherit', board, 'ipc'],
+    })
     this.#channel = new Channel(this.#child, {
       told: (message) => hearing.told(message as ToSupervisor),
       asked: (question) => hearing.asked(question as Question),
@@ -61,8 +65,8 @@ export class WorkerProcess {
     return this.#unconfirmed
   }
 
-  begin(config: Config): void {
-    this.tell({ kind: 'begin', config, worker: this.number, clockMs: clockStartMs() })
+  begin(config: Config, workers: number): void {
+    this.tell({ kind: 'begin', config, worker: this.number, workers, clockMs: clockStartMs() })
   }
 
   tell(message: ToWorker): void {

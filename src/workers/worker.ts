@@ -1,7 +1,6 @@
 // One of several processes that serve clients: gets settings, clients and who is there from the supervisor, and answers
 // what is asked about its sessions. Ends when told to, and when the supervisor is no more.
 
-import type { Config } from '../config.ts'
 import { createLog } from '../log.ts'
 import { recordOf } from '../metrics.ts'
 import { createProtocol, Serving } from '../serving.ts'
@@ -9,9 +8,11 @@ import { attach, type SocketHandle } from '../session/listening-socket.ts'
 import type { Siblings } from '../session/sessions.ts'
 import type { ClusterEvent } from '../topology/events.ts'
 import type { FailoverTimeline } from '../topology/failover-timeline.ts'
+import { BOARD_FD, Board } from './board.ts'
 import { Channel } from './channel.ts'
 import { clockOffsetMs } from './clock.ts'
-import type { Answerers, Question, Questions, Raised, ToSupervisor, ToWorker } from './messages.ts'
+import type { Answerers, Begin, Question, Questions, Raised, ToSupervisor, ToWorker } from './messages.ts'
+import { Relay } from './relay.ts'
 import { RemoteWatch } from './remote-watch.ts'
 
 /** Resolves when it is over. */
@@ -21,7 +22,7 @@ export function serveAsWorker(): Promise<void> {
     const channel = new Channel(process, {
       told(message, handle) {
         const told = message as ToWorker
-        if (told.kind === 'begin') worker = new Worker(channel, told.config, told.worker, told.clockMs, resolve)
+        if (told.kind === 'begin') worker = new Worker(channel, told, resolve)
         else worker?.hear(told, handle)
       },
       asked: (question) => worker?.answer(question as Question),
@@ -39,11 +40,12 @@ class Worker {
   readonly #lastFailovers = new Map<string, FailoverTimeline>()
   readonly #positionOf: ReturnType<typeof createProtocol>['position']
   readonly #answerers: Answerers
+  readonly #relay: Relay
   readonly #over: () => void
   #ending: Promise<void> | null = null
 
-  constructor(channel: Channel, config: Config, number: number, clockMs: number, over: () => void) {
-    const log = createLog(config.log.level).child({ worker: number })
+  constructor(channel: Channel, { config, worker, workers, clockMs }: Begin, over: () => void) {
+    const log = createLog(config.log.level).child({ worker })
     process.on('uncaughtException', (error) => log.error({ err: error }, 'a bug: nobody caught this'))
     process.on('unhandledRejection', (error) => log.error({ err: error }, 'a bug: nobody caught this'))
     const offsetMs = clockOffsetMs(clockMs)
@@ -52,6 +54,14 @@ class Worker {
     this.#channel = channel
     this.#over = over
     this.#positionOf = (text) => protocol.position(text)
+    this.#relay = new Relay({
+      board: new Board(BOARD_FD, worker, workers),
+      worker,
+      clusters: Object.keys(config.clusters),
+      send: (raised) => this.tell({ kind: 'raised', raised }),
+      heed: (raised) => this.heed(raised),
+      nowMs,
+    })
     this.#serving = new Serving({
       config,
       protocol,
@@ -65,11 +75,9 @@ class Worker {
         return watch
       },
       siblings: this.siblings(),
-      raised: (cluster, { position, ...rest }) => {
-        // Before the client hears of it.
-        this.tell({ kind: 'raised', raised: { cluster, position: position?.text ?? null, ...rest } })
-      },
+      others: this.#relay,
     })
+    this.#relay.start()
     this.#answerers = this.answerers()
     void this.#serving.start().then(
       () => this.tell({ kind: 'ready' }),
@@ -81,11 +89,11 @@ class Worker {
     )
   }
 
-  hear(told: Exclude<ToWorker, { kind: 'begin' }>, handle: SocketHandle | null): void {
+  hear(told: Exclude<ToWorker, Begin>, handle: SocketHandle | null): void {
     if (told.kind === 'client') this.receive(told.listener, told.id, handle)
     else if (told.kind === 'topology') this.#watches.get(told.topology.cluster)?.told(told.topology, told.doubts)
     else if (told.kind === 'heard') this.#watches.get(told.heard.cluster)?.heard(told.heard)
-    else if (told.kind === 'raised') this.heed(told.raised)
+    else if (told.kind === 'raised') this.#relay.hear(told.raised)
     else if (told.kind === 'reload') this.#serving.reload(told.config)
     else void this.end(told.how)
   }

@@ -5,6 +5,7 @@ import mysql from 'mysql2/promise'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { describeEngines, useCluster } from '../support/lab.ts'
 import { type RunningSluice, startSluice } from '../support/sluice.ts'
+import { SluiceProcess } from '../support/sluice-process.ts'
 
 describeEngines((engine) => {
   const words =
@@ -25,7 +26,7 @@ describeEngines((engine) => {
   let sluice: RunningSluice
   let delayed = false
 
-  const connect = async (to: RunningSluice = sluice): Promise<Connection> => {
+  const connect = async (to: Pick<RunningSluice, 'port'> = sluice): Promise<Connection> => {
     const options = { host: '127.0.0.1', port: to.port, user: 'app', password: 'app_pw', database: 'app' }
     const connection = await mysql.createConnection({ ...options, multipleStatements: true })
     connections.push(connection)
@@ -272,6 +273,31 @@ describeEngines((engine) => {
     expect(await valueIn(reading, `/* sluice:after=${position} */ SELECT n FROM t WHERE id = 1`)).toBe(5000)
     // What it cannot read, it takes to the writer.
     expect(await valueIn(reading, '/* sluice:after=nonsense */ SELECT n FROM t WHERE id = 1')).toBe(5000)
+  })
+
+  test('what a client of one worker was told, a client of another reads, however long the word of it takes', async () => {
+    const workers = await SluiceProcess.start({
+      seeds: cluster().servers.map(({ address }) => address),
+      cluster: '    reads: { lagMsMax: 60000 }',
+      more: 'workers: 2',
+    })
+    try {
+      // Clients are handed out by turns, once there are two who take them.
+      const ready = async () => (await (await workers.ask('/metrics')).text()).includes('sluice_workers 2')
+      await expect.poll(ready, { timeout: 20_000 }).toBe(true)
+      const [writing, reading] = [await connect(workers), await connect(workers)]
+      await valueIn(reading, 'SELECT n FROM t WHERE id = 1')
+      await everyReader(words.stop)
+      // Whatever workers tell one another goes through this process.
+      process.kill(workers.pid, 'SIGSTOP')
+      for (let n = 5500; n < 5503; n++) {
+        await writing.query(`UPDATE t SET n = ${n} WHERE id = 1`)
+        expect(await valueIn(reading, 'SELECT n FROM t WHERE id = 1')).toBe(n)
+      }
+    } finally {
+      process.kill(workers.pid, 'SIGCONT')
+      await workers.stop()
+    }
   })
 
   test('global sees what was written past every Sluice', async () => {

@@ -222,7 +222,7 @@ export class Stage {
         this.change(id, { health: 'suspect' })
       },
       freshness: {
-        raised: null,
+        others: null,
         floors: this.floors,
         tables: this.tables,
         share: this.writerShare,

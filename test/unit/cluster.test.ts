@@ -75,7 +75,7 @@ users: [{ name: app, password: x }]
     metrics: createMetrics(),
     sessions: new Sessions(),
     events: new EventLog(config.limits),
-    raised: null,
+    others: null,
     watch: (store) => monitorOf({ ...parts, store }),
   })
   const made = cluster
