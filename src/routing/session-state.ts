@@ -46,6 +46,7 @@ export const PIN_ENDS: Readonly<Record<PinReason, string>> = {
   'unknown-state': 'a reset of the connection (COM_RESET_CONNECTION, COM_CHANGE_USER) or its end',
 }
 
+const WITH_SNAPSHOT = /^start\b.*\bsnapshot\b/i
 const GETS_DIAGNOSTICS = /^get\b/i
 
 /** Pins that are counted by name. What has none that is known ends only with all of them. */
@@ -58,6 +59,8 @@ const NOTHING: ReadonlyMap<string, string> = new Map()
 export class SessionState {
   #settings: Settings
   #transaction: 'none' | 'open' | 'read-only' = 'none'
+  /** In a READ ONLY transaction: what it reads is fixed by what it has read. */
+  #hasSnapshot = false
   #autocommit = true
   #pins: Map<PinReason, Pin> | null = null
   #override: RouteHint | null = null
@@ -142,6 +145,7 @@ export class SessionState {
     this.#autocommit = reply.autocommit
     this.observeTransaction(classification, reply, nowMs)
     const failed = reply.outcome !== 'ok'
+    if (!failed && this.#transaction === 'read-only') this.#hasSnapshot ||= takesSnapshot(classification)
     // In a text of several statements, those before the one that failed took effect.
     if (!failed || classification.statements > 1) this.observePins(classification, { failed, schema }, nowMs)
     if (!failed) this.observeAssignments(classification)
@@ -155,20 +159,38 @@ export class SessionState {
     return this.#pins === null ? NONE : [...this.#pins.keys()].filter((reason) => !before.includes(reason))
   }
 
+  /** It is in a READ ONLY transaction, and nothing else holds it where it is. */
+  get canMoveTransaction(): boolean {
+    return this.#transaction === 'read-only' && this.#pins?.size === 1
+  }
+
   /**
    * A READ ONLY transaction was begun on a reader, and this statement's place is the writer: it writes or locks, ends others,
    * or what it leaves lives on after it. What a routine does, nobody knows, and reports are made of them.
    */
   outgrowsReader({ access, transaction, pins, routines }: Classification): boolean {
-    if (this.#transaction !== 'read-only' || this.#pins === null || this.#pins.size > 1) return false
+    if (!this.canMoveTransaction) return false
     if (transaction === 'end') return false
     if (transaction === 'begin' || (access === 'write' && routines.length === 0)) return true
     return pins.some(({ change, reason }) => change === 'start' && !ON_READERS.has(reason))
   }
 
+  /**
+   * In a READ ONLY transaction this statement may read what was committed since it began: it has read nothing yet, or every
+   * statement of it sees the newest. `isolation`: that of sessions who have not said otherwise.
+   */
+  mayReadNewer({ access, tables }: Classification, isolation: string): boolean {
+    if (this.#transaction !== 'read-only' || access !== 'read' || tables?.length === 0) return false
+    if (!this.#hasSnapshot) return true
+    const { variables } = this.#settings
+    const own = variables.get('transaction_isolation') ?? variables.get('tx_isolation')
+    return (own ?? isolation).startsWith('READ-')
+  }
+
   /** It is on another backend now, where it was begun anew. */
   moveTransaction(classification: Classification, nowMs: number): void {
     this.#transaction = 'read-only'
+    this.#hasSnapshot = false
     this.pin('transaction', null, classification, nowMs)
   }
 
@@ -191,6 +213,7 @@ export class SessionState {
     const lost = this.#pins === null ? [] : [...this.#pins.keys()]
     this.#pins = null
     this.#transaction = 'none'
+    this.#hasSnapshot = false
     return lost
   }
 
@@ -203,6 +226,7 @@ export class SessionState {
   startOver(settings: Settings): void {
     this.#settings = settings
     this.#transaction = 'none'
+    this.#hasSnapshot = false
     this.#autocommit = true
     this.#pins = null
     this.#override = null
@@ -272,6 +296,7 @@ export class SessionState {
       return
     }
     this.#transaction = 'none'
+    this.#hasSnapshot = false
     // SET TRANSACTION … speaks of the next transaction on this very connection.
     if (classification.transaction === 'next' && reply.outcome === 'ok') {
       this.pin('transaction', null, classification, nowMs)
@@ -302,6 +327,12 @@ export class SessionState {
       else if (assignment.name === CONSISTENCY_VARIABLE) this.#consistency = consistencyIn(assignment)
     }
   }
+}
+
+/** Reads of the transaction see what was committed until this statement, and nothing newer. */
+function takesSnapshot({ transaction, tables, digestText }: Classification): boolean {
+  if (transaction === 'none') return tables === null || tables.length > 0
+  return WITH_SNAPSHOT.test(digestText)
 }
 
 /** A lock may be held several times over, and whether it was released is in the answer only: see `holdsLocks`. */

@@ -102,7 +102,7 @@ export class Dispatch {
     let movesTransaction = isPinned && this.outgrowsReader(classification, request)
     if (movesTransaction) await this.leaveReader()
     const asked = isPinned ? null : this.freshness.need(classification, request)
-    const need = asked instanceof Promise ? await asked : asked
+    let need = asked instanceof Promise ? await asked : asked
     for (let attempts = 1; attempts <= ATTEMPTS_MAX || this.mayWaitOn(heldSinceMs); attempts++) {
       this.checkInterruption()
       const decision = this.route(decided, request.routeAttribute, need, waited)
@@ -120,13 +120,24 @@ export class Dispatch {
       const { connection } = this.#leases.current!
       try {
         if (decision.action === 'send' && decision.awaits !== undefined) {
-          const isThere = await this.freshness.catchUp(decision, decision.awaits, connection)
+          const isThere = await this.freshness.catchUp(connection, decision.awaits, decision.isLast)
           waited = true
           this.checkInterruption()
           const error = isThere || decision.isLast !== true ? null : this.freshness.giveUp(decision)
           if (error !== null || (!isThere && decision.isLast !== true)) this.#leases.giveBack()
           if (error !== null) throw error
           if (!isThere && decision.isLast !== true) continue
+        }
+        if (decision.action === 'stay' && this.mayReadNewer(classification, request)) {
+          const missed = await this.freshness.missedWithin(classification, request, connection)
+          this.checkInterruption()
+          if (missed !== null && this.#state.canMoveTransaction) {
+            need = missed
+            waited = true
+            movesTransaction = true
+            await this.leaveReader()
+            continue
+          }
         }
         if (movesTransaction && (await this.takeOverTransaction(classification))) movesTransaction = false
         const reply = await this.exchangeOnce(decided, request)
@@ -167,7 +178,13 @@ export class Dispatch {
     return isOnReader && kind !== 'prepare' && this.#state.outgrowsReader(classification)
   }
 
-  /** The transaction ends there; on the writer it will begin anew. */
+  /** A READ ONLY transaction on a reader is about to read, and may see what was committed since it began. */
+  private mayReadNewer(classification: Classification, { kind }: ClientRequest): boolean {
+    const { role, isolation } = this.#leases.current!.connection.backend
+    return role === 'reader' && kind !== 'prepare' && this.#state.mayReadNewer(classification, isolation ?? '')
+  }
+
+  /** The transaction ends there; on another backend it will begin anew. */
   private async leaveReader(): Promise<void> {
     try {
       await this.#leases.current!.connection.endReadOnly()

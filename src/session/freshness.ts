@@ -134,13 +134,26 @@ export class Freshness {
     else for (const table of named) this.#written.add(table)
   }
 
+  /** A READ ONLY transaction may read what is newer than its beginning: what this reader does not get of that; null: nothing. */
+  async missedWithin(
+    classification: Classification,
+    request: ClientRequest,
+    connection: BackendConnection,
+  ): Promise<Need | null> {
+    const need = await this.need(classification, request)
+    if (need === null || this.#shared.reaches(connection.backend, need)) return null
+    if (!(await this.catchUp(connection, need))) return need
+    this.#shared.freshness.reads.waited.value += 1
+    return null
+  }
+
   /** Waits until the reader has what the read must see. False: it has not. */
-  async catchUp(decision: Send, need: Need, connection: BackendConnection): Promise<boolean> {
+  async catchUp(connection: BackendConnection, need: Need, isLast = false): Promise<boolean> {
     const { floors, limits, catchUpSeconds } = this.#shared.freshness
     const { nowMs } = this.#shared
-    const { id } = decision.backend
+    const { id } = connection.backend
     const startedMs = nowMs()
-    const msMax = decision.isLast === true ? limits.waitMsMax : limits.catchUpMsMax
+    const msMax = isLast ? limits.waitMsMax : limits.catchUpMsMax
     const missing = floors.missing(id, need)
     const reached = floors.reached(id)
     const isThere =
@@ -278,7 +291,7 @@ export class Freshness {
 
   private isForReaders({ access, transaction, hint }: Classification, attribute: RouteName | null): boolean {
     if (transaction === 'begin-read-only') return true
-    if (access === 'read') return this.#state.autocommit
+    if (access === 'read') return this.#state.autocommit || this.#state.transaction === 'read-only'
     // Its author may vouch for what is no read by its text.
     return access === 'write' && (attribute !== null || hint?.to === 'reader' || hint?.to === 'endpoint')
   }

@@ -607,7 +607,5 @@ export class Session {
 
 /** What preparing a statement does to the session: nothing of what executing it will. */
 function inert(classification: Classification): Classification {
-  const { pins, assigns, transaction } = classification
-  if (pins.length === 0 && assigns.length === 0 && transaction === 'none') return classification
-  return { ...classification, pins: [], assigns: [], transaction: 'none' }
+  return { ...classification, access: 'session', tables: [], pins: [], assigns: [], transaction: 'none' }
 }

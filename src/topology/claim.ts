@@ -61,6 +61,8 @@ export interface Claim {
   readonly version: string
   /** How it reads SQL where a session has not said otherwise, in its own words. */
   readonly modes?: string
+  /** How isolated transactions are where a session has not said otherwise: `READ-COMMITTED` and the like. */
+  readonly isolation?: string
   /** The number of the collation it greets with. */
   readonly collation?: number
   readonly readOnly: boolean

@@ -27,6 +27,7 @@ export interface Backend {
   readonly version: string | null
   /** As it claims (see `Claim.modes`); left out until it was asked once. */
   readonly modes?: string
+  readonly isolation?: string
   /** As it greets (see `Claim.collation`); left out until it was asked once. */
   readonly collation?: number
   /** When `role` or `health` last changed, and why. */
@@ -94,6 +95,7 @@ export function nextTopology(
     const { health } = judged
     const isLost = health === 'down' && seen.trouble !== null && !seen.blind && !seen.full
     const modes = seen.claim?.modes ?? old?.modes
+    const isolation = seen.claim?.isolation ?? old?.isolation
     const collation = seen.claim?.collation ?? old?.collation
     return {
       id: seen.id,
@@ -107,6 +109,7 @@ export function nextTopology(
       weight: seen.weight,
       version: seen.claim?.version ?? old?.version ?? null,
       ...(modes === undefined ? {} : { modes }),
+      ...(isolation === undefined ? {} : { isolation }),
       ...(collation === undefined ? {} : { collation }),
       sinceMs: old !== null && old.role === role && old.health === health ? old.sinceMs : nowMs,
       why: judged.why,
@@ -165,6 +168,7 @@ function follow(previous: Topology, kind: FoundKind, backends: readonly Backend[
       backend.why === old.why &&
       backend.version === old.version &&
       backend.modes === old.modes &&
+      backend.isolation === old.isolation &&
       backend.collation === old.collation &&
       backend.name === old.name
     )

@@ -7,6 +7,8 @@ import { describeEngines, useCluster } from '../support/lab.ts'
 import { type RunningSluice, startSluice } from '../support/sluice.ts'
 import { SluiceProcess } from '../support/sluice-process.ts'
 
+const READ = 'SELECT n FROM t WHERE id = 1'
+
 describeEngines((engine) => {
   const words =
     engine === 'mysql'
@@ -153,6 +155,27 @@ describeEngines((engine) => {
       await reading.query('START TRANSACTION READ ONLY')
       expect(await valueIn(reading, 'SELECT n FROM t WHERE id = 1')).toBe(3000)
       await reading.query('COMMIT')
+    })
+
+    test.each([
+      ['that has not read yet', ['START TRANSACTION READ ONLY'], 3101],
+      ['that reads the newest at every statement', ['READ COMMITTED', 'START TRANSACTION READ ONLY', READ], 3101],
+      ['that has read', ['START TRANSACTION READ ONLY', READ], 3100],
+      ['whose snapshot is its beginning', ['START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY'], 3100],
+    ])('a read-only transaction %s sees what the server would show it', async (_which, [...begin], seen) => {
+      const [writing, reading] = [await connect(), await connect()]
+      await writing.query('UPDATE t SET n = 3100 WHERE id = 1')
+      for (const text of begin) {
+        await reading.query(text === 'READ COMMITTED' ? `SET SESSION TRANSACTION ISOLATION LEVEL ${text}` : text)
+      }
+      // To prepare a read is not to read.
+      await reading.prepare('SELECT n FROM t WHERE id = ?')
+      await everyReader(words.stop)
+      await writing.query('UPDATE t SET n = 3101 WHERE id = 1')
+      for (let turn = 0; turn < 2; turn++) expect(await valueIn(reading, READ)).toBe(seen)
+      await expect(reading.query('INSERT INTO t VALUES (77, 1)')).rejects.toMatchObject({ errno: 1792 })
+      await reading.query('COMMIT')
+      expect(await valueIn(reading, READ)).toBe(3101)
     })
 
     test.each([

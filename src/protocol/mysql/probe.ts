@@ -296,6 +296,7 @@ class ProbeLine {
     return {
       version,
       modes: text('sql_mode'),
+      isolation: text('transaction_isolation') || text('tx_isolation'),
       collation: this.#collation,
       readOnly: isCutOff || ['read_only', 'super_read_only', 'innodb_read_only'].some((name) => isOn(text(name))),
       sharedStorage: isOn(text('innodb_read_only')),
@@ -312,6 +313,9 @@ class ProbeLine {
 const ROLE_VARIABLES = [
   'version',
   'sql_mode',
+  // The latter on MariaDB before 11.1.
+  'transaction_isolation',
+  'tx_isolation',
   'read_only',
   'super_read_only',
   'innodb_read_only',

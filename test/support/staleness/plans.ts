@@ -232,8 +232,6 @@ export function planRead(random: Random, items: readonly Item[]): ReadPlan {
       return {
         ...base,
         before: ['START TRANSACTION READ ONLY'],
-        // The reader was chosen, and waited for, when the transaction began.
-        isSnapshot: true,
         queries: style === 'read only' ? asText : asPrepared,
         after: ['COMMIT'],
       }
