@@ -273,6 +273,7 @@ export class Cluster {
         others,
         positionOf: (text) => protocol.position(text),
         limits: config.reads,
+        readersWait: readersWait(config),
         reads: {
           free: metrics.freshReads.labels(this.name, 'free'),
           waited: metrics.freshReads.labels(this.name, 'waited'),
@@ -344,6 +345,7 @@ export class Cluster {
         tls,
         connectMsMax,
         preparedMax: pool.preparedMax,
+        readersWait: readersWait(config),
         diagnosticsBytesMax: limits.diagnosticsBytesMax,
         ownRoundTrips: metrics.ownRoundTrips,
         killing,
@@ -410,6 +412,10 @@ export class Cluster {
     metrics.learnedWrites.value += 1
     log.info({ cluster: this.name, digest: classification.digest }, 'a reader refused a statement; it is a write now')
   }
+}
+
+function readersWait({ reads }: ClusterConfig): boolean {
+  return reads.auroraReadConsistency === 'global'
 }
 
 /** What asks the servers of a cluster themselves, as its settings say. */

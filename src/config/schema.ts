@@ -236,6 +236,7 @@ export function settingsSchema(files: Files) {
       monotonic: flag().default(false),
       catchUpMsMax: duration(0).default(250),
       writerShareMax: decimal(0, 1).default(1),
+      auroraReadConsistency: z.enum(['off', 'global']).default('off'),
       beyondShare: z.enum(['error', 'stale']).default('error'),
       tableFloorsMax: whole(0).default(10_000),
     }),

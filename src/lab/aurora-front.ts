@@ -20,6 +20,8 @@ export interface FrontOptions {
   readonly certificate: { readonly key: string; readonly cert: string }
   /** What the server shall be asked instead. */
   readonly rewrite: (sql: string) => string
+  /** Resolves when the server has all that is committed. */
+  readonly catchUp: () => Promise<void>
   /** How a reader refuses to write. */
   readonly refusal: Refusal
 }
@@ -101,8 +103,8 @@ export class AuroraFront {
         ]
       : [client, server]
     for (const socket of [near, far]) socket.on('error', () => client.destroy())
-    const phase = { isLoggedIn: false }
-    near.pipe(new Requests(this.#options.rewrite, phase)).pipe(far)
+    const phase = { isLoggedIn: false, readsNewest: false }
+    near.pipe(new Requests(this.#options, phase)).pipe(far)
     far.pipe(new Replies(this.#options.refusal, phase)).pipe(near)
   }
 }
@@ -146,6 +148,8 @@ function readPacket(socket: Socket): Promise<Buffer> {
 
 interface Phase {
   isLoggedIn: boolean
+  /** `aurora_replica_read_consistency` is GLOBAL, so that whatever is asked waits for all that is committed. */
+  readsNewest: boolean
 }
 
 /** Cuts a stream into packets, and hands on what `change` makes of each. */
@@ -188,29 +192,47 @@ abstract class Packets extends Transform {
 
 const COM_QUERY = 0x03
 const COM_STMT_PREPARE = 0x16
+const COM_CHANGE_USER = 0x11
+const COM_RESET_CONNECTION = 0x1f
+const READ_CONSISTENCY = /,\s*(?:SESSION\s+)?aurora_replica_read_consistency\s*=\s*'(\w*)'/i
 
 class Requests extends Packets {
-  readonly #rewrite: (sql: string) => string
+  readonly #options: Pick<FrontOptions, 'rewrite' | 'catchUp'>
   readonly #phase: Phase
 
-  constructor(rewrite: (sql: string) => string, phase: Phase) {
+  constructor(options: Pick<FrontOptions, 'rewrite' | 'catchUp'>, phase: Phase) {
     super()
-    this.#rewrite = rewrite
+    this.#options = options
     this.#phase = phase
+  }
+
+  override _transform(chunk: Buffer, encoding: string, done: TransformCallback): void {
+    if (!this.#phase.readsNewest) return super._transform(chunk, encoding, done)
+    this.#options.catchUp().then(() => super._transform(chunk, encoding, done), done)
   }
 
   protected change(packet: Buffer): Buffer {
     const command = packet[HEADER]
     // A command is the first packet of its exchange; the others are parts of a login or an upload.
+    if (this.#phase.isLoggedIn && packet[3] === 0 && (command === COM_RESET_CONNECTION || command === COM_CHANGE_USER))
+      this.#phase.readsNewest = false
     if (!this.#phase.isLoggedIn || packet[3] !== 0 || (command !== COM_QUERY && command !== COM_STMT_PREPARE))
       return packet
     // No attributes, one set of them: what a query begins with where the client can send any.
     const hasPrefix = command === COM_QUERY && packet[HEADER + 1] === 0 && packet[HEADER + 2] === 1
     const textAt = HEADER + (hasPrefix ? 3 : 1)
     const sql = packet.toString('latin1', textAt)
-    const rewritten = this.#rewrite(sql)
+    const rewritten = this.#options.rewrite(this.withoutConsistency(sql))
     if (rewritten === sql) return packet
     return framed(0, Buffer.concat([packet.subarray(HEADER, textAt), Buffer.from(rewritten, 'latin1')]))
+  }
+
+  /** The server behind does not know that variable. */
+  private withoutConsistency(sql: string): string {
+    const set = READ_CONSISTENCY.exec(sql)
+    if (set === null) return sql
+    this.#phase.readsNewest = set[1]!.toUpperCase() === 'GLOBAL'
+    return sql.replace(READ_CONSISTENCY, '')
   }
 }
 

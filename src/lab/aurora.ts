@@ -210,6 +210,7 @@ export class AuroraCluster {
       server,
       certificate: this.#certificate,
       rewrite: (sql) => asAurora(sql, this.viewOf(name)),
+      catchUp: () => this.#lab.waitFor(server),
       refusal: this.#script.refusal,
     })
     this.#instances.set(name, {

@@ -39,6 +39,12 @@ export class RunningCluster<Server extends RunningServer = RunningServer> {
     await Promise.all(running.map((reader) => this.awaitPosition(reader, position, secondsMax)))
   }
 
+  /** Waits until this server has what the writer has now. */
+  async waitFor(server: Server, secondsMax = 30): Promise<void> {
+    if (server.role === 'writer') return
+    await this.awaitPosition(server, await this.writer.asRoot((root) => this.words.position(root)), secondsMax)
+  }
+
   /** From here on every server writes down what it is asked; see RunningServer.statementsSeen(). */
   async watchStatements(): Promise<void> {
     await Promise.all(this.servers.filter((server) => this.isUp(server)).map((server) => server.watchStatements()))

@@ -182,6 +182,8 @@ export interface ConnectOptions {
   readonly tls: BackendTls
   readonly connectMsMax: number
   readonly preparedMax: number
+  /** Readers wait by themselves, before they answer, for all that is committed: Aurora's can, where they forward writes. */
+  readonly readersWait: boolean
   /** Counts the round trips that no client asked for. */
   readonly ownRoundTrips: { value: number }
   /** Of a list of conditions that is read out. */

@@ -19,8 +19,9 @@ export interface Consistency {
 /** What somebody says about it; null: nothing, so that the next weaker word counts. */
 export type ConsistencyWish = { readonly [Key in keyof Consistency]: Consistency[Key] | null }
 
-/** Says how fresh the reads of a session must be, by `SET @sluice_consistency = …`. */
+/** What sessions say how fresh their reads must be by: `SET @sluice_consistency = …`, and `SET @sluice_monotonic = …`. */
 export const CONSISTENCY_VARIABLE = 'sluice_consistency'
+export const MONOTONIC_VARIABLE = 'sluice_monotonic'
 
 export function isConsistencyLevel(word: string): word is ConsistencyLevel {
   return (CONSISTENCY_LEVELS as readonly string[]).includes(word)
@@ -29,16 +30,17 @@ export function isConsistencyLevel(word: string): word is ConsistencyLevel {
 /** The strongest word: hint, the session's own, rule, user, listener and cluster. */
 export function consistencyOf(
   classification: Classification,
-  session: SessionTraits & { readonly consistency: ConsistencyLevel | null },
+  session: SessionTraits & { readonly consistency: ConsistencyWish | null },
   policy: RoutingPolicy,
 ): Consistency {
-  const own = classification.freshness?.consistency ?? session.consistency
+  const { freshness } = classification
+  const own = session.consistency
   const { userConsistencies, rules, consistency } = policy
-  if (own === null && rules.length === 0 && userConsistencies.size === 0) return consistency
+  if (freshness === null && own === null && rules.length === 0 && userConsistencies.size === 0) return consistency
   const rule = rules.find((each) => each.consistency !== null && matches(each, classification, session))?.consistency
   const user = userConsistencies.get(session.user)
   return {
-    level: own ?? rule?.level ?? user?.level ?? consistency.level,
-    monotonic: rule?.monotonic ?? user?.monotonic ?? consistency.monotonic,
+    level: freshness?.consistency ?? own?.level ?? rule?.level ?? user?.level ?? consistency.level,
+    monotonic: freshness?.monotonic ?? own?.monotonic ?? rule?.monotonic ?? user?.monotonic ?? consistency.monotonic,
   }
 }

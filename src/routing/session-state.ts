@@ -4,7 +4,13 @@ import type { Collected, Reply, Settings } from '../protocol/protocol.ts'
 import { withChange } from '../protocol/settings.ts'
 import type { Assignment, Classification, PinChange, PinReason, RouteHint } from '../sql/classification.ts'
 import { pinsInSchema } from '../sql/held.ts'
-import { CONSISTENCY_VARIABLE, type ConsistencyLevel, isConsistencyLevel } from './consistency.ts'
+import {
+  CONSISTENCY_VARIABLE,
+  type ConsistencyLevel,
+  type ConsistencyWish,
+  isConsistencyLevel,
+  MONOTONIC_VARIABLE,
+} from './consistency.ts'
 import { asksForConditions, Diagnostics } from './diagnostics.ts'
 import { ROUTE_VARIABLE, UserVariables } from './user-variables.ts'
 
@@ -64,7 +70,7 @@ export class SessionState {
   #autocommit = true
   #pins: Map<PinReason, Pin> | null = null
   #override: RouteHint | null = null
-  #consistency: ConsistencyLevel | null = null
+  #consistency: ConsistencyWish | null = null
   /** It reads its conditions with GET DIAGNOSTICS, which only their own connection can answer. */
   #getsDiagnostics = false
   readonly diagnostics: Diagnostics
@@ -120,7 +126,7 @@ export class SessionState {
   }
 
   /** The session's own wish for how fresh its reads must be. */
-  get consistency(): ConsistencyLevel | null {
+  get consistency(): ConsistencyWish | null {
     return this.#consistency
   }
 
@@ -320,11 +326,16 @@ export class SessionState {
     }
   }
 
+  private wish(change: Partial<ConsistencyWish>): void {
+    this.#consistency = { level: null, monotonic: null, ...this.#consistency, ...change }
+  }
+
   private observeAssignments(classification: Classification): void {
     for (const assignment of classification.assigns) {
       if (assignment.scope !== 'user') continue
       if (assignment.name === ROUTE_VARIABLE) this.#override = routeOf(assignment)
-      else if (assignment.name === CONSISTENCY_VARIABLE) this.#consistency = consistencyIn(assignment)
+      else if (assignment.name === CONSISTENCY_VARIABLE) this.wish({ level: levelIn(assignment) })
+      else if (assignment.name === MONOTONIC_VARIABLE) this.wish({ monotonic: booleanIn(assignment) })
     }
   }
 }
@@ -355,9 +366,15 @@ function wordIn({ value }: Assignment): string | null {
   return value?.replace(/^(['"])(.*)\1$/s, '$2') ?? null
 }
 
-function consistencyIn(assignment: Assignment): ConsistencyLevel | null {
+function levelIn(assignment: Assignment): ConsistencyLevel | null {
   const word = wordIn(assignment)?.toLowerCase() ?? ''
   return isConsistencyLevel(word) ? word : null
+}
+
+function booleanIn(assignment: Assignment): boolean | null {
+  const word = wordIn(assignment)?.toLowerCase() ?? ''
+  if (['1', 'true', 'on'].includes(word)) return true
+  return ['0', 'false', 'off'].includes(word) ? false : null
 }
 
 function routeOf(assignment: Assignment): RouteHint | null {

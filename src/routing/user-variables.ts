@@ -3,7 +3,7 @@
 
 import type { SavedVariable } from '../protocol/protocol.ts'
 import type { Classification } from '../sql/classification.ts'
-import { CONSISTENCY_VARIABLE } from './consistency.ts'
+import { CONSISTENCY_VARIABLE, MONOTONIC_VARIABLE } from './consistency.ts'
 
 interface Entry {
   /** Null while only the connection knows where it was assigned last. */
@@ -15,7 +15,7 @@ interface Entry {
 /** Says which backend should serve, by `SET @sluice_route = …`. */
 export const ROUTE_VARIABLE = 'sluice_route'
 /** These are for us, and need not be anywhere else. */
-const OURS: ReadonlySet<string> = new Set([ROUTE_VARIABLE, CONSISTENCY_VARIABLE])
+const OURS: ReadonlySet<string> = new Set([ROUTE_VARIABLE, CONSISTENCY_VARIABLE, MONOTONIC_VARIABLE])
 
 /** Reads the same in every character set and mode. */
 const MOVABLE_NAME = /^[\x20-\x5b\x5d-\x7e]+$/

@@ -33,6 +33,8 @@ export interface ClusterFreshness {
   /** A position as people write it; null where it is none. */
   positionOf(text: string): Position | null
   readonly limits: FreshnessLimits
+  /** Readers see to it themselves that they have all that is committed. */
+  readonly readersWait: boolean
   /** Reads that had to see something: a reader had it already, was waited for, or the writer served, or an old answer was. */
   readonly reads: Readonly<Record<'free' | 'waited' | 'writer' | 'stale', Child>>
   readonly catchUpSeconds: Histogram
@@ -290,6 +292,7 @@ export class Freshness {
   }
 
   private isForReaders({ access, transaction, hint }: Classification, attribute: RouteName | null): boolean {
+    if (this.#shared.freshness.readersWait) return false
     if (transaction === 'begin-read-only') return true
     if (access === 'read') return this.#state.autocommit || this.#state.transaction === 'read-only'
     // Its author may vouch for what is no read by its text.

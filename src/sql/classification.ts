@@ -72,6 +72,7 @@ export interface Assignment {
 /** How fresh the answer must be, said in a leading comment. */
 export interface FreshnessHint {
   readonly consistency: 'eventual' | 'session' | 'service' | 'global' | null
+  readonly monotonic: boolean | null
   /** A position that the answer must include, in the servers' own words. */
   readonly after: string | null
 }

@@ -1,5 +1,5 @@
 // Hints in a comment before a statement, for its route (`/* sluice:reader */`, and the forms people already have) and for
-// how fresh its answer must be (`/* sluice:consistency=eventual */`, `/* sluice:after=<position> */`).
+// how fresh its answer must be (`/* sluice:consistency=eventual */`, `/* sluice:monotonic=true */`, `/* sluice:after=<position> */`).
 
 import type { FreshnessHint, RouteHint } from './classification.ts'
 import type { Tokens } from './tokens.ts'
@@ -23,6 +23,11 @@ const OWN = /(?:^|[\s,;])sluice:(?:(writer|reader|auto)|endpoint=([\w.-]+))(?![\
 
 const FRESHNESS = /(?:^|[\s,;])sluice:consistency=(eventual|session|service|global)(?![\w.=:-])/i
 const LEVELS = ['eventual', 'session', 'service', 'global'] as const
+/** In the number of a `Tokens.freshness`, above those of the levels. */
+const MONOTONIC = /(?:^|[\s,;])sluice:monotonic=(true|false)(?![\w.=:-])/i
+const MONOTONIC_TRUE = 8
+const MONOTONIC_FALSE = 16
+const LEVEL = 7
 const AFTER = /(?:^|[\s,;])sluice:after=([\w:,-]+)/i
 
 /** Notes in `tokens` the hints that the comment's inside, from `from` to `to`, gives, unless one before it has. */
@@ -34,7 +39,9 @@ export function findHint(sql: Buffer, tokens: Tokens, from: number, to: number):
   if (!comment.includes('=')) return
   if (tokens.freshness === 0) {
     const level = FRESHNESS.exec(comment)?.[1]?.toLowerCase() ?? ''
-    tokens.freshness = (LEVELS as readonly string[]).indexOf(level) + 1
+    const monotonic = MONOTONIC.exec(comment)?.[1]?.toLowerCase() ?? ''
+    const also = monotonic === 'true' ? MONOTONIC_TRUE : monotonic === 'false' ? MONOTONIC_FALSE : 0
+    tokens.freshness = (LEVELS as readonly string[]).indexOf(level) + 1 + also
   }
   const after = tokens.afterTo === 0 ? AFTER.exec(comment) : null
   if (after === null) return
@@ -72,7 +79,8 @@ export function freshnessHint(sql: Buffer, tokens: Tokens): FreshnessHint | null
   const { freshness, afterFrom, afterTo } = tokens
   if (freshness === 0 && afterTo === 0) return null
   return {
-    consistency: freshness === 0 ? null : LEVELS[freshness - 1]!,
+    consistency: LEVELS[(freshness & LEVEL) - 1] ?? null,
+    monotonic: freshness < MONOTONIC_TRUE ? null : freshness < MONOTONIC_FALSE,
     after: afterTo === 0 ? null : sql.toString('latin1', afterFrom, afterTo),
   }
 }

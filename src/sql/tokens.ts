@@ -69,7 +69,7 @@ export class Tokens {
   /** Where the endpoint's name stands that a hint gives. */
   hintFrom = 0
   hintTo = 0
-  /** How fresh the answer must be, as a hint gives it; 0: none does. */
+  /** How fresh the answer must be, as hints give it (see hints.ts); 0: none does. */
   freshness = 0
   /** Where the position stands that a hint gives; `afterTo` is 0 where none does. */
   afterFrom = 0

@@ -55,6 +55,25 @@ describeEngines((engine) => {
     return String(rows[0]?.id)
   }
 
+  test('readers that wait by themselves serve what was written just before, however long ago they told their lag', async () => {
+    const { aurora, topology } = await setUp(
+      { script: { lagMs: [900, 1_200] } },
+      { cluster: '    reads: { auroraReadConsistency: global, lagMsMax: 60000 }' },
+    )
+    await expect
+      .poll(() => topology().backends.filter(({ health }) => health === 'up').length, { timeout: SLACK_MS })
+      .toBe(3)
+    await setUpPlaces(aurora)
+    await aurora.lab.writer.ask('CREATE TABLE app.written (n INT NOT NULL)')
+    await aurora.lab.writer.ask('INSERT INTO app.written VALUES (0)')
+    const [writing, reading] = [await client(), await client()]
+    for (let n = 1; n <= 60; n++) {
+      await writing.query(`UPDATE app.written SET n = ${n}`)
+      const [rows] = await reading.query<RowDataPacket[]>('SELECT n, role FROM app.written, app.place')
+      expect(rows).toEqual([{ n, role: 'reader' }])
+    }
+  })
+
   /** A row on each server that says what it is, and that is not replicated: to ask for it is a read like any other. */
   async function setUpPlaces({ lab }: AuroraCluster): Promise<void> {
     await lab.writer.ask('CREATE TABLE app.place (role VARCHAR(8))')

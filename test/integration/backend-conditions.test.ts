@@ -64,6 +64,7 @@ describeEngines((engine) => {
       tls: PREFERRED_TLS,
       connectMsMax: 5_000,
       preparedMax: 10,
+      readersWait: false,
       ownRoundTrips: { value: 0 },
       diagnosticsBytesMax: 1024,
       killing: new Turns(1),

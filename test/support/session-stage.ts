@@ -223,6 +223,7 @@ export class Stage {
       },
       freshness: {
         others: null,
+        readersWait: false,
         floors: this.floors,
         tables: this.tables,
         share: this.writerShare,

@@ -25,14 +25,16 @@ const SET_OPTION_OFF = Buffer.from([COMMAND.SET_OPTION, 1, 0])
 
 export class Alignment {
   readonly #connection: Aligned
+  readonly #presets: ReadonlyMap<string, string>
   #settings: Settings = NO_SETTINGS
   /** The server's trackers tell us everything; a client that sets its own takes them from us for a moment. */
   #armed = true
   /** How it is set to tell what was committed. */
   #gtids: string | null = null
 
-  constructor(connection: Aligned) {
+  constructor(connection: Aligned, presets: ReadonlyMap<string, string>) {
     this.#connection = connection
+    this.#presets = presets
   }
 
   get settings(): Settings {
@@ -57,7 +59,10 @@ export class Alignment {
 
   /** Tells a server that remembers nothing of us what to report. */
   get arming(): OwnCommand {
-    return [buildQuery(armingSql(this.gtidTrackerFor(NO_SETTINGS)), this.#connection.attributes), 'single']
+    return [
+      buildQuery(armingSql(this.gtidTrackerFor(NO_SETTINGS), this.#presets), this.#connection.attributes),
+      'single',
+    ]
   }
 
   /** That was done, after a reset or a login. Neither touches the option to run several statements in one text. */
@@ -74,7 +79,7 @@ export class Alignment {
     const schema = changed.schema === undefined ? this.#settings.schema : changed.schema
     const variables = new Map(this.#settings.variables)
     for (const [name, value] of changed.variables) {
-      if (name.startsWith('session_track_')) this.#armed = false
+      if (name.startsWith('session_track_') || this.#presets.has(name)) this.#armed = false
       if (name === 'session_track_gtids') this.#gtids = value
       variables.set(name, value)
     }
@@ -93,7 +98,7 @@ export class Alignment {
     const gtids = this.gtidTrackerFor(settings)
     // In a transaction it cannot be set.
     const isToSet = gtids !== this.#gtids && !inTransaction
-    const arming = { armed: this.#armed, gtids: isToSet ? gtids : null }
+    const arming = { armed: this.#armed, presets: this.#presets, gtids: isToSet ? gtids : null }
     const sql = alignmentSql(from, settings, arming, variables)
     if (sql !== null) {
       commands.push([buildQuery(sql, attributes), 'single'])

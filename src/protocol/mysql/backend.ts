@@ -55,6 +55,7 @@ import { PreparedCache, type PreparedEntry } from './prepared.ts'
 import { CLEAR, catchUpSql, hasUserVariables, readOut, untoldChange, withCollation, withUntold } from './questions.ts'
 import { type ReplyForm, ReplyTracker } from './reply-tracker.ts'
 import type { ClientStatement, MysqlRequest } from './request.ts'
+import { READERS_WAIT } from './variables.ts'
 
 /** What the connection is busy with. */
 type Work =
@@ -65,6 +66,8 @@ type Work =
 type ToExchange = Pick<Exchange, 'request' | 'client' | 'options'>
 
 const NO_VARIABLES: readonly SavedVariable[] = []
+
+const NO_PRESETS: ReadonlyMap<string, string> = new Map()
 
 export class MysqlBackend implements BackendConnection, Aligned {
   backend: BackendConnection['backend']
@@ -84,7 +87,7 @@ export class MysqlBackend implements BackendConnection, Aligned {
   /** As the exchange in progress sees the connection. */
   readonly #line: { -readonly [K in keyof Line]: Line[K] }
   readonly #prepared: PreparedCache
-  readonly #alignment = new Alignment(this)
+  readonly #alignment: Alignment
   readonly #killing: Killing
   /** Status flags as the server told them last. */
   #status: number
@@ -102,6 +105,7 @@ export class MysqlBackend implements BackendConnection, Aligned {
     this.identity = options.identity as MysqlIdentity
     this.openedMs = nowMs
     this.#options = options
+    this.#alignment = new Alignment(this, options.readersWait ? READERS_WAIT : NO_PRESETS)
     this.#login = login
     this.#status = login.status
     this.#transport = login.transport

@@ -96,14 +96,26 @@ export function gtidTracker(engine: 'mysql' | 'mariadb', { variables }: Settings
   return variables.get(GTIDS) === 'ALL_GTIDS' ? 'ALL_GTIDS' : 'OWN_GTID'
 }
 
-/** For a connection whose variables are all at the server's defaults. */
-export function armingSql(gtids: string | null): string {
-  return `SET ${namesSql(BASE_VARIABLES).join(', ')}, ${ARMED}${gtids === null ? '' : `, ${GTIDS} = ${gtids}`}`
+/**
+ * Makes a reader of Aurora wait, before it answers, for all that was committed until then. The writer takes it and does
+ * nothing (Aurora MySQL, "Read consistency for write forwarding").
+ */
+export const READERS_WAIT: ReadonlyMap<string, string> = new Map([['aurora_replica_read_consistency', 'GLOBAL']])
+
+/** For a connection whose variables are all at the server's defaults; `presets`: what sessions neither see nor move. */
+export function armingSql(gtids: string | null, presets: ReadonlyMap<string, string>): string {
+  const tracker = gtids === null ? [] : [`${GTIDS} = ${gtids}`]
+  return `SET ${[...namesSql(BASE_VARIABLES), ARMED, ...presetsSql(presets), ...tracker].join(', ')}`
+}
+
+function presetsSql(presets: ReadonlyMap<string, string>): string[] {
+  return Array.from(presets, ([name, value]) => `SESSION ${name} = ${literal(name, value)}`)
 }
 
 /** What must be set besides the settings. */
 export interface Arming {
   readonly armed: boolean
+  readonly presets: ReadonlyMap<string, string>
   /** Null: it is set as it should be. */
   readonly gtids: string | null
 }
@@ -112,19 +124,19 @@ export interface Arming {
 export function alignmentSql(
   from: Settings,
   to: Settings,
-  { armed, gtids }: Arming,
+  { armed, presets, gtids }: Arming,
   variables: readonly SavedVariable[] = [],
 ): string | null {
   const parts: string[] = []
   if (NAMES.some((name) => from.variables.get(name) !== to.variables.get(name))) parts.push(...namesSql(to.variables))
-  if (!armed) parts.push(ARMED)
+  if (!armed) parts.push(ARMED, ...presetsSql(presets))
   if (gtids !== null) parts.push(`${GTIDS} = ${gtids}`)
   for (const [name, value] of to.variables) {
-    if (isOurs(name) || from.variables.get(name) === value || NAMES.includes(name)) continue
+    if (isOurs(name) || presets.has(name) || from.variables.get(name) === value || NAMES.includes(name)) continue
     parts.push(`SESSION ${name} = ${literal(name, value)}`)
   }
   for (const name of from.variables.keys()) {
-    if (isOurs(name) || to.variables.has(name)) continue
+    if (isOurs(name) || presets.has(name) || to.variables.has(name)) continue
     parts.push(`SESSION ${name} = ${REVERSED.has(name) ? `@@GLOBAL.${name}` : 'DEFAULT'}`)
   }
   if (variables.length > 0) parts.push(...assignments(variables, to.variables.get('collation_connection') ?? 'DEFAULT'))

@@ -1,7 +1,7 @@
 // How fresh reads must be, by table: who says something about it, and whose word counts.
 
 import { expect, test } from 'vitest'
-import { consistencyOf } from '../../../src/routing/consistency.ts'
+import { type ConsistencyWish, consistencyOf } from '../../../src/routing/consistency.ts'
 import type { RouteRule, RoutingPolicy } from '../../../src/routing/policy.ts'
 import { classification } from '../../support/values.ts'
 
@@ -30,7 +30,9 @@ const session = { user: 'app', schema: 'shop', clientAddress: '10.0.0.7', consis
 const user = new Map([['app', { level: 'eventual' as const, monotonic: null }]])
 const ofTable = rule({ tables: new Set(['shop.t']), consistency: { level: 'global', monotonic: true } })
 const ofT = classification({ tables: ['t'] })
-const hinted = classification({ tables: ['t'], freshness: { consistency: 'eventual', after: null } })
+const says = (wish: Partial<ConsistencyWish>): ConsistencyWish => ({ level: null, monotonic: null, ...wish })
+const wavering = classification({ tables: ['t'], freshness: { consistency: null, monotonic: false, after: null } })
+const hinted = classification({ tables: ['t'], freshness: { consistency: 'eventual', monotonic: null, after: null } })
 
 test.each([
   ['the listener, where nobody else says anything', ofT, {}, {}, 'service'],
@@ -38,8 +40,22 @@ test.each([
   ['a rule beats the user', ofT, {}, { userConsistencies: user, rules: [ofTable] }, 'global, monotonic'],
   ['a rule that does not match says nothing', classification(), {}, { rules: [ofTable] }, 'service'],
   ['a rule about routes says nothing', ofT, {}, { rules: [rule({ route: 'reader' }), ofTable] }, 'global, monotonic'],
-  ['the session beats a rule', ofT, { consistency: 'session' }, { rules: [ofTable] }, 'session, monotonic'],
-  ['a hint beats all', hinted, { consistency: 'session' }, { rules: [ofTable] }, 'eventual, monotonic'],
+  [
+    'the session beats a rule',
+    ofT,
+    { consistency: says({ level: 'session' }) },
+    { rules: [ofTable] },
+    'session, monotonic',
+  ],
+  [
+    'a hint beats all',
+    hinted,
+    { consistency: says({ level: 'session' }) },
+    { rules: [ofTable] },
+    'eventual, monotonic',
+  ],
+  ['so with monotonic: the session', ofT, { consistency: says({ monotonic: true }) }, {}, 'service, monotonic'],
+  ['and the hint', wavering, { consistency: says({ monotonic: true }) }, { rules: [ofTable] }, 'global'],
 ] as const)('%s', (_promise, statement, ofSession, ofPolicy, expected) => {
   const { level, monotonic } = consistencyOf(statement, { ...session, ...ofSession }, { ...policy, ...ofPolicy })
   expect(`${level}${monotonic ? ', monotonic' : ''}`).toBe(expected)

@@ -356,13 +356,14 @@ test.each([
 })
 
 test.each([
-  ['/* sluice:consistency=eventual */ SELECT 1', { consistency: 'eventual', after: null }],
-  ['/*sluice:consistency=GLOBAL*/ SELECT 1', { consistency: 'global', after: null }],
-  ['/* sluice:after=0-1-100,1-1-5 */ SELECT 1', { consistency: null, after: '0-1-100,1-1-5' }],
+  ['/* sluice:consistency=eventual */ SELECT 1', { consistency: 'eventual', monotonic: null, after: null }],
+  ['/*sluice:consistency=GLOBAL*/ SELECT 1', { consistency: 'global', monotonic: null, after: null }],
+  ['/* sluice:after=0-1-100,1-1-5 */ SELECT 1', { consistency: null, monotonic: null, after: '0-1-100,1-1-5' }],
   [
     '/* sluice:after=3E11FA47-71CA-11E1-9E33-C80AA9429562:t:1-5:7 */ SELECT 1',
     {
       consistency: null,
+      monotonic: null,
       after: '3E11FA47-71CA-11E1-9E33-C80AA9429562:t:1-5:7',
     },
   ],
@@ -370,10 +371,20 @@ test.each([
     '/* sluice:reader sluice:consistency=session, sluice:after=0-1-1 */ SELECT 1',
     {
       consistency: 'session',
+      monotonic: null,
       after: '0-1-1',
     },
   ],
-  ['/* sluice:writer */ /* sluice:consistency=session */ SELECT 1', { consistency: 'session', after: null }],
+  [
+    '/* sluice:writer */ /* sluice:consistency=session */ SELECT 1',
+    { consistency: 'session', monotonic: null, after: null },
+  ],
+  ['/* sluice:monotonic=true */ SELECT 1', { consistency: null, monotonic: true, after: null }],
+  [
+    '/* sluice:monotonic=FALSE, sluice:consistency=global */ SELECT 1',
+    { consistency: 'global', monotonic: false, after: null },
+  ],
+  ['/* sluice:monotonic=perhaps */ SELECT 1', null],
   ['/* sluice:consistency=sometimes */ SELECT 1', null],
   ['/* sluice:reader */ SELECT 1', null],
   ['SELECT 1 /* sluice:consistency=eventual */', null],
