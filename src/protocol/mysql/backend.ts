@@ -1,7 +1,7 @@
 // A connection to a backend: carries one request and its reply at a time, and is made clean again. What it is set to is
 // in alignment.ts, what we ask on it for ourselves in questions.ts, and how a busy one is stopped in killing.ts.
 
-import type { CloseReason } from '../../errors.ts'
+import { type CloseReason, ProxyError } from '../../errors.ts'
 import type { Position } from '../../topology/claim.ts'
 import {
   type BackendConnection,
@@ -67,6 +67,8 @@ type ToExchange = Pick<Exchange, 'request' | 'client' | 'options'>
 
 const NO_VARIABLES: readonly SavedVariable[] = []
 
+/** ER_UNKNOWN_SYSTEM_VARIABLE. */
+const UNKNOWN_VARIABLE = 1193
 const NO_PRESETS: ReadonlyMap<string, string> = new Map()
 
 export class MysqlBackend implements BackendConnection, Aligned {
@@ -422,6 +424,10 @@ export class MysqlBackend implements BackendConnection, Aligned {
     this.insertId = 0n
     const [reply] = await this.ask([this.#alignment.arming])
     const error = errorIn(reply!)
+    if (error?.errno === UNKNOWN_VARIABLE && this.#options.readersWait) {
+      const text = `${this.backend.id}: ${error.message}; reads.auroraReadConsistency is for Aurora MySQL from 3.04 on`
+      throw new ProxyError('BACKEND_REFUSED_SETTINGS', text)
+    }
     if (error !== null) throw new BackendLost('unsent', false, `${this.backend.id}: ${error.message}`)
     this.#alignment.armed(null)
   }
