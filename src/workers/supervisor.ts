@@ -63,7 +63,7 @@ class Supervisor implements AnyProxy {
   readonly #sockets: readonly ListeningSocket[]
   readonly #workers: (WorkerProcess | null)[] = []
   readonly #pauses: number[]
-  /** Open for as long as this process lives: any worker may have to be replaced. */
+  /** Open for as long as this process lives, for workers that replace others. */
   readonly #board = openBoard()
   readonly #owners = new Map<number, WorkerProcess>()
   /** Who came while no worker could serve. */
