@@ -44,6 +44,8 @@ export interface Lease {
   sinceMs: number
   /** It must not be lent again: too old, or its backend has changed its role. */
   retired: boolean
+  /** It is for nobody but its keeper: something has been set on its server that only new connections go by. */
+  outdated: boolean
   readonly expiresMs: number
 }
 
@@ -253,10 +255,14 @@ export class Pool {
     this.turnAway(error)
   }
 
-  /** The server has other defaults now: whoever comes begins with those, and whoever is there goes on with what was. */
-  renew(): void {
+  /**
+   * The server has other defaults now: whoever comes begins with those, and whoever is there goes on with what was. Some
+   * take more than a reset: `byLogin`.
+   */
+  renew(byLogin: boolean): void {
     for (const lease of [...this.#leases]) {
       lease.connection.dirty = true
+      lease.outdated ||= byLogin
       if (lease.place === 'idle' && lease.keeper === null) this.clear(lease)
     }
   }
@@ -292,14 +298,14 @@ export class Pool {
       .then((isClean) => {
         if (lease.place !== 'cleaning') return
         if (!isClean) this.discard(lease, 'proxy reset failed')
-        else if (lease.retired || reason !== null) this.discard(lease, reason ?? 'proxy retired')
+        else if (lease.retired || lease.outdated || reason !== null) this.discard(lease, reason ?? 'proxy retired')
         else this.makeIdle(lease)
       })
   }
 
   private async cleared(lease: Lease, keeper: Keeper | null, saving: Promise<boolean> | null): Promise<boolean> {
     if (saving !== null && !(await saving) && this.isKept(lease, keeper!)) return true
-    if (!lease.connection.dirty) return true
+    if (!lease.connection.dirty || lease.outdated) return true
     this.#options.onReset()
     if (!(await lease.connection.reset())) return false
     return true
@@ -391,6 +397,7 @@ export class Pool {
       place: 'lent',
       sinceMs: nowMs(),
       retired,
+      outdated: false,
       expiresMs,
     }
     this.#leases.add(lease)

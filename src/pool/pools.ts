@@ -32,6 +32,9 @@ export interface PoolSnapshot extends PoolCounts {
 
 const SWEEP_MS = 1_000
 
+/** What a connection goes by as it was set globally at its login: a reset changes the variable, and nothing else. */
+const BY_LOGIN: ReadonlySet<string> = new Set(['max_allowed_packet'])
+
 export class Pools {
   readonly #options: PoolsOptions
   readonly #backends = new Map<string, BackendPools>()
@@ -59,9 +62,10 @@ export class Pools {
     return this.#backends.get(backend.id)?.lent ?? 0
   }
 
-  /** A server's global variables have been set. */
-  renew(backend: string): void {
-    for (const pool of this.#backends.get(backend)?.pools.values() ?? []) pool.renew()
+  /** Global variables of a server have been set. */
+  renew(backend: string, names: readonly string[]): void {
+    const byLogin = names.some((name) => BY_LOGIN.has(name))
+    for (const pool of this.#backends.get(backend)?.pools.values() ?? []) pool.renew(byLogin)
   }
 
   /** What a server calls the connections that are ours. */

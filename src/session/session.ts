@@ -19,7 +19,7 @@ import {
 import { asksAboutLast, maySetInsertId } from '../routing/diagnostics.ts'
 import type { Route } from '../routing/router.ts'
 import { SessionState } from '../routing/session-state.ts'
-import type { Classification, KillRequest } from '../sql/classification.ts'
+import type { Assignment, Classification, KillRequest } from '../sql/classification.ts'
 import type { SqlContext } from '../sql/classifier.ts'
 import { questionIn } from '../sql/questions.ts'
 import type { Backend } from '../topology/topology.ts'
@@ -35,6 +35,8 @@ import type { Shared } from './shared.ts'
 
 /** After these nothing is left to a statement in flight. */
 const AT_ONCE: ReadonlySet<CloseReason> = new Set(['client killed', 'proxy draining'])
+
+const isForAll = ({ scope }: Assignment) => scope === 'global' || scope === 'persist'
 
 // A condition's row: level, number, text.
 const isRefusedByReader = ([, number, text]: Row) => number === '1290' && /read.only/i.test(text ?? '')
@@ -394,8 +396,10 @@ export class Session {
     if (reply.disturbed) this.#leases.disturbed('all')
     if (reply.conditions !== null) diagnostics.saveConditions(reply.conditions)
     const mayHaveSet = reply.outcome === 'ok' || done.statements > 1
-    if (mayHaveSet && done.assigns.some(({ scope }) => scope === 'global' || scope === 'persist'))
-      this.#shared.pools.renew(connection.backend.id)
+    if (mayHaveSet && done.assigns.some(isForAll)) {
+      const names = done.assigns.filter(isForAll).map(({ name }) => name)
+      this.#shared.pools.renew(connection.backend.id, names)
+    }
     // A routine may set variables that its caller does not name, and servers do not tell.
     const mayHide = kind !== 'prepare' && classification.routines.length > 0
     if (mayHide || this.#state.leavesTraces || classification.assigns.some(({ scope }) => scope === 'user'))

@@ -238,6 +238,40 @@ describeEngines((engine) => {
     }
   })
 
+  test('how large a statement may be is set for everybody who comes later', async () => {
+    const setTo = (bytes: string) =>
+      cluster.writer.asRoot((root) => root.query(`SET GLOBAL max_allowed_packet = ${bytes}`))
+    const before = await cluster.writer.ask('SELECT @@GLOBAL.max_allowed_packet')
+    await setTo('1048576')
+    const one = await startSluice({
+      seeds: [cluster.writer.address],
+      users: "  - { name: root, password: '' }",
+      more: 'limits: { drainMsMax: 100 }',
+    })
+    const come = async () => {
+      const client = await createConnection({ host: '127.0.0.1', port: one.port, user: 'root', password: '' })
+      client.on('error', () => {})
+      clients.push(client)
+      return client
+    }
+    const bound = (client: Connection) => firstValue(client, 'SELECT @@max_allowed_packet')
+    try {
+      const [there, gone] = [await come(), await come()]
+      for (const client of [there, gone]) expect(await bound(client)).toBe(1048576)
+      await gone.end()
+      await there.query('SET GLOBAL max_allowed_packet = 4194304')
+      expect(await bound(there)).toBe(1048576)
+      // A connection refuses by what was set when it was opened, whatever its variable says since.
+      for (const client of [await come(), await come()]) {
+        expect(await bound(client)).toBe(4194304)
+        expect(await firstValue(client, `SELECT LENGTH('${'x'.repeat(2097152)}')`)).toBe(2097152)
+      }
+    } finally {
+      await setTo(String(before))
+      await one.stop()
+    }
+  })
+
   /** Executions that say less than they must, behind their head (number, no cursor, once). */
   const HALF_EXECUTIONS: readonly (readonly [string, string])[] = [
     ['nothing', ''],
