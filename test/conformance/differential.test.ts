@@ -24,8 +24,10 @@ describeEngines((engine) => {
     await narrow.stop()
   })
 
-  describe.each(CLIENTS)('%s', (_name, client) => {
+  describe.each(CLIENTS)('%s', (name, client) => {
     const cases = CASES.filter((one) => one.engine === undefined || one.engine === engine)
+    // Every one with two of the three clients.
+    const withNeighbour = cases.filter((_case, at) => CLIENTS[at % CLIENTS.length]![0] !== name)
 
     test.each(cases.map(({ promise, steps }) => [promise, steps] as const))('%s', async (_promise, steps) => {
       await expectSame(steps, {
@@ -37,7 +39,7 @@ describeEngines((engine) => {
       })
     })
 
-    test.each(cases.map(({ promise, steps }) => [promise, steps] as const))(
+    test.each(withNeighbour.map(({ promise, steps }) => [promise, steps] as const))(
       'with a neighbour: %s',
       async (_promise, steps) => {
         const neighbour = await Neighbour.join(narrow, client)
