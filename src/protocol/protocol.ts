@@ -230,6 +230,8 @@ export interface Reply {
   readonly disturbed: boolean
   /** What the statement left for SHOW WARNINGS, where the connection was asked for it before it was disturbed. */
   readonly conditions: Conditions | null
+  /** It failed before anything of it was carried out: it cannot be read, or what it was to execute does not exist. */
+  readonly didNothing: boolean
   /** It was a command that leaves what the statement before it left for SHOW WARNINGS. */
   readonly keepsConditions: boolean
 }

@@ -145,8 +145,9 @@ export class Diagnostics {
     this.#conditions = null
   }
 
-  private observeFoundRows(classification: Classification, { rows }: Reply, failed: boolean): void {
-    if (listsConditions(classification) || leavesFoundRows(classification)) {
+  private observeFoundRows(classification: Classification, { rows, didNothing }: Reply, failed: boolean): void {
+    const isNothing = didNothing && classification.statements === 1
+    if (isNothing || listsConditions(classification) || leavesFoundRows(classification)) {
       this.#keptFoundRows = this.#foundRows !== null
       return
     }

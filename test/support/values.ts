@@ -41,6 +41,7 @@ export function reply(change: Partial<Reply> = {}): Reply {
     cursorOpen: false,
     disturbed: false,
     conditions: null,
+    didNothing: false,
     keepsConditions: false,
     ...change,
   }

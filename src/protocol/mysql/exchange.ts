@@ -89,6 +89,8 @@ export interface ExchangeEnd {
   readonly prepared: { readonly id: number; readonly parameters: number } | null
 }
 
+/** ER_PARSE_ERROR, ER_UNKNOWN_STMT_HANDLER, ER_SP_DOES_NOT_EXIST, ER_SP_WRONG_NO_OF_ARGS. */
+const NOTHING_DONE: ReadonlySet<number> = new Set([1064, 1243, 1305, 1318])
 const REPEATS_COUNT: ReadonlySet<number> = new Set([COMMAND.INIT_DB, COMMAND.SET_OPTION])
 
 export class Exchange {
@@ -446,6 +448,7 @@ export class Exchange {
         unknownSession: this.#unknownSession,
         disturbed: false,
         conditions: null,
+        didNothing: outcome === 'error' && tracker.first && NOTHING_DONE.has(tracker.errno),
         keepsConditions: this.repeatsCount && outcome === 'ok',
       },
       status: this.#status,
