@@ -308,8 +308,8 @@ export interface ExchangeOptions {
   readonly holdUnknownSession: boolean
   /** The statement may change the session unseen: that must be known before anybody else gets the connection. */
   readonly mayChange: boolean
-  /** The statement may begin a transaction even if it fails, which an error does not tell: the same. */
-  readonly mayBegin: boolean
+  /** It may begin a transaction, or set something, and fail all the same, which an error does not tell: the same. */
+  readonly mayFailLate: boolean
   /** Changes the rows of the answer, which is held back until it is whole; null: it passes as it comes. */
   readonly edit: RowEdit | null
   /** Variables it sets in a way that a server may not report: if it does not, they are asked for afterwards. */
@@ -370,7 +370,7 @@ export interface BackendConnection {
   /** It changed something, and will never say what: to ask for it wipes out what the last statement left. */
   readonly untold: boolean
   /** Asks for it. Throws BackendLost. */
-  collect(): Promise<Collected>
+  collect(client: ClientConnection): Promise<Collected>
   /** Reads what the last statement left for questions about it, and clears it away. Throws BackendLost. */
   readOut(wish: ReadOutWish): Promise<ReadOut>
   /** Clears away what the last statement left in the server's diagnostics. Throws BackendLost. */

@@ -312,7 +312,7 @@ export class Dispatch {
       holdUnknownSession: classification.kill !== null && request.kind !== 'prepare',
       edit: this.#edit,
       mayChange: classification.access === 'write' || passing.length > 0,
-      mayBegin: request.kind !== 'prepare' && (!this.#state.autocommit || mayBegin(classification)),
+      mayFailLate: request.kind !== 'prepare' && (!this.#state.autocommit || mayFailLate(classification)),
       sets: request.kind === 'prepare' ? [] : namesIn(classification, ({ unscoped }) => unscoped === true),
       startsClock: request.kind !== 'prepare' && startsClock(classification),
       passing,
@@ -418,9 +418,9 @@ const SELECTS = /^select\b/i
 /** What a reader commits is nobody's, and to prepare a statement commits nothing. */
 const UNHEARD = () => {}
 
-/** May it begin a transaction before it fails, though every statement is one of its own? */
-function mayBegin({ transaction, routines, statements }: Classification): boolean {
-  return statements > 1 || routines.length > 0 || transaction.startsWith('begin')
+/** May it have changed the session before it fails, though every statement is a transaction of its own? */
+function mayFailLate({ transaction, routines, statements, assigns }: Classification): boolean {
+  return statements > 1 || routines.length > 0 || assigns.length > 1 || transaction.startsWith('begin')
 }
 
 function namesIn({ assigns }: Classification, wanted: (assignment: Assignment) => boolean): readonly string[] {

@@ -542,7 +542,7 @@ export class Session {
 
   private async collectFrom(lease: Lease): Promise<Collected> {
     if (lease.connection.untold && this.#leases.leaves(lease)) await this.#leases.readOut(lease)
-    return lease.connection.collect()
+    return lease.connection.collect(this.#client)
   }
 
   /** Pins of named locks end when the server says so, and not before. */

@@ -958,6 +958,35 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'a SET that fails behind an assignment that took effect',
+    engine: 'mysql',
+    steps: [
+      table,
+      rows,
+      q("SET character_set_results = 'binary', SESSION sql_require_primary_key = DEFAULT"),
+      q('SELECT @@character_set_results'),
+      q('SELECT * FROM t'),
+      q("SET time_zone = '+05:00', SESSION binlog_rows_query_log_events = 1"),
+      q('INSERT INTO t (id) VALUES (90)'),
+      q('SELECT @@time_zone, @@character_set_results'),
+    ],
+  },
+  {
+    promise: 'a SET that fails behind an assignment that took effect',
+    engine: 'mariadb',
+    steps: [
+      table,
+      rows,
+      q("SET time_zone = '+05:00', SESSION binlog_format = 'ROW'"),
+      q('SELECT @@time_zone'),
+      q("SET @a = 5, time_zone = '+06:00', SESSION nosuch = 1"),
+      q('SELECT @a, @@time_zone'),
+      q("SET @a = 6, sql_mode = 'ANSI', time_zone = 'nosuch'"),
+      q('SELECT @a, @@sql_mode, @@time_zone'),
+      q('SELECT * FROM t'),
+    ],
+  },
+  {
     // MariaDB's reports of progress look like it, but nobody asks for those.
     promise: 'an error of the greatest number there is',
     steps: [

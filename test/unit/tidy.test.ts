@@ -9,7 +9,7 @@ const src = fileURLToPath(new URL('../../src/', import.meta.url))
 
 /** A folder (or file of the top) may import itself and what stands above it. */
 const LAYERS: readonly (readonly string[])[] = [
-  ['errors', 'log', 'metrics'],
+  ['errors', 'log', 'metrics', 'engine'],
   ['sql'],
   ['topology'],
   ['protocol'],

@@ -235,8 +235,8 @@ export class MysqlBackend implements BackendConnection, Aligned {
       return this.exchange(request, client, options)
     }
     const reply = this.learned(end, request, client)
-    const { mayChange, mayBegin } = options
-    this.unreported = (end.endedInEof && mayChange) || (reply.outcome === 'error' && mayBegin)
+    const { mayChange, mayFailLate } = options
+    this.unreported = (end.endedInEof && mayChange) || (reply.outcome === 'error' && mayFailLate)
     // MySQL tells it with the next OK.
     this.untold = this.unreported && end.changedInEof && this.#login.engine === 'mariadb'
     const { sets } = options
@@ -307,7 +307,7 @@ export class MysqlBackend implements BackendConnection, Aligned {
       throw new BackendLost('unsent', true, `${this.backend.id} refused a ${sql}: ${answer.message}`)
   }
 
-  async collect(): Promise<Collected> {
+  async collect(client: ClientConnection): Promise<Collected> {
     // A PING leaves diagnostics and all the rest as they are.
     const [reply] = await this.ask([[buildCommand(COMMAND.PING), 'single']])
     this.unreported = false
@@ -315,6 +315,7 @@ export class MysqlBackend implements BackendConnection, Aligned {
     const told = changesIn(reply!, this.capabilities)
     const { untold } = this
     this.untold = false
+    ;(client as MysqlClient).owe(told)
     const changed = untold ? await this.askForChange() : changeOf(told)
     if (changed !== null) this.#alignment.follow(changed)
     return {

@@ -38,6 +38,7 @@ import {
   schemaChange,
   serverVersion,
   statementIdOf,
+  type TrackedChange,
   textParameter,
 } from './messages.ts'
 import { freshStatus } from './modes.ts'
@@ -84,6 +85,8 @@ export class MysqlClient implements ClientConnection {
   status: number
   /** The session's last statement failed, which may have begun a transaction: no error tells. */
   isInDoubt = false
+  /** Changes that the client has not been told of yet; null: there are none. */
+  owed: readonly TrackedChange[] | null = null
   /** How many conditions the session's last statement left. */
   warnings = 0
   readonly capabilities: number
@@ -242,6 +245,15 @@ export class MysqlClient implements ClientConnection {
     return serverVersion(this.#options.serverVersion).engine
   }
 
+  /** A server would have told these with the next OK, and told us. */
+  owe(changes: readonly TrackedChange[]): void {
+    if ((this.capabilities & CAPABILITY.SESSION_TRACK) === 0 || changes.length === 0) return
+    // Their bytes are part of a buffer that is used again.
+    const kept = changes.map((change) => ({ ...change, bytes: Buffer.from(change.bytes) }))
+    const isNewer = (old: TrackedChange) => kept.some(({ kind, name }) => kind === old.kind && name === old.name)
+    this.owed = [...(this.owed ?? []).filter((old) => !isNewer(old)), ...kept]
+  }
+
   settleTransaction(transaction: Reply['transaction']): void {
     this.isInDoubt = false
     if (transaction === 'open') this.status |= STATUS.IN_TRANS
@@ -396,6 +408,7 @@ export class MysqlClient implements ClientConnection {
         this.#lastPrepared = null
         this.status = this.freshStatus
         this.isInDoubt = false
+        this.owed = null
         this.warnings = 0
         return requestOf('reset', message, 'single', { sql: NOTHING })
       case COMMAND.BINLOG_DUMP:
@@ -571,6 +584,7 @@ export class MysqlClient implements ClientConnection {
     this.#lastPrepared = null
     this.status = this.freshStatus
     this.isInDoubt = false
+    this.owed = null
     this.warnings = 0
     if (this.#failedLogins >= FAILED_LOGINS_MAX) {
       const frame = buildWireError(new ProxyError('UNKNOWN_REQUEST', 'Unknown command'))

@@ -18,6 +18,7 @@ import {
   TRACK,
   type TrackedChange,
   tellsStatementIdOnly,
+  withChanges,
 } from './messages.ts'
 import { positionOf } from './positions.ts'
 import type { ReplyForm, ReplyTracker, Stop } from './reply-tracker.ts'
@@ -293,8 +294,9 @@ export class Exchange {
     if (!tracker.okLayout) return tracker.hasStateChanges && !this.showsInEof ? quietEof(chunk, tracker) : null
     const insertId = tracker.insertId
     if (insertId !== 0n) this.#insertId = insertId
-    if (!tracker.hasStateChanges) return null
     const start = tracker.start + HEADER_BYTES
+    if (this.client.owed !== null) return this.repaid(chunk.subarray(start, tracker.end), tracker.hasStateChanges)
+    if (!tracker.hasStateChanges) return null
     // MySQL reports a statement's number with nearly every answer.
     if (tellsStatementIdOnly(chunk, start, tracker.end)) {
       if (isReported(this.#line.settings, 'statement_id')) return null
@@ -303,12 +305,25 @@ export class Exchange {
       return null
     }
     const payload = chunk.subarray(start, tracker.end)
+    const rewritten = this.withVisible(payload)
+    return rewritten === payload ? null : rewritten
+  }
+
+  /** An OK with changes, as the client's own trackers would have it. */
+  private withVisible(payload: Buffer): Buffer {
     const { capabilities } = this.#line
     const { changes } = parseOk(payload, capabilities)
     if (changes !== null) for (const change of parseChanges(changes)) this.take(change)
-    const visible = (change: TrackedChange) => this.isVisible(change)
-    const rewritten = rewriteOk(payload, capabilities, this.client.capabilities, visible)
-    return rewritten === payload ? null : rewritten
+    return rewriteOk(payload, capabilities, this.client.capabilities, (change) => this.isVisible(change))
+  }
+
+  /** The first OK since tells of them, whichever connection it comes from. */
+  private repaid(payload: Buffer, hasChanges: boolean): Buffer | null {
+    const owed = this.client.owed!.filter((change) => this.isVisible(change))
+    this.client.owed = null
+    const own = hasChanges ? this.withVisible(payload) : payload
+    if (owed.length > 0) return withChanges(own, owed)
+    return own === payload ? null : own
   }
 
   private take({ kind, name, value }: TrackedChange): void {

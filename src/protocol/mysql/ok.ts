@@ -152,6 +152,15 @@ export function rewriteOk(
   return Buffer.concat([head, lengthEncoded(changesLength), ...changes])
 }
 
+/** The same OK, which tells of these changes too, unless it tells of the same variable itself. Both are a client's with SESSION_TRACK. */
+export function withChanges(payload: Buffer, more: readonly TrackedChange[]): Buffer {
+  const ok = parseOk(payload, CAPABILITY.SESSION_TRACK)
+  const own = ok.changes === null ? NO_CHANGES : parseChanges(ok.changes)
+  const isTold = (change: TrackedChange) => own.some(({ kind, name }) => kind === change.kind && name === change.name)
+  const all = [...more.filter((change) => !isTold(change)), ...own]
+  return buildOk({ ...ok, changes: Buffer.concat(all.map(({ bytes }) => bytes)) }, CAPABILITY.SESSION_TRACK)
+}
+
 const STATEMENT_ID = Buffer.from('statement_id')
 /** A kind, a length, the length of the name: what stands before it while all lengths are short. */
 const NAME_OFFSET = 3

@@ -26,7 +26,7 @@ const OPTIONS: ExchangeOptions = {
   holdUnknownSession: false,
   edit: null,
   mayChange: false,
-  mayBegin: false,
+  mayFailLate: false,
   passing: [],
   calls: false,
   sets: [],
@@ -41,6 +41,7 @@ function stage(options: Partial<ExchangeOptions> = {}) {
   const client = {
     capabilities: CAPABILITIES,
     sequence: 1,
+    owed: null,
     onDrained: () => {},
     send(bytes: Buffer) {
       seen.bytes = Buffer.concat([seen.bytes, bytes])
