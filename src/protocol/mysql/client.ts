@@ -17,6 +17,7 @@ import { settingsOf } from '../settings.ts'
 import type { Transport } from '../transport.ts'
 import { acceptChangeUser, type ChangeUserOptions, type ClientLogin } from './accept.ts'
 import { loginVariables } from './charsets.ts'
+import { ClientStatements, parameterIn } from './client-statements.ts'
 import { startCompression } from './compressed-transport.ts'
 import { listFrames } from './conditions.ts'
 import { FrameError, FrameNumbers, frame, Message, type MessageReader } from './frames.ts'
@@ -27,29 +28,18 @@ import {
   buildTextResult,
   CAPABILITY,
   COMMAND,
-  EXECUTE_HEAD_BYTES,
-  LAST_PREPARED_ID,
-  layoutOf,
   MalformedMessage,
-  opensCursor,
-  parseLongData,
   parseQuery,
   STATUS,
   schemaChange,
   serverVersion,
-  statementIdOf,
   type TrackedChange,
-  textParameter,
 } from './messages.ts'
 import { freshStatus } from './modes.ts'
-import { ClientStatement, keptText, type MysqlRequest, requestOf } from './request.ts'
+import { type ClientStatement, keptText, type MysqlRequest, requestOf } from './request.ts'
 import { MULTI_STATEMENTS, quoteName } from './variables.ts'
 import { buildWireError } from './wire-errors.ts'
 
-/** COM_STMT_CLOSE, COM_STMT_FETCH and the head of COM_STMT_SEND_LONG_DATA: an id, and what belongs to it. */
-const CLOSE_BYTES = 5
-const LONG_DATA_HEAD_BYTES = 7
-const FETCH_BYTES = 9
 /** Messages that arrive while a request is served wait here, up to about this much; then the client is not read. */
 const AHEAD_BYTES_MAX = 64 * 1024
 const NOTHING = Buffer.alloc(0)
@@ -94,7 +84,7 @@ export class MysqlClient implements ClientConnection {
   readonly #extendedCapabilities: number
   readonly #reader: MessageReader
   /** Null until there is one. */
-  #statements: Map<number, ClientStatement> | null = null
+  #statements: ClientStatements | null = null
   #login: ClientLogin | null
   #transport: Transport
   /** Of the greeting, in Latin-1. */
@@ -105,8 +95,6 @@ export class MysqlClient implements ClientConnection {
   #before: { account: Account; identity: MysqlIdentity; loginCharset: ReadonlyMap<string, string> } | null = null
   #failedLogins = 0
   #isDistrusted = false
-  #nextStatementId = 1
-  #lastPrepared: ClientStatement | null = null
   #compressed = false
   /** While the answers to parts of one text go out, one behind another; `sequence` is then that of the part. */
   #renumbering: FrameNumbers | null = null
@@ -297,8 +285,7 @@ export class MysqlClient implements ClientConnection {
 
   /** A statement that no backend could prepare does not exist. */
   forget(statement: ClientStatement): void {
-    this.#statements?.delete(statement.id)
-    if (this.#lastPrepared === statement) this.#lastPrepared = null
+    this.#statements?.forget(statement)
   }
 
   /** MySQL goes back to its own character set and the modes of the login, MariaDB to the login's character set. */
@@ -376,7 +363,6 @@ export class MysqlClient implements ClientConnection {
       return null
     }
     if (command === COMMAND.QUERY) return this.query(message)
-    const { payload } = message
     switch (command) {
       case COMMAND.QUIT:
         this.gone = true
@@ -387,25 +373,17 @@ export class MysqlClient implements ClientConnection {
         this.answered = true
         this.reply(buildOk({ status: this.status, warnings: this.warnings }, this.capabilities))
         return null
-      case COMMAND.STMT_PREPARE:
-        return this.prepare(message)
-      case COMMAND.STMT_EXECUTE:
-        return this.execute(message)
       case COMMAND.STMT_BULK_EXECUTE:
-        return this.engine === 'mariadb' ? this.execute(message) : this.readAsSql(message)
+        return this.engine === 'mariadb' ? this.ofStatements(message) : this.readAsSql(message)
+      case COMMAND.STMT_PREPARE:
+      case COMMAND.STMT_EXECUTE:
       case COMMAND.STMT_SEND_LONG_DATA:
-        if (!this.isIgnored(payload, LONG_DATA_HEAD_BYTES)) this.keepLongData(message)
-        return null
       case COMMAND.STMT_FETCH:
-        return this.fetch(message)
       case COMMAND.STMT_RESET:
-        return this.resetStatement(message)
       case COMMAND.STMT_CLOSE:
-        if (!this.isIgnored(payload, CLOSE_BYTES)) this.closeStatement(statementIdOf(payload))
-        return null
+        return this.ofStatements(message)
       case COMMAND.RESET_CONNECTION:
-        this.#statements = null
-        this.#lastPrepared = null
+        this.#statements?.forgetAll()
         this.status = this.freshStatus
         this.isInDoubt = false
         this.owed = null
@@ -418,6 +396,11 @@ export class MysqlClient implements ClientConnection {
       default:
         return this.readAsSql(message)
     }
+  }
+
+  private ofStatements(message: Message): MysqlRequest | null {
+    this.#statements ??= new ClientStatements(this, this.#options)
+    return this.#statements.read(message)
   }
 
   private query(message: Message): MysqlRequest {
@@ -457,114 +440,8 @@ export class MysqlClient implements ClientConnection {
     }
   }
 
-  private prepare(message: Message): MysqlRequest | null {
-    this.#statements ??= new Map()
-    if (this.#statements.size >= this.#options.preparedMax) {
-      const text = `Can't create more than max_prepared_stmt_count statements (current value: ${this.#options.preparedMax}; limits.preparedPerSessionMax)`
-      this.fail(new ProxyError('PREPARED_MAX', text))
-      return null
-    }
-    const statement = new ClientStatement(this.#nextStatementId, message.payload.subarray(1))
-    this.#nextStatementId = (this.#nextStatementId % 0x7fffffff) + 1
-    this.#statements.set(statement.id, statement)
-    this.#lastPrepared = statement
-    return requestOf('prepare', message, 'prepare', { sql: statement.sql, prepared: statement })
-  }
-
-  private execute(message: Message): MysqlRequest | null {
-    const { payload } = message
-    const isBulk = payload[0] === COMMAND.STMT_BULK_EXECUTE
-    if (!isBulk && payload.length < EXECUTE_HEAD_BYTES) throw new MalformedMessage('an execution without its head')
-    const statement = this.statementFor(payload, 'mysqld_stmt_execute')
-    if (statement === null) return null
-    statement.rephrase(null)
-    const attributes = (this.capabilities & CAPABILITY.QUERY_ATTRIBUTES) !== 0
-    const isLast = statementIdOf(payload) === LAST_PREPARED_ID
-    const layout = isBulk || !(attributes || isLast) ? null : layoutOf(payload, statement.parameterCount, attributes)
-    // Whoever does not know its number cannot know that the types were told before, nor how many parameters there are.
-    if (isLast && !isBulk && statement.parameterCount > 0 && layout?.typesBound !== true) {
-      throw new MalformedMessage('parameters without their types')
-    }
-    const route = layout?.route ?? null
-    const isForCursor = !isBulk && opensCursor(payload)
-    return requestOf('execute', message, isForCursor ? 'cursor' : 'query', {
-      sql: statement.sql,
-      prepared: statement,
-      route,
-      opensCursor: isForCursor,
-    })
-  }
-
-  private fetch(message: Message): MysqlRequest | null {
-    if (this.engine === 'mysql' && message.payload.length < FETCH_BYTES) throw new MalformedMessage('half a fetch')
-    const statement = this.statementFor(message.payload, 'mysqld_stmt_fetch')
-    if (statement === null) return null
-    if (statement.cursorHome !== null) {
-      return requestOf('continue', message, 'fetch', { sql: statement.sql, prepared: statement })
-    }
-    const stop = this.engine === 'mysql' ? '.' : ''
-    this.fail(new ProxyError('NO_CURSOR', `The statement (${statement.id}) has no open cursor${stop}`))
-    return null
-  }
-
-  private resetStatement(message: Message): MysqlRequest | null {
-    const statement = this.statementFor(message.payload, 'mysqld_stmt_reset')
-    if (statement === null) return null
-    statement.forgetLongData()
-    if (statement.cursorHome !== null) {
-      return requestOf('continue', message, 'single', { sql: statement.sql, prepared: statement })
-    }
-    this.answered = true
-    this.ok()
-    return null
-  }
-
-  private closeStatement(id: number): void {
-    const statement = this.#statements?.get(id)
-    if (statement === undefined) return
-    statement.cursorHome?.closeCursor(statement)
-    this.forget(statement)
-  }
-
-  private keepLongData(message: Message): void {
-    const { statementId, parameter } = parseLongData(message.payload)
-    const statement = this.#statements?.get(statementId)
-    // There is no answer to long data: the server, too, says what is wrong when the statement is executed.
-    if (statement === undefined) return
-    statement.longDataBytes += message.bytes.length
-    if (statement.longDataBytes > this.#options.requestBytesMax) {
-      throw new FrameError(
-        'too large',
-        `long data of more than ${this.#options.requestBytesMax} bytes for parameter ${parameter}`,
-      )
-    }
-    statement.longData.push(message.bytes)
-  }
-
-  private statementFor(payload: Buffer, where: string): ClientStatement | null {
-    const id = statementIdOf(payload)
-    const isLast = id === LAST_PREPARED_ID && this.engine === 'mariadb'
-    const statement = isLast ? this.#lastPrepared : this.#statements?.get(id)
-    if (statement != null) return statement
-    // MySQL looks statements up in one place, MariaDB in each command.
-    const place = this.engine === 'mysql' ? 'mysql_stmt_precheck' : where
-    this.fail(new ProxyError('UNKNOWN_STATEMENT', `Unknown prepared statement handler (${id}) given to ${place}`))
-    return null
-  }
-
   parameter(request: ClientRequest, index: number): string | null {
-    const { message, prepared } = request as MysqlRequest
-    if (message.payload[0] !== COMMAND.STMT_EXECUTE || prepared === null || prepared.longData.length > 0) return null
-    const attributes = (this.capabilities & CAPABILITY.QUERY_ATTRIBUTES) !== 0
-    const layout = layoutOf(message.payload, prepared.parameterCount, attributes)
-    if (layout === null) return null
-    const types = layout.typesBound ? message.payload.subarray(layout.typesAt, layout.valuesAt) : prepared.types
-    try {
-      return types === null ? null : textParameter(message.payload, layout, types, index)
-    } catch (error) {
-      if (error instanceof MalformedMessage) return null
-      throw error
-    }
+    return parameterIn(request, index, this)
   }
 
   private async changeUser(message: Message): Promise<MysqlRequest | null> {
@@ -580,8 +457,7 @@ export class MysqlClient implements ClientConnection {
   private async acceptOther(message: Message): Promise<MysqlRequest | null> {
     this.#before = { account: this.account, identity: this.identity, loginCharset: this.#loginCharset }
     const request = requestOf('login', message, 'single', { sql: NOTHING })
-    this.#statements = null
-    this.#lastPrepared = null
+    this.#statements?.forgetAll()
     this.status = this.freshStatus
     this.isInDoubt = false
     this.owed = null
@@ -646,11 +522,6 @@ export class MysqlClient implements ClientConnection {
   private checkSequence({ sequence }: Message): void {
     if (sequence === 0 || this.#compressed) return
     throw new FrameError('out of order', `a command with sequence ${sequence}`)
-  }
-
-  /** MariaDB drops what is too short of a command that nobody answers; MySQL answers it all the same. */
-  private isIgnored(payload: Buffer, bytesMin: number): boolean {
-    return payload.length < bytesMin && this.engine === 'mariadb'
   }
 
   /** True if it was the client's fault, and it has been told. */
