@@ -23,6 +23,8 @@ export class Diagnostics {
   #count = 0
   /** At least, as far as the answer told. */
   #toldCount = 0
+  /** Names of what was prepared in SQL and looks for no rows; null: there are none. */
+  #findingNone: Set<string> | null = null
   /** They are those of a statement that failed. */
   #hasFailed = false
   #conditions: Conditions | null = null
@@ -79,10 +81,12 @@ export class Diagnostics {
     const { facts } = classification
     this.#rowCount = failed ? -1 : reply.affectedRows
     this.observeFoundRows(classification, reply, failed)
+    if (!failed) this.observePrepared(classification)
     if (maySetInsertId(classification, reply)) this.#mayHaveInsertId = true
     if (!failed && (facts.includes('diagnostics') || reply.keepsConditions)) return false
     const isKept = !failed && reply.warnings === 0 && this.#keeps && hasNoTable(classification)
     if (isKept && classification.statements === 1) return false
+    if (isKept && !reply.warned) return false
     // Of several statements, those before the last may have left what it keeps.
     this.#count = failed || isKept ? 1 : reply.warnings
     this.#hasFailed = failed
@@ -143,11 +147,17 @@ export class Diagnostics {
     this.saveInsertId(0n)
     this.#count = 0
     this.#conditions = null
+    this.#findingNone = null
   }
 
   private observeFoundRows(classification: Classification, { rows, didNothing }: Reply, failed: boolean): void {
     const isNothing = didNothing && classification.statements === 1
-    if (isNothing || listsConditions(classification) || leavesFoundRows(classification)) {
+    if (
+      isNothing ||
+      listsConditions(classification) ||
+      leavesFoundRows(classification) ||
+      this.executesNone(classification)
+    ) {
       this.#keptFoundRows = this.#foundRows !== null
       return
     }
@@ -155,6 +165,22 @@ export class Diagnostics {
       this.#foundRows = null
     else if (rows >= 0 && !failed) this.#foundRows = rows
     this.#keptFoundRows = (failed || rows < 0) && this.#foundRows !== null
+  }
+
+  private observePrepared({ pins }: Classification): void {
+    for (const { reason, change, name, findsNone } of pins) {
+      if (reason !== 'sql-prepared' || name === null) continue
+      if (change === 'start' && findsNone === true) {
+        this.#findingNone ??= new Set()
+        this.#findingNone.add(name)
+      } else this.#findingNone?.delete(name)
+    }
+  }
+
+  private executesNone({ statements, digestText }: Classification): boolean {
+    if (this.#findingNone === null || statements > 1) return false
+    const name = EXECUTES.exec(digestText)?.[1]
+    return name !== undefined && this.#findingNone.has(name.toLowerCase())
   }
 
   /** The rows that an UPDATE or a DELETE of several tables found count as well, to MySQL those of any UPDATE. */
@@ -172,6 +198,7 @@ export class Diagnostics {
   }
 }
 
+const EXECUTES = /^execute `?(\w+)/i
 const UPDATES = /^update\b/i
 const JOINS =
   /^update\b(?:(?!\bset\b).)*(,|\bjoin\b)|^delete\b(?!( low_priority| quick| ignore)* from (?!.*\busing\b))/is

@@ -33,6 +33,8 @@ export interface PinChange {
   readonly parameter?: number
   /** An end that may be one or not, of whatever name: only the server knows. */
   readonly perhaps?: true
+  /** What was prepared under this name looks for no rows when it is executed. */
+  readonly findsNone?: true
 }
 
 /** What a statement means for the transaction, as far as its text tells. The backend's word afterwards beats it. */

@@ -321,11 +321,17 @@ function prepare(statement: Statement, inner: Inner): Effect {
     return effect('write', because, { ...leftBehind(statement, pins), literal: true, tables: null })
   }
   const prepared = inner(sql, statement)
+  const findsNone = FINDS_NONE.test(sql) && !MAY_FIND.test(sql) && prepared.routines.length === 0
+  if (findsNone) pins[0] = { ...pins[0]!, findsNone }
   pins.push(...prepared.pins.filter(({ change }) => change === 'start'))
   // The text keeps the number that it is given now; all else it asks for when it is executed.
   const facts = prepared.facts.filter((fact) => fact === 'connection-id')
   return effect('write', because, { pins, facts, routines: prepared.routines, literal: true, tables: null })
 }
+
+/** What is prepared most often besides reads, and surely looks for no rows. */
+const FINDS_NONE = /^\s*(set|insert|replace)\b/i
+const MAY_FIND = /\b(select|table|with|returning|statement|row)\b/i
 
 function deallocate({ text, from }: Statement): Effect {
   const name = text.isName(from + 2) ? text.name(from + 2).toLowerCase() : null

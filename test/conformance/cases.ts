@@ -958,6 +958,35 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'what is left by a statement before a text of several that leave nothing',
+    steps: [
+      table,
+      rows,
+      q('INSERT INTO t (id) VALUES (1), (1)'),
+      q('SELECT 1; SELECT 2'),
+      q('SELECT @@error_count'),
+      q('SHOW WARNINGS'),
+      q('SELECT 1 / 0; SELECT 2'),
+      q('SHOW WARNINGS'),
+    ],
+  },
+  {
+    promise: 'rows found before what was prepared in SQL and looks for none',
+    steps: [
+      table,
+      rows,
+      q('SELECT * FROM t'),
+      q("PREPARE s FROM 'INSERT INTO t (n) VALUES (8)'"),
+      q('EXECUTE s'),
+      q('SELECT FOUND_ROWS()'),
+      q('SELECT * FROM t LIMIT 2'),
+      q("PREPARE s FROM 'SELECT id FROM t LIMIT 1'"),
+      q('EXECUTE s'),
+      q('SELECT FOUND_ROWS()'),
+      q('DEALLOCATE PREPARE s'),
+    ],
+  },
+  {
     promise: 'a SET that fails behind an assignment that took effect',
     engine: 'mysql',
     steps: [

@@ -42,6 +42,7 @@ export function reply(change: Partial<Reply> = {}): Reply {
     disturbed: false,
     conditions: null,
     didNothing: false,
+    warned: false,
     keepsConditions: false,
     ...change,
   }

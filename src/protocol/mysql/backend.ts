@@ -494,7 +494,7 @@ export class MysqlBackend implements BackendConnection, Aligned {
     if (reply.changed !== null) this.#alignment.follow(reply.changed)
     client.status = this.#status
     client.isInDoubt = reply.outcome === 'error' && (this.#status & STATUS.AUTOCOMMIT) === 0
-    const leaves = end.warned || reply.outcome !== 'ok'
+    const leaves = reply.warned || reply.outcome !== 'ok'
     // MariaDB keeps warnings over statements that have neither a table nor a subquery.
     this.stained = leaves || (this.stained && this.#login.engine === 'mariadb')
     // MySQL answers a PING with the count of conditions that the last statement left.

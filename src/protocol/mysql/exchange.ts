@@ -76,8 +76,6 @@ export interface ExchangeEnd {
   readonly reply: Mutable<Reply>
   /** Status flags, those of this one statement included. */
   readonly status: number
-  /** One of the results at least brought warnings. */
-  readonly warned: boolean
   /** It ended with an EOF, which reports nothing; what there is to report comes with the next OK. */
   readonly endedInEof: boolean
   /** It said so, of something that changed. */
@@ -464,10 +462,10 @@ export class Exchange {
         disturbed: false,
         conditions: null,
         didNothing: outcome === 'error' && tracker.first && NOTHING_DONE.has(tracker.errno),
+        warned: this.#warned,
         keepsConditions: this.repeatsCount && outcome === 'ok',
       },
       status: this.#status,
-      warned: this.#warned,
       full: this.#isFull,
       endedInEof: tracker.stop === 'eof' && !tracker.okLayout,
       changedInEof: tracker.stop === 'eof' && !tracker.okLayout && tracker.hasStateChanges,

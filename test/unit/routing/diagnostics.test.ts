@@ -31,10 +31,25 @@ test.each([
   'CALL p()',
 ])('only the connection knows FOUND_ROWS() after %s', (sql) => expect(after(two, [sql]).foundRows).toBeNull())
 
-test('several statements may leave what the last of them does not clear', () => {
+test.each([
+  ['only one of them warned', true],
+  ['none of them warned', false],
+])('of several statements those are left that the last does not clear: %s', (_what, warned) => {
   const diagnostics = new Diagnostics(true)
-  diagnostics.observe(classifyMariadb("SELECT CAST('x' AS SIGNED); SELECT 1"), reply({ rows: 1 }))
-  expect(diagnostics.some).toBe(true)
+  diagnostics.observe(classifyMariadb("SELECT CAST('x' AS SIGNED); SELECT 1"), reply({ rows: 1, warned }))
+  expect(diagnostics.some).toBe(warned)
+})
+
+test.each([
+  ["PREPARE p FROM 'INSERT INTO t VALUES (1)'", 2],
+  ["PREPARE p FROM 'SET time_zone = ?'", 2],
+  ["PREPARE p FROM 'INSERT INTO t SELECT 1'", null],
+  ["PREPARE p FROM 'INSERT INTO t VALUES (f())'", null],
+  ["PREPARE p FROM 'UPDATE t SET a = 1'", null],
+  ["PREPARE q FROM 'INSERT INTO t VALUES (1)'", null],
+  ["PREPARE p FROM 'SET @a = 1'; DEALLOCATE PREPARE p", null],
+])('FOUND_ROWS() after EXECUTE p, where %s', (prepare, expected) => {
+  expect(after(two, ...prepare.split('; ').map((sql) => [sql] as const), ['EXECUTE P']).foundRows).toBe(expected)
 })
 
 test.each([
