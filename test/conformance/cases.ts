@@ -958,6 +958,27 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'what a function sets in a transaction',
+    steps: [
+      table,
+      rows,
+      q("CREATE FUNCTION z() RETURNS INT DETERMINISTIC NO SQL BEGIN SET time_zone = '+07:00'; RETURN 1; END"),
+      q('BEGIN'),
+      unflagged(q('SELECT z()')),
+      q('INSERT INTO t (v) VALUES (1)'),
+      q('COMMIT'),
+      q('SELECT @@time_zone'),
+      q('SELECT v FROM t'),
+      q('SELECT @@time_zone'),
+      q("SET time_zone = '+01:00'"),
+      q('START TRANSACTION READ ONLY'),
+      unflagged(q('SELECT z()')),
+      q('ROLLBACK'),
+      q('SELECT * FROM t'),
+      q('SELECT @@time_zone'),
+    ],
+  },
+  {
     promise: 'what is left by a statement before a text of several that leave nothing',
     steps: [
       table,

@@ -236,9 +236,10 @@ export class MysqlBackend implements BackendConnection, Aligned {
     }
     const reply = this.learned(end, request, client)
     const { mayChange, mayFailLate } = options
-    this.unreported = (end.endedInEof && mayChange) || (reply.outcome === 'error' && mayFailLate)
-    // MySQL tells it with the next OK.
-    this.untold = this.unreported && end.changedInEof && this.#login.engine === 'mariadb'
+    const isUnreported = (end.endedInEof && mayChange) || (reply.outcome === 'error' && mayFailLate)
+    // MySQL tells it with the next OK; of what MariaDB says in an EOF has changed, it tells no more.
+    this.untold ||= isUnreported && end.changedInEof && this.#login.engine === 'mariadb'
+    this.unreported = isUnreported || this.untold
     const { sets } = options
     const isUntold = sets.length > 0 && this.#login.engine === 'mariadb' && reply.outcome === 'ok'
     if (!isUntold && !end.collationUnknown) {
@@ -377,6 +378,8 @@ export class MysqlBackend implements BackendConnection, Aligned {
     this.insertId = 0n
     this.#alignment.armed(schema)
     this.dirty = false
+    this.unreported = false
+    this.untold = false
     return true
   }
 
