@@ -12,7 +12,7 @@ import { type Inside, SluiceProcess } from '../support/sluice-process.ts'
 
 /** Visits that come before the comparison, so that whatever is remembered on purpose is there already. */
 const WARM_UP = 1_000
-const VISITS = { mysql: 10_000, mariadb: 1_000 }
+const VISITS = { mysql: 6_000, mariadb: 1_000 }
 const AT_ONCE = 50
 /** Fewer than there are clients, so that some of them leave while they wait. */
 const CONNECTIONS_MAX = 8
