@@ -1,4 +1,4 @@
-// How V8 is to treat our code.
+// How V8 is to treat our code and its garbage.
 
 import { setFlagsFromString } from 'node:v8'
 
@@ -8,7 +8,16 @@ import { setFlagsFromString } from 'node:v8'
  */
 const INLINED_BYTECODE_MAX = 1_800
 
-/** Takes effect for whatever is compiled from now on. */
+/**
+ * New objects live in two halves that are used by turns. They begin with a mebibyte each, which stays in a core's cache, and
+ * grow to sixteen, which does not: then every new object is a miss. Measured with point selects of 8 clients, 3 to 10 % less
+ * processor time per statement where they do not grow, with 64 no difference, and some 10 MB less of memory. Nearly all that a
+ * statement needs is garbage by the next collection, however soon that comes.
+ */
+const GROWTH_FACTOR = 1
+
+/** Takes effect for whatever is compiled, and however far memory has grown, from now on: so it comes before all else. */
 export function tuneEngine(): void {
   setFlagsFromString(`--max-inlined-bytecode-size-cumulative=${INLINED_BYTECODE_MAX}`)
+  setFlagsFromString(`--semi-space-growth-factor=${GROWTH_FACTOR}`)
 }

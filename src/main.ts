@@ -2,10 +2,11 @@
 // The process: arguments in, exit code out; nothing else.
 
 import { createRequire } from 'node:module'
-import { TERMINAL } from './cli/output.ts'
-import { run } from './cli/program.ts'
+import { tuneEngine } from './engine.ts'
 
 const { version } = createRequire(import.meta.url)('../package.json') as { version: string }
 
+tuneEngine()
+const [{ run }, { TERMINAL }] = await Promise.all([import('./cli/program.ts'), import('./cli/output.ts')])
 // A command that has ended has ended, whatever a library may still hold open.
 process.exit(await run(process.argv.slice(2), version, TERMINAL))

@@ -7,7 +7,6 @@ import type { ClusterFloors, ClusterPool } from './admin/snapshots.ts'
 import { Cluster, type ClusterParts } from './cluster.ts'
 import { accountsOf, policyOf } from './cluster-settings.ts'
 import type { Config, ListenerConfig } from './config.ts'
-import { tuneEngine } from './engine.ts'
 import { ProxyError } from './errors.ts'
 import type { Log } from './log.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
@@ -93,7 +92,6 @@ export class Serving {
 
   /** Resolves once clients can be served, and every backend has been asked, whatever it answered. */
   async start(): Promise<void> {
-    tuneEngine()
     const { config } = this.#parts
     const [listeners] = await Promise.all([
       Promise.all(config.listeners.map((listener) => this.createListener(listener))),
