@@ -379,8 +379,8 @@ export interface BackendConnection {
   clear(): Promise<void>
   /** Runs a statement of our own; its answer stays here. Rows as text. Throws BackendLost. */
   query(sql: string): Promise<readonly (readonly (string | null)[])[] | Refusal>
-  /** Begins a READ ONLY transaction. Throws BackendLost. */
-  beginReadOnly(): Promise<void>
+  /** Begins a READ ONLY transaction, and sets savepoints of these names in it, as they are written. Throws BackendLost. */
+  beginReadOnly(savepoints: readonly string[]): Promise<void>
   /** Ends the transaction there is, in which nothing was written. Throws BackendLost. */
   endReadOnly(): Promise<void>
   /** Waits until the backend has all of `position`, at most `msMax`. False: it has not. Throws BackendLost. */

@@ -12,6 +12,7 @@ import {
   MONOTONIC_VARIABLE,
 } from './consistency.ts'
 import { asksForConditions, Diagnostics } from './diagnostics.ts'
+import { type Savepoints, savepointsAfter } from './savepoints.ts'
 import { ROUTE_VARIABLE, UserVariables } from './user-variables.ts'
 
 /** One reason to stay on a connection. `names` counts what holds it (tables, locks …); empty where there is nothing to count. */
@@ -60,6 +61,7 @@ const NAMED: ReadonlySet<PinReason> = new Set(['temporary-table', 'advisory-lock
 const UNKNOWN = '(unknown)'
 
 const NONE: readonly PinReason[] = []
+const NO_SAVEPOINTS: readonly string[] = []
 const NOTHING: ReadonlyMap<string, string> = new Map()
 
 export class SessionState {
@@ -67,6 +69,8 @@ export class SessionState {
   #transaction: 'none' | 'open' | 'read-only' = 'none'
   /** In a READ ONLY transaction: what it reads is fixed by what it has read. */
   #hasSnapshot = false
+  /** Of a READ ONLY transaction. */
+  #savepoints: Savepoints = NO_SAVEPOINTS
   #autocommit = true
   #pins: Map<PinReason, Pin> | null = null
   #override: RouteHint | null = null
@@ -151,7 +155,10 @@ export class SessionState {
     this.#autocommit = reply.autocommit
     this.observeTransaction(classification, reply, nowMs)
     const failed = reply.outcome !== 'ok'
-    if (!failed && this.#transaction === 'read-only') this.#hasSnapshot ||= takesSnapshot(classification)
+    if (!failed && this.#transaction === 'read-only') {
+      this.#hasSnapshot ||= takesSnapshot(classification)
+      this.#savepoints = savepointsAfter(this.#savepoints, classification.digestText)
+    }
     // In a text of several statements, those before the one that failed took effect.
     if (!failed || classification.statements > 1) this.observePins(classification, { failed, schema }, nowMs)
     if (!failed) this.observeAssignments(classification)
@@ -167,7 +174,12 @@ export class SessionState {
 
   /** It is in a READ ONLY transaction, and nothing else holds it where it is. */
   get canMoveTransaction(): boolean {
-    return this.#transaction === 'read-only' && this.#pins?.size === 1
+    return this.#transaction === 'read-only' && this.#pins?.size === 1 && this.#savepoints !== null
+  }
+
+  /** What must be set again where it goes on. */
+  get savepoints(): readonly string[] {
+    return this.#savepoints ?? NO_SAVEPOINTS
   }
 
   /**
@@ -194,8 +206,9 @@ export class SessionState {
   }
 
   /** It is on another backend now, where it was begun anew. */
-  moveTransaction(classification: Classification, nowMs: number): void {
+  moveTransaction(savepoints: readonly string[], classification: Classification, nowMs: number): void {
     this.#transaction = 'read-only'
+    this.#savepoints = savepoints
     this.#hasSnapshot = false
     this.pin('transaction', null, classification, nowMs)
   }
@@ -218,8 +231,7 @@ export class SessionState {
   losePins(): readonly PinReason[] {
     const lost = this.#pins === null ? [] : [...this.#pins.keys()]
     this.#pins = null
-    this.#transaction = 'none'
-    this.#hasSnapshot = false
+    this.endTransaction()
     return lost
   }
 
@@ -231,8 +243,7 @@ export class SessionState {
   /** COM_RESET_CONNECTION and its kin: as if just logged in. */
   startOver(settings: Settings): void {
     this.#settings = settings
-    this.#transaction = 'none'
-    this.#hasSnapshot = false
+    this.endTransaction()
     this.#autocommit = true
     this.#pins = null
     this.#override = null
@@ -293,6 +304,12 @@ export class SessionState {
     return reason !== 'diagnostics' || asksForConditions(facts)
   }
 
+  private endTransaction(): void {
+    this.#transaction = 'none'
+    this.#hasSnapshot = false
+    this.#savepoints = NO_SAVEPOINTS
+  }
+
   private observeTransaction(classification: Classification, reply: Reply, nowMs: number): void {
     if (reply.transaction === 'open') {
       if (this.#transaction === 'none') {
@@ -301,8 +318,7 @@ export class SessionState {
       this.pin('transaction', null, classification, nowMs)
       return
     }
-    this.#transaction = 'none'
-    this.#hasSnapshot = false
+    this.endTransaction()
     // SET TRANSACTION … speaks of the next transaction on this very connection.
     if (classification.transaction === 'next' && reply.outcome === 'ok') {
       this.pin('transaction', null, classification, nowMs)

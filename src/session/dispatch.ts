@@ -28,6 +28,8 @@ export class Dispatch {
   readonly #leases: Leases
   readonly #shared: Shared
   readonly freshness: Freshness
+  /** Of a transaction that has left its reader. */
+  #savepoints: readonly string[] = []
   #waiting = false
   #stopped = false
   /** The statement is to come to nothing, and what its client is told. */
@@ -186,6 +188,7 @@ export class Dispatch {
 
   /** The transaction ends there; on another backend it will begin anew. */
   private async leaveReader(): Promise<void> {
+    this.#savepoints = this.#state.savepoints
     try {
       await this.#leases.current!.connection.endReadOnly()
     } catch (error) {
@@ -201,8 +204,8 @@ export class Dispatch {
   private async takeOverTransaction(classification: Classification): Promise<boolean> {
     const { connection } = this.#leases.current!
     if ((await connection.align(this.#state.settings)) !== null) return false
-    await connection.beginReadOnly()
-    this.#state.moveTransaction(classification, this.#shared.nowMs())
+    await connection.beginReadOnly(this.#savepoints)
+    this.#state.moveTransaction(this.#savepoints, classification, this.#shared.nowMs())
     return true
   }
 

@@ -188,6 +188,19 @@ describeEngines((engine) => {
       expect(await valueIn(reading, READ)).toBe(3101)
     })
 
+    test('a read-only transaction keeps its savepoints, wherever it goes on', async () => {
+      const [writing, reading] = [await connect(), await connect()]
+      for (const text of ['START TRANSACTION READ ONLY', 'SAVEPOINT gone', 'SAVEPOINT `a b`']) await reading.query(text)
+      await reading.query('RELEASE SAVEPOINT gone')
+      await reading.query('SAVEPOINT `a b`')
+      await everyReader(words.stop)
+      await writing.query('UPDATE t SET n = 3200 WHERE id = 1')
+      expect(await valueIn(reading, READ)).toBe(3200)
+      await reading.query('ROLLBACK TO SAVEPOINT `A b`')
+      await expect(reading.query('ROLLBACK TO gone')).rejects.toMatchObject({ errno: 1305 })
+      await reading.query('COMMIT')
+    })
+
     test.each([
       ['a transaction', ['BEGIN', 'UPDATE t SET n = ? WHERE id = 1', 'COMMIT']],
       [

@@ -294,8 +294,9 @@ export class MysqlBackend implements BackendConnection, Aligned {
     this.stained = false
   }
 
-  beginReadOnly(): Promise<void> {
-    return this.mustDo('START TRANSACTION READ ONLY')
+  async beginReadOnly(savepoints: readonly string[]): Promise<void> {
+    await this.mustDo('START TRANSACTION READ ONLY')
+    for (const name of savepoints) await this.mustDo(`SAVEPOINT ${name}`)
   }
 
   endReadOnly(): Promise<void> {
