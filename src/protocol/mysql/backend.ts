@@ -300,7 +300,8 @@ export class MysqlBackend implements BackendConnection, Aligned {
   }
 
   endReadOnly(): Promise<void> {
-    return this.mustDo('COMMIT')
+    // Whatever completion_type says, none begins here, and the connection stays.
+    return this.mustDo('COMMIT AND NO CHAIN NO RELEASE')
   }
 
   private async mustDo(sql: string): Promise<void> {
