@@ -123,14 +123,22 @@ export class Pool {
    * Rejects with ProxyError (wait too long, too many waiting) or ConnectFailed.
    */
   acquire(keeper: Keeper): Lease | Promise<Lease> {
-    const lease = this.choose(keeper)
-    // Nobody overtakes those who wait; but each has a connection cleared for it, as long as there are any.
-    if (lease !== null && this.#waiters.size === 0 && isReadyFor(keeper, lease)) {
-      this.lend(lease, keeper)
-      return lease
-    }
-    if (lease !== null) this.clear(lease)
+    const lease = this.take(keeper)
+    if (lease !== null) return lease
+    // Those who wait have a connection cleared for each of them, as long as there are any.
+    const other = this.choose(keeper)
+    if (other !== null) this.clear(other)
     return this.wait(keeper)
+  }
+
+  /** The same, if one is free just as it is. */
+  take(keeper: Keeper): Lease | null {
+    // Nobody overtakes those who wait.
+    if (this.#waiters.size > 0) return null
+    const lease = this.choose(keeper)
+    if (lease === null || !isReadyFor(keeper, lease)) return null
+    this.lend(lease, keeper)
+    return lease
   }
 
   /** Takes `lease` again if nobody has touched it since this keeper gave it back. */

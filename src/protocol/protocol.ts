@@ -79,6 +79,14 @@ export interface ClientRequest {
   readonly frames: readonly Buffer[]
 }
 
+/** Whoever serves a client's requests. */
+export interface RequestTaker {
+  /** Null: the client has gone. */
+  take(request: ClientRequest | null): void
+  /** By a bug of the client's side. */
+  failed(error: unknown): void
+}
+
 /** What all clients of a listener have in common: one object for all of them, as long as it is true. */
 export interface AcceptOptions {
   readonly accounts: Accounts
@@ -134,7 +142,7 @@ export interface ClientConnection {
   settingsAfterLogin(before: Settings): Settings
   /** What a reset of the session leaves. */
   settingsAfterReset(before: Settings): Settings
-  /** True once the client has gone; `next` then gives null. */
+  /** True once the client has gone; `next` then takes null to whoever asks. */
   readonly gone: boolean
   /** It was given an answer that no backend knows of, as of a statement that changed no rows; the session takes it back. */
   answered: boolean
@@ -144,8 +152,8 @@ export interface ClientConnection {
   onGone: () => void
   /** Completes the login, or the change to another user. */
   welcome(): void
-  /** The next request, or null when the client has gone. Not asking is the backpressure. */
-  next(): Promise<ClientRequest | null>
+  /** The next request goes to `taker`, also before this returns. Not asking is the backpressure. */
+  next(taker: RequestTaker): void
   /** The request with another text in place of its own; a statement being prepared is prepared so. */
   reword(request: ClientRequest, sql: Buffer): ClientRequest
   /** Answers a request with success and nothing else. `more`: of its answer; the next request's answer goes on behind it. */
@@ -236,6 +244,12 @@ export interface Reply {
   readonly warned: boolean
   /** It was a command that leaves what the statement before it left for SHOW WARNINGS. */
   readonly keepsConditions: boolean
+}
+
+/** Whoever waits for a reply, and is called back with it: a promise for each statement would cost more than all the rest of it. */
+export interface ReplyTo {
+  answered(reply: Reply): void
+  failed(error: unknown): void
 }
 
 export interface SettingsChange {
@@ -365,8 +379,10 @@ export interface BackendConnection {
    * round trip.
    */
   align(settings: Settings, variables?: readonly SavedVariable[]): Promise<Refusal | null> | null
-  /** One request and its whole reply. Throws BackendLost, ClientLost. */
-  exchange(request: ClientRequest, client: ClientConnection, options: ExchangeOptions): Promise<Reply>
+  /** Nothing needs to be done to bring the connection to `settings`. */
+  fits(settings: Settings): boolean
+  /** One request and its whole reply; `to` is told once how it ended, also before this returns: BackendLost, ClientLost. */
+  exchange(request: ClientRequest, client: ClientConnection, options: ExchangeOptions, to: ReplyTo): void
   /** The backend may know more than it has told: where a client is told no more than that rows end, or of an error. */
   readonly unreported: boolean
   /** It changed something, and will never say what: to ask for it wipes out what the last statement left. */
@@ -402,6 +418,16 @@ export interface BackendConnection {
   /** The same, but what it is at may come to its end first. */
   giveUpSoon(why: string): void
   close(reason: CloseReason): void
+}
+
+/** One request and its whole reply. Rejects with BackendLost, ClientLost. */
+export function replyOf(
+  connection: BackendConnection,
+  request: ClientRequest,
+  client: ClientConnection,
+  options: ExchangeOptions,
+): Promise<Reply> {
+  return new Promise((answered, failed) => connection.exchange(request, client, options, { answered, failed }))
 }
 
 /** The backend went away under a request. `progress` decides whether the request may be sent again. */

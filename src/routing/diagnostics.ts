@@ -95,6 +95,17 @@ export class Diagnostics {
     return true
   }
 
+  /** The same for a plain read that found so many rows and warned of nothing. */
+  observePlain(rows: number): void {
+    this.#rowCount = -1
+    this.#foundRows = rows
+    this.#keptFoundRows = false
+    this.#count = 0
+    this.#hasFailed = false
+    this.#toldCount = 0
+    this.#conditions = null
+  }
+
   /** A statement was prepared: nothing of the last one changes but its conditions. */
   prepared(classification: Classification, reply: Reply): boolean {
     const { rowCount, foundRows } = this

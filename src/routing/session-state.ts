@@ -24,7 +24,6 @@ export interface Pin {
   readonly names: ReadonlyMap<string, number>
 }
 
-/** Pins that leave nothing behind when they end. */
 /** What may hold a session on a reader: it ends with the transaction, or with what it is about. */
 const ON_READERS: ReadonlySet<PinReason> = new Set([
   'transaction',
@@ -33,6 +32,7 @@ const ON_READERS: ReadonlySet<PinReason> = new Set([
   'found-rows',
   'user-variable',
 ])
+/** Pins that leave nothing behind when they end. */
 const TRACELESS: ReadonlySet<PinReason> = new Set(['transaction', 'diagnostics', 'cursor'])
 
 /** What would end a pin, in words for people. */
@@ -118,6 +118,18 @@ export class SessionState {
 
   get pins(): readonly Pin[] {
     return this.#pins === null ? [] : [...this.#pins.values()]
+  }
+
+  /** Nothing holds it anywhere, and it has asked for nothing that a plain read would have to heed. */
+  get isPlain(): boolean {
+    return (
+      (this.#pins === null || this.#pins.size === 0) &&
+      this.#autocommit &&
+      this.#transaction === 'none' &&
+      this.#override === null &&
+      this.#consistency === null &&
+      !this.variables.some
+    )
   }
 
   has(reason: PinReason): boolean {

@@ -9,18 +9,28 @@ import {
   ClientLost,
   type ClientRequest,
   ConnectFailed,
+  type ExchangeOptions,
   type Refusal,
   type Reply,
   type RowEdit,
+  replyOf,
 } from '../protocol/protocol.ts'
 import { maySetInsertIdSilently } from '../routing/diagnostics.ts'
+import type { Need } from '../routing/floors.ts'
 import { type Route, route } from '../routing/router.ts'
 import type { SessionState } from '../routing/session-state.ts'
 import type { Assignment, Classification, PinReason } from '../sql/classification.ts'
 import { Freshness } from './freshness.ts'
 import type { Leases } from './leases.ts'
+import { PlainRead, type PlainReader } from './plain-read.ts'
 import { ATTEMPTS_MAX, lossOf, mayRepeat, unknownOutcome } from './repeat.ts'
 import type { Shared } from './shared.ts'
+
+/** A plain read that was sent, and how that ends. */
+export interface BegunRead {
+  readonly read: PlainRead
+  readonly reply: Promise<Reply>
+}
 
 export class Dispatch {
   readonly #client: ClientConnection
@@ -30,6 +40,8 @@ export class Dispatch {
   readonly freshness: Freshness
   /** Of a transaction that has left its reader. */
   #savepoints: readonly string[] = []
+  /** Made for a plain read that needs more than `sendPlain` does. */
+  #decision: Route | null = null
   #waiting = false
   #stopped = false
   /** The statement is to come to nothing, and what its client is told. */
@@ -87,27 +99,63 @@ export class Dispatch {
     return route(classification, view, this.#shared.topology(), this.#shared.policy, this.#shared)
   }
 
-  /** Sends the request where it belongs, and elsewhere for as long as that is needed and safe. */
+  /**
+   * Sends a plain read of a session that holds nothing where it belongs; its answer goes to `reader`. False: it must wait for
+   * more than its answer, or be prepared for; then `send` goes on from here.
+   */
+  sendPlain(classification: Classification, request: ClientRequest, reader: PlainReader): boolean {
+    this.#interruption = null
+    this.#edit = null
+    this.#decision = null
+    const need = this.freshness.needAtOnce(classification, request)
+    if (need === undefined) return false
+    const decision = this.route(classification, request.routeAttribute, need)
+    this.#decision = decision
+    if (decision.action !== 'send' || decision.awaits !== undefined || this.mustQueue(decision)) return false
+    const lease = this.#leases.takeNow(decision.backend)
+    if (lease === null) return false
+    const { connection } = lease
+    if (connection.stained || !connection.fits(this.#state.settings)) return false
+    this.#decision = null
+    const read = new PlainRead(reader, { classification, request }, decision, need, connection, this.#shared.nowMs())
+    if (connection.backend.role === 'reader') connection.exchange(request, this.#client, PLAIN_ON_READER, read)
+    else connection.exchange(request, this.#client, this.optionsFor(classification, request), read)
+    return true
+  }
+
+  /** The answer to a plain read has come, and is like most answers. */
+  answeredPlain({ classification, decision, connection, need, startedMs }: PlainRead, arrivedMs: number): void {
+    this.count(classification, decision, connection, need, 'ok', arrivedMs, startedMs)
+  }
+
+  /**
+   * Sends the request where it belongs, and elsewhere for as long as that is needed and safe. `begun`: a plain read that was
+   * sent, and whose answer is none of a plain read's.
+   */
   async send(
     classification: Classification,
     request: ClientRequest,
     arrivedMs: number,
     edit: RowEdit | null = null,
+    begun: BegunRead | null = null,
   ): Promise<Reply> {
     let decided = request.opensCursor === true ? holding(classification) : classification
-    this.#interruption = null
+    let sent = begun
+    if (sent === null) this.#interruption = null
     this.#edit = edit
     let heldSinceMs: number | null = null
     let losses = 0
     let waited = false
-    const isPinned = this.#leases.current !== null && this.#state.staysFor(classification)
+    const isPinned = sent === null && this.#leases.current !== null && this.#state.staysFor(classification)
     let movesTransaction = isPinned && this.outgrowsReader(classification, request)
     if (movesTransaction) await this.leaveReader()
-    const asked = isPinned ? null : this.freshness.need(classification, request)
-    let need = asked instanceof Promise ? await asked : asked
+    const known = isPinned ? null : sent !== null ? sent.read.need : this.freshness.needAtOnce(classification, request)
+    let need = known === undefined ? await this.freshness.need(classification, request) : known
     for (let attempts = 1; attempts <= ATTEMPTS_MAX || this.mayWaitOn(heldSinceMs); attempts++) {
-      this.checkInterruption()
-      const decision = this.route(decided, request.routeAttribute, need, waited)
+      if (sent === null) this.checkInterruption()
+      const decision =
+        sent?.read.decision ?? this.#decision ?? this.route(decided, request.routeAttribute, need, waited)
+      this.#decision = null
       const mustQueue = heldSinceMs === null && this.mustQueue(decision)
       if (mustQueue || decision.action === 'hold') {
         heldSinceMs ??= this.#shared.nowMs()
@@ -116,12 +164,12 @@ export class Dispatch {
       }
       const isReady = this.#leases.current !== null || this.obtainNow(decision)
       if (!isReady && !(await this.obtain(decision))) continue
-      if (this.#leases.mustFetchVariables(decided) && !(await this.fetchVariables())) continue
+      if (sent === null && this.#leases.mustFetchVariables(decided) && !(await this.fetchVariables())) continue
       if (decision.action === 'stay' && decision.ignoredHint) this.#shared.metrics.ignoredHints.value += 1
-      const startedMs = this.#shared.nowMs()
+      const startedMs = sent?.read.startedMs ?? this.#shared.nowMs()
       const { connection } = this.#leases.current!
       try {
-        if (decision.action === 'send' && decision.awaits !== undefined) {
+        if (sent === null && decision.action === 'send' && decision.awaits !== undefined) {
           const isThere = await this.freshness.catchUp(connection, decision.awaits, decision.isLast)
           waited = true
           this.checkInterruption()
@@ -142,15 +190,11 @@ export class Dispatch {
           }
         }
         if (movesTransaction && (await this.takeOverTransaction(classification))) movesTransaction = false
-        const reply = await this.exchangeOnce(decided, request)
+        const coming = sent === null ? this.exchangeOnce(decided, request) : sent.reply
+        sent = null
+        const reply = await coming
         if (reply !== null && reply.outcome !== 'refused' && reply.outcome !== 'behind') {
-          const target = targetOf(decision, connection)
-          const { because } = decision
-          const failed = reply.outcome !== 'ok'
-          this.#shared.tally.count(classification, { target, because, failed, arrivedMs }, startedMs)
-          this.freshness.answered(classification, decision, connection, need)
-          const isWrite = classification.access === 'write' && reply.outcome === 'ok'
-          this.#shared.failovers.answered(connection.backend.id, isWrite, startedMs - arrivedMs)
+          this.count(classification, decision, connection, need, reply.outcome, arrivedMs, startedMs)
           return reply
         }
         if (reply?.outcome === 'refused' && this.#state.pinned) {
@@ -172,6 +216,23 @@ export class Dispatch {
       }
     }
     throw new ProxyError('BACKEND_CONNECT_FAILED', `no backend could serve the statement in ${ATTEMPTS_MAX} attempts`)
+  }
+
+  private count(
+    classification: Classification,
+    decision: Route,
+    connection: BackendConnection,
+    need: Need | null,
+    outcome: Reply['outcome'],
+    arrivedMs: number,
+    startedMs: number,
+  ): void {
+    const failed = outcome !== 'ok'
+    const target = targetOf(decision, connection)
+    this.#shared.tally.count(classification, { target, because: decision.because, failed, arrivedMs }, startedMs)
+    this.freshness.answered(classification, decision, connection, need)
+    const isWrite = classification.access === 'write' && !failed
+    this.#shared.failovers.answered(connection.backend.id, isWrite, startedMs - arrivedMs)
   }
 
   /** A READ ONLY transaction on a reader meets a statement that only the writer should execute, a GET_LOCK() say. */
@@ -251,6 +312,7 @@ export class Dispatch {
       access: 'write',
       because: 'a reader cannot serve it',
       hint: null,
+      plain: false,
     }
     if (outcome === 'refused') {
       this.#shared.learn(asWrite)
@@ -304,26 +366,31 @@ export class Dispatch {
 
   private exchangeNow(classification: Classification, request: ClientRequest): Promise<Reply | null> {
     const { connection } = this.#leases.current!
-    const onReader = connection.backend.role === 'reader'
+    return replyOf(connection, request, this.#client, this.optionsFor(classification, request))
+  }
+
+  private optionsFor(classification: Classification, request: ClientRequest): ExchangeOptions {
+    const onReader = this.#leases.current!.connection.backend.role === 'reader'
     if (!onReader) this.freshness.begin(classification, request.prepared)
     const isFree = !this.#state.pinned && classification.transaction === 'none'
-    const passing = request.kind === 'prepare' ? [] : namesIn(classification, ({ scope }) => scope === 'statement')
-    return connection.exchange(request, this.#client, {
+    const passing =
+      request.kind === 'prepare' ? NO_NAMES : namesIn(classification, ({ scope }) => scope === 'statement')
+    return {
       // A writer that refuses is none any more, and what is held there is lost.
-      holdRefused: isFree || connection.backend.role === 'writer',
+      holdRefused: isFree || !onReader,
       holdBehind: isFree && onReader,
       holdUnknownSession: classification.kill !== null && request.kind !== 'prepare',
       edit: this.#edit,
       mayChange: classification.access === 'write' || passing.length > 0,
       mayFailLate: request.kind !== 'prepare' && (!this.#state.autocommit || mayFailLate(classification)),
-      sets: request.kind === 'prepare' ? [] : namesIn(classification, ({ unscoped }) => unscoped === true),
+      sets: request.kind === 'prepare' ? NO_NAMES : namesIn(classification, ({ unscoped }) => unscoped === true),
       startsClock: request.kind !== 'prepare' && startsClock(classification),
       passing,
       calls:
         classification.access !== 'read' && classification.tables === null && !SELECTS.test(classification.digestText),
       readOnlyTransaction: onReader && this.#state.transaction === 'read-only',
       committed: request.kind === 'prepare' || onReader ? UNHEARD : this.freshness.committed,
-    })
+    }
   }
 
   /** A connection as decided, if the one used last is free. */
@@ -413,7 +480,12 @@ export class Dispatch {
 /** With a cursor open the session stays where it is, whatever it does next: only the writer can serve all of that. */
 function holding(classification: Classification): Classification {
   if (classification.access !== 'read') return classification
-  return { ...classification, access: 'write', because: 'it opens a cursor, which keeps the session where it is' }
+  return {
+    ...classification,
+    access: 'write',
+    plain: false,
+    because: 'it opens a cursor, which keeps the session where it is',
+  }
 }
 
 const nothing = () => {}
@@ -438,6 +510,22 @@ function startsClock({ assigns }: Classification): boolean {
 }
 
 const NO_NAMES: readonly string[] = []
+
+/** What `optionsFor` makes of every plain read on a reader. */
+const PLAIN_ON_READER: ExchangeOptions = {
+  holdRefused: true,
+  holdBehind: true,
+  holdUnknownSession: false,
+  edit: null,
+  mayChange: false,
+  mayFailLate: false,
+  sets: NO_NAMES,
+  startsClock: false,
+  passing: NO_NAMES,
+  calls: false,
+  readOnlyTransaction: false,
+  committed: UNHEARD,
+}
 
 /** The target as metrics name it; a pinned session's is what its backend is. */
 function targetOf(decision: Route, connection: BackendConnection): string {

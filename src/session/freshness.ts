@@ -85,27 +85,32 @@ export class Freshness {
     return this.needFor(this.consistency(classification), classification, null)
   }
 
-  /** The same; where somebody must be asked, a promise. */
-  need(
+  /** The same, as it must be known before the statement is sent; undefined: somebody must be asked. */
+  needAtOnce(
     classification: Classification,
     { prepared, routeAttribute }: Pick<ClientRequest, 'prepared' | 'routeAttribute'>,
-  ): Need | null | Promise<Need | null> {
+  ): Need | null | undefined {
     if (!this.isForReaders(classification, routeAttribute)) return null
     const consistency = this.consistency(classification)
-    const unheard = consistency.level === 'service' ? this.#shared.freshness.others?.unheard : null
-    if (unheard != null) return unheard.then(() => this.needOf(consistency, classification, prepared))
-    return this.needOf(consistency, classification, prepared)
+    const { floors, others } = this.#shared.freshness
+    if (consistency.level === 'global' || (consistency.monotonic && this.hasSeenMore())) return undefined
+    if (consistency.level === 'service' && others !== null && others.unheard !== null) return undefined
+    const need = this.needFor(consistency, classification, prepared)
+    return need === null || floors.isSettled(need.version) ? need : undefined
   }
 
-  private needOf(
-    consistency: Consistency,
+  /** The same, whoever must be asked. */
+  async need(
     classification: Classification,
-    prepared: PreparedStatement | null,
-  ): Need | null | Promise<Need | null> {
-    const need = this.needFor(consistency, classification, prepared)
+    request: Pick<ClientRequest, 'prepared' | 'routeAttribute'>,
+  ): Promise<Need | null> {
+    const consistency = this.consistency(classification)
+    if (consistency.level === 'service') await this.#shared.freshness.others?.unheard
+    const need = this.needFor(consistency, classification, request.prepared)
     if (consistency.level === 'global' || (consistency.monotonic && this.hasSeenMore())) return this.withAll(need)
-    if (need === null || this.#shared.freshness.floors.isSettled(need.version)) return need
-    return settle(this.#shared.freshness, this.#shared.nowMs()).then(() => need)
+    if (need !== null && !this.#shared.freshness.floors.isSettled(need.version))
+      await settle(this.#shared.freshness, this.#shared.nowMs())
+    return need
   }
 
   /** How fresh the statement's answer must be. */
@@ -142,7 +147,8 @@ export class Freshness {
     request: ClientRequest,
     connection: BackendConnection,
   ): Promise<Need | null> {
-    const need = await this.need(classification, request)
+    const known = this.needAtOnce(classification, request)
+    const need = known === undefined ? await this.need(classification, request) : known
     if (need === null || this.#shared.reaches(connection.backend, need)) return null
     if (!(await this.catchUp(connection, need))) return need
     this.#shared.freshness.reads.waited.value += 1

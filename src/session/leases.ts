@@ -84,6 +84,14 @@ export class Leases implements Keeper, Unsaved {
     return this.reclaimOne(this.#places.unreadHome, backend) || this.reclaimOne(this.#last?.lease ?? null, backend)
   }
 
+  /** Takes a connection to `backend` if one is free. */
+  takeNow(backend: Backend): Lease | null {
+    if (this.reclaim(backend)) return this.#current
+    const { identity, account } = this.#client
+    const lease = this.#shared.pools.of(backend, identity, account).take(this)
+    return lease === null ? null : this.use(lease)
+  }
+
   /** Takes a connection to `backend`; at once if one is free. Rejects with ProxyError or ConnectFailed. */
   acquire(backend: Backend): Lease | Promise<Lease> {
     if (this.reclaim(backend)) return this.#current!

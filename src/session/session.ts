@@ -12,6 +12,7 @@ import {
   type Refusal,
   type Reply,
   type RequestKind,
+  type RequestTaker,
   type Row,
   type RowEdit,
   type Settings,
@@ -28,6 +29,7 @@ import { Dispatch } from './dispatch.ts'
 import type { Freshness } from './freshness.ts'
 import { Leases } from './leases.ts'
 import { heldLocks, touchesLocks, withLockNames } from './locks.ts'
+import { isPlainReply, type PlainRead, type PlainReader } from './plain-read.ts'
 import { type Process, processRows } from './processes.ts'
 import { NO_RIGHTS, type Rights, rightsIn } from './rights.ts'
 import type { SessionSnapshot, Victim, Wanted } from './sessions.ts'
@@ -62,7 +64,7 @@ const COMMANDS: Readonly<Record<RequestKind, string>> = {
 
 const UNMOVABLE_NAME = 'it has a user variable whose name reads differently in other character sets'
 
-export class Session {
+export class Session implements RequestTaker, PlainReader {
   readonly #client: ClientConnection
   readonly #shared: Shared
   readonly #state: SessionState
@@ -80,6 +82,9 @@ export class Session {
   #statements = 0
   #draining = false
   #ended = false
+  #over: () => void = () => {}
+  /** Runs while the client says nothing, where its session has set a limit to that. */
+  #silence: NodeJS.Timeout | null = null
 
   constructor(client: ClientConnection, shared: Shared) {
     this.#client = client
@@ -147,15 +152,20 @@ export class Session {
     }
   }
 
-  /** Serves the client until it goes. Never throws. */
+  /** Serves the client; resolves when it has gone. Never throws. */
   run(): Promise<void> {
-    return this.live().then(
-      (reason) => this.end(reason),
+    const over = new Promise<void>((resolve) => {
+      this.#over = resolve
+    })
+    this.open().then(
+      (isOpen) => (isOpen ? this.rest() : this.end('backend refused')),
       (error) => this.failed(error),
     )
+    return over
   }
 
-  private failed(error: unknown): void {
+  failed(error: unknown): void {
+    if (error instanceof ClientLost) return this.end('client lost')
     this.#shared.log.error({ err: error, session: this.id }, 'session ended by a bug')
     this.#client.fail(new ProxyError('INTERNAL', 'the proxy met a bug of its own; its log has the details'))
     this.end('proxy error')
@@ -180,6 +190,7 @@ export class Session {
   end(reason: CloseReason): void {
     if (this.#ended) return
     this.#ended = true
+    if (this.#silence !== null) clearTimeout(this.#silence)
     this.#dispatch.stop()
     // What a session leaves behind is wiped out; what it leaves running is ended soon, or at once if that was asked for.
     if (this.#isIdle) this.#leases.giveBackDirty()
@@ -188,6 +199,7 @@ export class Session {
     this.#client.end(reason)
     this.#shared.metrics.clientCloses.labels(reason).value += 1
     this.#shared.failovers.sessionEnded(this.id, reason)
+    this.#over()
   }
 
   /** Completes the login. A schema must exist and be ours to use, or the login fails as it would on the server. */
@@ -234,44 +246,106 @@ export class Session {
     return false
   }
 
-  /** Never holds a request in a variable of its own: that would keep a long statement while the session waits for the next. */
-  private async live(): Promise<CloseReason> {
-    if (!(await this.open())) return 'backend refused'
-    while (!this.#ended) {
-      if (this.#draining && this.isFree) return 'proxy draining'
-      const idleMsMax = this.#client.idleMsMax(this.#state.settings)
-      this.#request = await (idleMsMax === null ? this.#client.next() : this.nextWithin(idleMsMax))
-      if (this.#request === null) return 'client quit'
-      this.#sinceMs = this.#shared.nowMs()
-      this.#isIdle = false
-      try {
-        await this.serveNext()
-      } catch (error) {
-        if (error instanceof ClientLost) return 'client lost'
-        const isRefusal = error instanceof ConnectFailed && error.refusal !== null
-        if (!isRefusal && !(error instanceof ProxyError)) throw error
-        this.countFailed(error.message)
-        if (isRefusal) this.refuse(error.refusal!)
-        else if (this.fail(error as ProxyError)) return 'proxy error'
-      }
-      this.#isIdle = true
-      this.#request = null
-      this.#sinceMs = this.#shared.recentMs()
-    }
-    return 'client killed'
+  /** Waits for the next request. */
+  private rest(): void {
+    this.#isIdle = true
+    this.#request = null
+    this.#sinceMs = this.#shared.recentMs()
+    if (this.#ended) return
+    if (this.#draining && this.isFree) return this.end('proxy draining')
+    const silentMsMax = this.#client.idleMsMax(this.#state.settings)
+    // What the server would end, ends here.
+    if (silentMsMax !== null) this.#silence = setTimeout(() => this.silentTooLong(), silentMsMax)
+    this.#client.next(this)
   }
 
-  /** The session has set a limit to its own silence: what the server would end, ends here. */
-  private async nextWithin(idleMsMax: number): Promise<ClientRequest | null> {
-    const timer = setTimeout(() => {
-      this.#client.idledOut()
-      this.end('client timeout')
-    }, idleMsMax)
+  private silentTooLong(): void {
+    this.#client.idledOut()
+    this.end('client timeout')
+  }
+
+  take(request: ClientRequest | null): void {
+    if (this.#ended) return
+    if (request === null) return this.end('client quit')
+    if (this.#silence !== null) clearTimeout(this.#silence)
+    this.#silence = null
+    this.#request = request
+    this.#sinceMs = this.#shared.nowMs()
+    this.#isIdle = false
     try {
-      return await this.#client.next()
-    } finally {
-      clearTimeout(timer)
+      this.begin(request)
+    } catch (error) {
+      this.failed(error)
     }
+  }
+
+  private begin(request: ClientRequest): void {
+    const { kind } = request
+    if (kind === 'reset' || kind === 'login') return this.await(this.startOver(kind))
+    const classification = this.classify(request)
+    if (!this.servesPlain(classification, request)) this.await(this.serve(classification, request))
+  }
+
+  /** Never holds a request in a variable of its own: that would keep a long statement while the session waits for the next. */
+  private await(serving: Promise<void>): void {
+    serving.then(
+      () => this.rest(),
+      (error) => this.refused(error),
+    )
+  }
+
+  /** The statement came to nothing, and the session goes on, if it can. */
+  private refused(error: unknown): void {
+    const isRefusal = error instanceof ConnectFailed && error.refusal !== null
+    if (!isRefusal && !(error instanceof ProxyError)) return this.failed(error)
+    this.countFailed(error.message)
+    if (isRefusal) this.refuse(error.refusal!)
+    else if (this.fail(error as ProxyError)) return this.end('proxy error')
+    this.rest()
+  }
+
+  /** A plain read of a session that holds nothing is on its way. False: it takes `serve`. */
+  private servesPlain(classification: Classification, request: ClientRequest): boolean {
+    if (!classification.plain || request.opensCursor === true || request.kind === 'prepare') return false
+    if (this.#leases.current !== null || !this.#state.isPlain || this.#client.answered) return false
+    this.#statements += 1
+    if (this.#dispatch.sendPlain(classification, request, this)) return true
+    this.await(this.answerWith(classification, request, this.#dispatch.send(classification, request, this.#sinceMs)))
+    return true
+  }
+
+  answeredPlain(read: PlainRead, reply: Reply): void {
+    if (this.#ended) return
+    if (!isPlainReply(reply) || read.connection.unreported) return this.goOn(read, Promise.resolve(reply))
+    try {
+      this.#dispatch.answeredPlain(read, this.#sinceMs)
+      this.#state.diagnostics.observePlain(reply.rows)
+      this.#leases.ran(null, true)
+      this.#leases.giveBack()
+      this.rest()
+    } catch (error) {
+      this.failed(error)
+    }
+  }
+
+  failedPlain(read: PlainRead, error: unknown): void {
+    if (!this.#ended) this.goOn(read, Promise.reject(error))
+  }
+
+  private goOn(read: PlainRead, reply: Promise<Reply>): void {
+    const { classification, request } = read
+    const sending = this.#dispatch.send(classification, request, this.#sinceMs, null, { read, reply })
+    this.await(this.answerWith(classification, request, sending))
+  }
+
+  private async answerWith(
+    classification: Classification,
+    request: ClientRequest,
+    sending: Promise<Reply>,
+  ): Promise<void> {
+    const reply = await sending
+    if (this.#ended) return
+    await this.takeIn(classification, classification, request, reply)
   }
 
   /** To ROW_COUNT() the client's own answer was one more statement. */
@@ -281,13 +355,7 @@ export class Session {
     this.#leases.disturbed('row-count')
   }
 
-  private serveNext(): Promise<void> {
-    return this.serve(this.#request!)
-  }
-
-  private async serve(request: ClientRequest): Promise<void> {
-    if (request.kind === 'reset' || request.kind === 'login') return this.startOver(request.kind)
-    const classification = this.classify(request)
+  private async serve(classification: Classification, request: ClientRequest): Promise<void> {
     if (classification.command !== null) {
       answerCommand(classification.command, this, this.#client, this.#shared)
       return this.countOwn(classification, 'asks Sluice')
@@ -316,6 +384,16 @@ export class Session {
     if (reply.unknownSession !== null && kill !== null) return this.killWhomItMeans(classification, request, reply)
     if (userKilled === this.user && kill?.what === 'connection' && reply.outcome === 'ok') this.end('client killed')
     if (this.#ended) return
+    await this.takeIn(classification, named, request, reply)
+  }
+
+  /** What an answered statement means for the session. `named`: with the names of locks that came as parameters. */
+  private async takeIn(
+    classification: Classification,
+    named: Classification,
+    request: ClientRequest,
+    reply: Reply,
+  ): Promise<void> {
     this.observe(named, request.kind, reply)
     if (request.kind !== 'prepare' && touchesLocks(classification)) await this.settleLocks()
     if (!this.#state.pinned && this.#leases.current?.connection.unreported === true) await this.collect(classification)
@@ -457,7 +535,9 @@ export class Session {
     } finally {
       if (!this.#state.pinned) this.#leases.giveBack()
     }
-    if (rest !== null) await this.serve(this.#client.reword(request, rest))
+    if (rest === null) return
+    const reworded = this.#client.reword(request, rest)
+    await this.serve(this.classify(reworded), reworded)
   }
 
   /**

@@ -116,6 +116,11 @@ export interface Classification {
   readonly hint: RouteHint | null
   readonly freshness: FreshnessHint | null
   readonly kill: KillRequest | null
+  /**
+   * A SELECT from tables, and nothing besides: it asks nothing about its session and changes nothing of it, and neither its
+   * text nor its author says anything of where it should go.
+   */
+  readonly plain: boolean
   /** A command of our own: `SLUICE EXPLAIN …`, `SLUICE SHOW SESSION`, `… TOPOLOGY`, `… POSITION`. */
   readonly command: SluiceCommand | null
 }

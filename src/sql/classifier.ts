@@ -140,7 +140,18 @@ function withOwnIdAt(depth: number, sql: Buffer, context: SqlContext, id: number
 }
 
 function asWrite(classification: Classification): Classification {
-  return { ...classification, access: 'write', because: 'a reader refused it before' }
+  return { ...classification, access: 'write', because: 'a reader refused it before', plain: false }
+}
+
+const SELECTS = /^select\b/i
+
+function isPlain(classification: Omit<Classification, 'plain'>): boolean {
+  const { access, statements, transaction, tables, hint, freshness, kill, command, digestText } = classification
+  if (access !== 'read' || statements !== 1 || transaction !== 'none' || !SELECTS.test(digestText)) return false
+  if (hint !== null || freshness !== null || kill !== null || command !== null) return false
+  const { pins, facts, assigns, assigned, routines } = classification
+  const isQuiet = [pins, facts, assigns, assigned, routines].every(({ length }) => length === 0)
+  return isQuiet && tables !== null && tables.length > 0
 }
 
 function lowered(names: readonly string[] | undefined): ReadonlySet<string> {
@@ -184,7 +195,7 @@ function classifyTokens(
   const whole = command === null ? textEffect(text, context, vouched, DEPTH_MAX) : { statements: 1, combined: OWN }
   const { statements, combined } = whole
   const { access, because, transaction, pins, facts, assigns, routines, tables, kill, literal } = combined
-  const classification: Classification = {
+  const known: Omit<Classification, 'plain'> = {
     access: doubt === null ? access : 'write',
     because: doubt === null ? because : `cannot be read with certainty: ${doubt}`,
     statements,
@@ -202,6 +213,7 @@ function classifyTokens(
     kill,
     command,
   }
+  const classification = { ...known, plain: isPlain(known) }
   return { classification, literal: literal || command !== null || freshness?.after != null }
 }
 

@@ -9,6 +9,7 @@ import {
   type ReadOutWish,
   type Refusal,
   type Reply,
+  type ReplyTo,
   type SavedVariable,
   type Settings,
 } from '../../src/protocol/protocol.ts'
@@ -78,7 +79,18 @@ export class FakeBackendConnection implements BackendConnection {
     return Promise.resolve(null)
   }
 
-  async exchange(request: ClientRequest): Promise<Reply> {
+  fits(settings: Settings): boolean {
+    return this.refusal === null && settings === this.settings
+  }
+
+  exchange(request: ClientRequest, _client: unknown, _options: unknown, to: ReplyTo): void {
+    this.answer(request).then(
+      (answer) => to.answered(answer),
+      (error) => to.failed(error),
+    )
+  }
+
+  private async answer(request: ClientRequest): Promise<Reply> {
     if (this.broken) throw new BackendLost('unsent', true, 'it is gone')
     this.calls.push(`${this.backend.id}: ${request.sql.toString()}`)
     if (this.pending !== null) {

@@ -8,6 +8,7 @@ import type {
   Conditions,
   Refusal,
   RequestKind,
+  RequestTaker,
   Settings,
 } from '../../src/protocol/protocol.ts'
 import { NO_SETTINGS, settingsOf } from '../../src/protocol/settings.ts'
@@ -27,7 +28,7 @@ export class FakeClient implements ClientConnection {
   /** What was answered by the proxy itself, in order. */
   readonly answers: string[] = []
   #asked: ClientRequest[] = []
-  #wake: (() => void) | null = null
+  #taker: RequestTaker | null = null
 
   constructor(sessionId = 1, user = 'app', schema: string | null = null) {
     this.sessionId = sessionId
@@ -46,12 +47,12 @@ export class FakeClient implements ClientConnection {
 
   ask(sql: string, kind: RequestKind = 'statement'): void {
     this.#asked.push({ kind, sql: Buffer.from(sql), prepared: null, routeAttribute: null, frames: [] })
-    this.#wake?.()
+    this.give()
   }
 
   quit(): void {
     this.gone = true
-    this.#wake?.()
+    this.give()
   }
 
   parameter(): string | null {
@@ -74,14 +75,19 @@ export class FakeClient implements ClientConnection {
     this.answers.push('welcome')
   }
 
-  async next(): Promise<ClientRequest | null> {
-    while (this.#asked.length === 0) {
-      if (this.gone) return null
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve
-      })
-    }
-    return this.#asked.shift()!
+  next(taker: RequestTaker): void {
+    this.#taker = taker
+    this.give()
+  }
+
+  /** Never before `next` returns. */
+  private give(): void {
+    queueMicrotask(() => {
+      const taker = this.#taker
+      if (taker === null || (this.#asked.length === 0 && !this.gone)) return
+      this.#taker = null
+      taker.take(this.#asked.shift() ?? null)
+    })
   }
 
   reword(request: ClientRequest, sql: Buffer): ClientRequest {
@@ -129,6 +135,6 @@ export class FakeClient implements ClientConnection {
   end(): void {
     this.gone = true
     this.answers.push('end')
-    this.#wake?.()
+    this.give()
   }
 }

@@ -21,6 +21,7 @@ export function classification(change: Partial<Classification> = {}): Classifica
     freshness: null,
     kill: null,
     command: null,
+    plain: false,
     ...change,
   }
 }

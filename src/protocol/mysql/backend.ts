@@ -15,6 +15,8 @@ import {
   type ReadOutWish,
   type Refusal,
   type Reply,
+  type ReplyTo,
+  replyOf,
   type SavedVariable,
   type Settings,
   type SettingsChange,
@@ -24,7 +26,7 @@ import type { Transport } from '../transport.ts'
 import { type Aligned, Alignment } from './alignment.ts'
 import type { MysqlClient } from './client.ts'
 import { type BackendLogin, changeUser, openBackend, targetOf } from './connect.ts'
-import { Exchange, type ExchangeEnd, type Line, TOO_MANY_PREPARED } from './exchange.ts'
+import { Exchange, type Line, TOO_MANY_PREPARED } from './exchange.ts'
 import { closeFrames, executeFrames, needsUntold, withStatementId } from './execute.ts'
 import { frame } from './frames.ts'
 import { BYTE_MEANING, type MysqlIdentity } from './identity.ts'
@@ -58,12 +60,12 @@ import type { ClientStatement, MysqlRequest } from './request.ts'
 import { READERS_WAIT } from './variables.ts'
 
 /** What the connection is busy with. */
-type Work =
-  | { readonly kind: 'exchange'; readonly exchange: Exchange }
-  | { readonly kind: 'own'; readonly replies: OwnReplies; readonly done: (lost: BackendLost | null) => void }
+type Work = Exchange | { readonly replies: OwnReplies; readonly done: (lost: BackendLost | null) => void }
 
 /** What an exchange is made from, besides the connection. */
-type ToExchange = Pick<Exchange, 'request' | 'client' | 'options'>
+interface ToExchange extends Pick<Exchange, 'request' | 'client' | 'options'> {
+  readonly to: ReplyTo
+}
 
 const NO_VARIABLES: readonly SavedVariable[] = []
 
@@ -128,7 +130,7 @@ export class MysqlBackend implements BackendConnection, Aligned {
       onWriter: false,
       mayMakeRoom: false,
       tellsPositions: true,
-      heed: (end, exchange) => this.heed(end, exchange),
+      heed: (exchange) => this.heed(exchange),
     }
     this.attach()
   }
@@ -175,10 +177,14 @@ export class MysqlBackend implements BackendConnection, Aligned {
     return this.#alignment.align(settings, variables)
   }
 
-  exchange(request: ClientRequest, client: ClientConnection, options: ExchangeOptions): Promise<Reply> {
-    if (this.broken) return Promise.reject(new BackendLost('unsent', true, this.#whyLost))
+  fits(settings: Settings): boolean {
+    return this.#alignment.fits(settings)
+  }
+
+  exchange(request: ClientRequest, client: ClientConnection, options: ExchangeOptions, to: ReplyTo): void {
+    if (this.broken) return to.failed(new BackendLost('unsent', true, this.#whyLost))
     // A listener speaks one protocol, so these are ours: the one assertion at the seam.
-    const exchange = { request: request as MysqlRequest, client: client as MysqlClient, options }
+    const exchange = { request: request as MysqlRequest, client: client as MysqlClient, options, to }
     const statement = exchange.request.prepared
     if (statement === null) return this.start(exchange, request.frames)
     if (request.kind === 'prepare') {
@@ -186,7 +192,8 @@ export class MysqlBackend implements BackendConnection, Aligned {
       return this.start(exchange, request.frames)
     }
     const entry = this.entryFor(exchange.request, statement)
-    return entry === null ? this.prepareFirst(exchange, statement) : this.execute(exchange, entry)
+    if (entry !== null) return this.execute(exchange, entry)
+    this.prepareFirst(exchange, statement).catch((error: unknown) => to.failed(error))
   }
 
   /** What is prepared here for the statement, and can be used for this request. */
@@ -197,52 +204,51 @@ export class MysqlBackend implements BackendConnection, Aligned {
     return null
   }
 
-  private async prepareFirst(exchange: ToExchange, statement: ClientStatement): Promise<Reply> {
+  private async prepareFirst(exchange: ToExchange, statement: ClientStatement): Promise<void> {
     const entry = await this.prepare(statement)
     if ('id' in entry) return this.execute(exchange, entry)
     this.#executing = null
     return this.answer(entry.frame, exchange)
   }
 
-  private execute(exchange: ToExchange, entry: PreparedEntry): Promise<Reply> {
+  private execute(exchange: ToExchange, entry: PreparedEntry): void {
     const { request } = exchange
     this.#executing = entry
     const isExecution = request.kind === 'execute'
     const frames = isExecution
       ? executeFrames(request, entry, this.attributes)
       : [withStatementId(request.message, entry.id)]
-    return this.start(exchange, frames)
+    this.start(exchange, frames)
   }
 
-  private start({ request, client, options }: ToExchange, frames: readonly Buffer[]): Promise<Reply> {
-    const exchange = new Exchange(request, client, this.lineFor(request), options)
-    this.#work = { kind: 'exchange', exchange }
+  private start({ request, client, options, to }: ToExchange, frames: readonly Buffer[]): void {
+    this.#work = new Exchange(request, client, this.lineFor(request), options, to)
     this.send(frames)
-    return exchange.done
   }
 
   /** It is over: what that means for the connection, and what only the server can tell of it. */
-  private heed(end: ExchangeEnd, exchange: Exchange): Reply | Promise<Reply> {
+  private heed(exchange: Exchange): Reply | Promise<Reply> {
     const { cancelling } = this.#killing
-    if (cancelling !== null) return cancelling.then(() => this.heedNow(end, exchange))
-    return this.heedNow(end, exchange)
+    if (cancelling !== null) return cancelling.then(() => this.heedNow(exchange))
+    return this.heedNow(exchange)
   }
 
-  private heedNow(end: ExchangeEnd, { request, client, options }: Exchange): Reply | Promise<Reply> {
-    if (end.full) {
+  private heedNow(exchange: Exchange): Reply | Promise<Reply> {
+    const { request, client, options } = exchange
+    if (exchange.isFull) {
       this.#work = null
       this.#prepared.abandonAll()
-      return this.exchange(request, client, options)
+      return replyOf(this, request, client, options)
     }
-    const reply = this.learned(end, request, client)
+    const reply = this.learned(exchange, request, client)
     const { mayChange, mayFailLate } = options
-    const isUnreported = (end.endedInEof && mayChange) || (reply.outcome === 'error' && mayFailLate)
+    const isUnreported = (mayChange && exchange.endedInEof) || (reply.outcome === 'error' && mayFailLate)
     // MySQL tells it with the next OK; of what MariaDB says in an EOF has changed, it tells no more.
-    this.untold ||= isUnreported && end.changedInEof && this.#login.engine === 'mariadb'
+    this.untold ||= isUnreported && exchange.changedInEof && this.#login.engine === 'mariadb'
     this.unreported = isUnreported || this.untold
     const { sets } = options
     const isUntold = sets.length > 0 && this.#login.engine === 'mariadb' && reply.outcome === 'ok'
-    if (!isUntold && !end.collationUnknown) {
+    if (!isUntold && !exchange.collationUnknown) {
       this.leaveDoubtful()
       return reply
     }
@@ -336,7 +342,7 @@ export class MysqlBackend implements BackendConnection, Aligned {
 
   cancel(): Promise<void> {
     const work = this.#work
-    if (work?.kind !== 'exchange') return Promise.resolve()
+    if (!(work instanceof Exchange)) return Promise.resolve()
     return this.#killing.cancel(() => this.#work === work)
   }
 
@@ -346,8 +352,8 @@ export class MysqlBackend implements BackendConnection, Aligned {
 
   async finish(msMax: number | null): Promise<'ended' | 'running' | 'closing'> {
     const work = this.#work
-    if (this.broken || work?.kind !== 'exchange') return 'closing'
-    const isEnding = work.exchange.orphan(() => {
+    if (this.broken || !(work instanceof Exchange)) return 'closing'
+    const isEnding = work.orphan(() => {
       this.#work = null
       this.#finished()
     })
@@ -467,11 +473,9 @@ export class MysqlBackend implements BackendConnection, Aligned {
   }
 
   /** The backend would not prepare what it is to execute: its error is the answer to the execution. */
-  private answer(error: Buffer, { request, client, options }: ToExchange): Promise<Reply> {
-    const line = { ...this.lineFor(request), heed: (end: ExchangeEnd) => this.learned(end, request, client) }
-    const exchange = new Exchange(request, client, line, options)
-    exchange.feed(frame(error, client.sequence))
-    return exchange.done
+  private answer(error: Buffer, { request, client, options, to }: ToExchange): void {
+    const line = { ...this.lineFor(request), heed: (end: Exchange) => this.learned(end, request, client) }
+    new Exchange(request, client, line, options, to).feed(frame(error, client.sequence))
   }
 
   private lineFor({ kind }: ClientRequest): Line {
@@ -485,7 +489,7 @@ export class MysqlBackend implements BackendConnection, Aligned {
   }
 
   /** What a reply means for the connection itself. */
-  private learned(end: ExchangeEnd, request: MysqlRequest, client: MysqlClient): Reply {
+  private learned(end: Exchange, request: MysqlRequest, client: MysqlClient): Reply {
     this.#work = null
     this.#status = end.status & STATUS_OF_SESSION
     const { reply } = end
@@ -508,7 +512,7 @@ export class MysqlBackend implements BackendConnection, Aligned {
     return reply
   }
 
-  private followCursor(statement: ClientStatement, end: ExchangeEnd, request: MysqlRequest): void {
+  private followCursor(statement: ClientStatement, end: Exchange, request: MysqlRequest): void {
     statement.forgetLongData()
     const entry = this.#executing
     if (entry === null) return
@@ -529,7 +533,6 @@ export class MysqlBackend implements BackendConnection, Aligned {
         this.form,
       )
       this.#work = {
-        kind: 'own',
         replies,
         done: (lost) => {
           this.#work = null
@@ -553,7 +556,7 @@ export class MysqlBackend implements BackendConnection, Aligned {
     const work = this.#work
     try {
       if (work === null) throw new MalformedMessage('bytes that nobody asked for')
-      if (work.kind === 'exchange') work.exchange.feed(bytes)
+      if (work instanceof Exchange) work.feed(bytes)
       else if (work.replies.feed(bytes)) work.done(null)
     } catch (error) {
       if (!(error instanceof MalformedMessage)) throw error
@@ -569,7 +572,7 @@ export class MysqlBackend implements BackendConnection, Aligned {
     this.#work = null
     const message = `lost ${this.backend.id}: ${why}`
     this.#whyLost = message
-    if (work?.kind === 'exchange') work.exchange.backendLost(message)
+    if (work instanceof Exchange) work.backendLost(message)
     else if (work !== null) work.done(new BackendLost('unsent', true, message))
     this.#finished()
     this.onLost()
@@ -579,7 +582,7 @@ export class MysqlBackend implements BackendConnection, Aligned {
   private abandon(reason: CloseReason): void {
     const work = this.#work
     this.#work = null
-    if (work?.kind === 'exchange') work.exchange.abandon()
+    if (work instanceof Exchange) work.abandon()
     else if (work !== null) work.done(new BackendLost('unsent', true, `closed: ${reason}`))
   }
 }

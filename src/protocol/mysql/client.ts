@@ -11,6 +11,7 @@ import {
   type Conditions,
   type Refusal,
   type Reply,
+  type RequestTaker,
   type Settings,
 } from '../protocol.ts'
 import { settingsOf } from '../settings.ts'
@@ -59,6 +60,9 @@ export interface ClientOptions extends Omit<ChangeUserOptions, 'capabilities' | 
   readonly serverModes: string
 }
 
+/** The next request of what has come; null: the client has gone; undefined: there is none yet. */
+type Taken = ClientRequest | null | undefined | Promise<ClientRequest | null>
+
 export class MysqlClient implements ClientConnection {
   readonly sessionId: number
   account: Account
@@ -99,7 +103,7 @@ export class MysqlClient implements ClientConnection {
   /** While the answers to parts of one text go out, one behind another; `sequence` is then that of the part. */
   #renumbering: FrameNumbers | null = null
   /** Takes the next request, when it has come. */
-  #wake: ((request: MysqlRequest | null | Promise<MysqlRequest | null>) => void) | null = null
+  #taker: RequestTaker | null = null
   #takeBytes: ((bytes: Buffer) => void) | null = null
 
   constructor(login: ClientLogin, sessionId: number, options: ClientOptions) {
@@ -141,13 +145,10 @@ export class MysqlClient implements ClientConnection {
     this.#transport.resume()
   }
 
-  next(): Promise<MysqlRequest | null> {
-    const request = this.take()
-    if (request !== undefined) return Promise.resolve(request)
-    return new Promise((resolve) => {
-      this.#wake = resolve
-      this.#transport.resume()
-    })
+  next(taker: RequestTaker): void {
+    this.#taker = taker
+    this.awake()
+    if (this.#taker !== null) this.#transport.resume()
   }
 
   reword(request: ClientRequest, sql: Buffer): MysqlRequest {
@@ -312,12 +313,11 @@ export class MysqlClient implements ClientConnection {
     if (this.#takeBytes !== null) return this.#takeBytes(bytes)
     this.#reader.push(bytes)
     // Whoever sends ahead of the answers waits until they are given; who is not read cannot be seen to go.
-    if (this.#wake !== null) this.awake()
+    if (this.#taker !== null) this.awake()
     else if (this.#reader.bufferedBytes > AHEAD_BYTES_MAX) this.#transport.pause()
   }
 
-  /** The next request of what has come; null: the client has gone; undefined: there is none yet. */
-  private take(): MysqlRequest | null | undefined | Promise<MysqlRequest | null> {
+  private take(): Taken {
     while (!this.gone) {
       try {
         const message = this.#reader.shift()
@@ -337,22 +337,28 @@ export class MysqlClient implements ClientConnection {
 
   /** Something came for whoever waits for a request, or nothing will any more. */
   private awake(): void {
-    const wake = this.#wake
-    if (wake === null) return
-    this.#wake = null
+    const taker = this.#taker
+    if (taker === null) return
+    let request: Taken
     try {
-      const request = this.take()
-      if (request === undefined) this.#wake = wake
-      else wake(request)
+      request = this.take()
+      if (request === undefined) return
     } catch (error) {
-      wake(Promise.reject(error))
+      this.#taker = null
+      return taker.failed(error)
     }
+    this.#taker = null
+    if (!(request instanceof Promise)) return taker.take(request)
+    void request.then(
+      (known) => taker.take(known),
+      (error) => taker.failed(error),
+    )
   }
 
   private lost(): void {
     this.gone = true
-    this.awake()
     this.onGone()
+    this.awake()
   }
 
   /** The request in a message, or null if it is answered already. */
@@ -444,14 +450,14 @@ export class MysqlClient implements ClientConnection {
     return parameterIn(request, index, this)
   }
 
-  private async changeUser(message: Message): Promise<MysqlRequest | null> {
+  private async changeUser(message: Message): Promise<ClientRequest | null> {
     try {
       const request = await this.acceptOther(message)
       if (request !== null) return request
     } catch (error) {
       if (!this.answerBadBytes(error)) throw error
     }
-    return this.next()
+    return new Promise((take, failed) => this.next({ take, failed }))
   }
 
   private async acceptOther(message: Message): Promise<MysqlRequest | null> {

@@ -1,7 +1,7 @@
 // One request's reply on its way from a backend to a client. Bytes go through as they come; only the frames that mean
 // something are looked at, and the few that must read differently for this client are replaced.
 
-import { BackendLost, ClientLost, type ExchangeOptions, type Reply, type Settings } from '../protocol.ts'
+import { BackendLost, ClientLost, type ExchangeOptions, type Reply, type ReplyTo, type Settings } from '../protocol.ts'
 import type { Transport } from '../transport.ts'
 import type { MysqlClient } from './client.ts'
 import { editedResult } from './edited-result.ts'
@@ -65,42 +65,24 @@ export interface Line {
   /** The server tells with every OK what was committed. */
   readonly tellsPositions: boolean
   /** The connection has its say on how the exchange ended; what it says is the reply. */
-  heed(end: ExchangeEnd, exchange: Exchange): Reply | Promise<Reply>
+  heed(exchange: Exchange): Reply | Promise<Reply>
 }
 
 /** A reply until its connection has had its say. */
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
-
-/** What a finished exchange tells its connection. */
-export interface ExchangeEnd {
-  readonly reply: Mutable<Reply>
-  /** Status flags, those of this one statement included. */
-  readonly status: number
-  /** It ended with an EOF, which reports nothing; what there is to report comes with the next OK. */
-  readonly endedInEof: boolean
-  /** It said so, of something that changed. */
-  readonly changedInEof: boolean
-  /** The server has room for no more prepared statements; the client was not told. */
-  readonly full: boolean
-  /** The connection's collation follows from something that was set; only the server can tell which it is. */
-  readonly collationUnknown: boolean
-  /** The answer to a prepare: the server's number for the statement, and how many parameters it has. */
-  readonly prepared: { readonly id: number; readonly parameters: number } | null
-}
 
 /** ER_PARSE_ERROR, ER_UNKNOWN_STMT_HANDLER, ER_SP_DOES_NOT_EXIST, ER_SP_WRONG_NO_OF_ARGS. */
 const NOTHING_DONE: ReadonlySet<number> = new Set([1064, 1243, 1305, 1318])
 const REPEATS_COUNT: ReadonlySet<number> = new Set([COMMAND.INIT_DB, COMMAND.SET_OPTION])
 
 export class Exchange {
-  readonly done: Promise<Reply>
   readonly client: MysqlClient
   readonly request: MysqlRequest
   readonly options: ExchangeOptions
   readonly #line: Line
   readonly #tracker: ReplyTracker
-  #resolve!: (reply: Reply | Promise<Reply>) => void
-  #reject!: (error: unknown) => void
+  /** Null once it was told how the exchange ended. */
+  #to: ReplyTo | null
   /** Bytes that could not be understood yet, to be shown again in front of the next ones. */
   #held: Buffer | null = null
   #upload: Upload | null = null
@@ -114,7 +96,7 @@ export class Exchange {
   /** The client's drain is ours to hear of. */
   #hasDrain = false
   #isFull = false
-  #end: ExchangeEnd | null = null
+  #reply: Mutable<Reply> | null = null
   #status: number
   #schema: string | null | undefined = undefined
   #variables: Map<string, string> | null = null
@@ -125,14 +107,14 @@ export class Exchange {
   /** The server has told what was committed. */
   #positioned = false
   #insertId = 0n
-  #prepared: ExchangeEnd['prepared'] = null
+  #prepared: { readonly id: number; readonly parameters: number } | null = null
   #unknownSession: Reply['unknownSession'] = null
   /** A reply that is changed once it is whole, as far as it has come. */
   #collected: Buffer[] | null = null
   /** Called at the end of a reply that nobody waits for. */
   #orphaned: (() => void) | null = null
 
-  constructor(request: MysqlRequest, client: MysqlClient, line: Line, options: ExchangeOptions) {
+  constructor(request: MysqlRequest, client: MysqlClient, line: Line, options: ExchangeOptions, to: ReplyTo) {
     this.request = request
     this.client = client
     this.#line = line
@@ -142,11 +124,43 @@ export class Exchange {
     this.#tracker.begin(request.reply, line.form)
     const mayHaveRows = request.reply === 'query' || request.reply === 'cursor'
     if (options.edit !== null && mayHaveRows && !line.form.optionalMetadata) this.#collected = []
-    this.done = new Promise((resolve, reject) => {
-      this.#resolve = resolve
-      this.#reject = reject
-    })
+    this.#to = to
     if (request.kind === 'relay') client.divert((bytes) => this.toBackend(Buffer.from(bytes)))
+  }
+
+  /** What the finished exchange says; its connection completes it. */
+  get reply(): Mutable<Reply> {
+    return this.#reply!
+  }
+
+  /** Status flags, those of this one statement included. */
+  get status(): number {
+    return this.#status
+  }
+
+  /** The server has room for no more prepared statements; the client was not told. */
+  get isFull(): boolean {
+    return this.#isFull
+  }
+
+  /** It ended with an EOF, which reports nothing; what there is to report comes with the next OK. */
+  get endedInEof(): boolean {
+    return this.#tracker.stop === 'eof' && !this.#tracker.okLayout
+  }
+
+  /** It said so, of something that changed. */
+  get changedInEof(): boolean {
+    return this.endedInEof && this.#tracker.hasStateChanges
+  }
+
+  /** The connection's collation follows from something that was set; only the server can tell which it is. */
+  get collationUnknown(): boolean {
+    return this.#collationUnknown && this.#variables?.has('collation_connection') !== true
+  }
+
+  /** The answer to a prepare: the server's number for the statement, and how many parameters it has. */
+  get prepared(): { readonly id: number; readonly parameters: number } | null {
+    return this.#prepared
   }
 
   /** Bytes from the backend. Throws MalformedMessage. */
@@ -194,31 +208,31 @@ export class Exchange {
 
   /** The backend has gone. */
   backendLost(message: string): void {
-    if (this.#end !== null) return this.settle()
+    if (this.#reply !== null) return this.settle()
     if (this.#upload !== null) return this.swallowUpload(() => this.backendLost(message))
     this.client.divert(null)
     // A server closes a dump that has come to its end; there is nothing wrong with it.
     if (this.#orphaned !== null) return
-    if (this.request.kind === 'relay') return this.#reject(new ClientLost('the relay is over'))
-    if (this.#forwardedBytes === 0) return this.#reject(new BackendLost('sent', true, message))
+    if (this.request.kind === 'relay') return this.fail(new ClientLost('the relay is over'))
+    if (this.#forwardedBytes === 0) return this.fail(new BackendLost('sent', true, message))
     const resumable = this.#held === null && this.#tracker.atFrameBoundary
     this.client.sequence = (this.#tracker.sequence + 1) & 0xff
-    this.#reject(new BackendLost('replying', resumable, message))
+    this.fail(new BackendLost('replying', resumable, message))
   }
 
   /** Nobody waits any more: what still comes is read and dropped. False: it cannot come to an end without the client. */
   orphan(ended: () => void): boolean {
     if (this.#upload !== null || this.request.kind === 'relay') return false
     this.#orphaned = ended
-    this.#reject(new ClientLost('nobody waits for the answer any more'))
-    if (this.#end !== null) ended()
+    this.fail(new ClientLost('nobody waits for the answer any more'))
+    if (this.#reply !== null) ended()
     else if (this.#blocked) this.#line.transport.resume()
     return true
   }
 
   /** The connection was closed on purpose. */
   abandon(): void {
-    this.#reject(new ClientLost('the connection was closed under its statement'))
+    this.fail(new ClientLost('the connection was closed under its statement'))
   }
 
   /** A first answer that another backend can do better than. */
@@ -404,7 +418,7 @@ export class Exchange {
     if (!this.#blocked) return
     this.#blocked = false
     this.#line.transport.resume()
-    if (this.#end !== null) this.settle()
+    if (this.#reply !== null) this.settle()
   }
 
   /** The server asks for a file of the client's: its bytes go to the server until the file ends. */
@@ -440,37 +454,28 @@ export class Exchange {
 
   private finish(outcome: Reply['outcome']): void {
     // Servers read a file to its end before they answer; to one that does not, the rest of it would be commands.
-    if (this.#upload !== null) return this.#reject(new ClientLost('the server refused to read the upload'))
+    if (this.#upload !== null) return this.fail(new ClientLost('the server refused to read the upload'))
     if (this.#collected !== null) this.forwardEdited()
     const tracker = this.#tracker
-    const changed = this.changes(outcome)
-    this.#end = {
-      reply: {
-        outcome,
-        transaction: (this.#status & STATUS.IN_TRANS) !== 0 ? 'open' : 'none',
-        autocommit: (this.#status & STATUS.AUTOCOMMIT) !== 0,
-        changed,
-        stateChanged: this.#stateChanged,
-        unmovable: this.#unmovable,
-        warnings: outcome === 'ok' ? tracker.warnings : 0,
-        affectedRows: outcome === 'ok' && tracker.okLayout && tracker.stop === 'ok' ? tracker.affectedRows : -1,
-        insertId: this.#insertId,
-        // One that fails amid its rows has found those before; what failed before them leaves what was found before.
-        rows: (outcome === 'ok' ? tracker.stop !== 'ok' : !tracker.first) ? tracker.rows : -1,
-        cursorOpen: false,
-        unknownSession: this.#unknownSession,
-        disturbed: false,
-        conditions: null,
-        didNothing: outcome === 'error' && tracker.first && NOTHING_DONE.has(tracker.errno),
-        warned: this.#warned,
-        keepsConditions: this.repeatsCount && outcome === 'ok',
-      },
-      status: this.#status,
-      full: this.#isFull,
-      endedInEof: tracker.stop === 'eof' && !tracker.okLayout,
-      changedInEof: tracker.stop === 'eof' && !tracker.okLayout && tracker.hasStateChanges,
-      collationUnknown: this.#collationUnknown && this.#variables?.has('collation_connection') !== true,
-      prepared: this.#prepared,
+    this.#reply = {
+      outcome,
+      transaction: (this.#status & STATUS.IN_TRANS) !== 0 ? 'open' : 'none',
+      autocommit: (this.#status & STATUS.AUTOCOMMIT) !== 0,
+      changed: this.changes(outcome),
+      stateChanged: this.#stateChanged,
+      unmovable: this.#unmovable,
+      warnings: outcome === 'ok' ? tracker.warnings : 0,
+      affectedRows: outcome === 'ok' && tracker.okLayout && tracker.stop === 'ok' ? tracker.affectedRows : -1,
+      insertId: this.#insertId,
+      // One that fails amid its rows has found those before; what failed before them leaves what was found before.
+      rows: (outcome === 'ok' ? tracker.stop !== 'ok' : !tracker.first) ? tracker.rows : -1,
+      cursorOpen: false,
+      unknownSession: this.#unknownSession,
+      disturbed: false,
+      conditions: null,
+      didNothing: outcome === 'error' && tracker.first && NOTHING_DONE.has(tracker.errno),
+      warned: this.#warned,
+      keepsConditions: this.repeatsCount && outcome === 'ok',
     }
     if (this.#orphaned !== null) this.#orphaned()
     else if (!this.#blocked) this.settle()
@@ -485,11 +490,29 @@ export class Exchange {
 
   private settle(): void {
     if (this.#hasDrain) this.client.onDrained = noDrain
+    let reply: Reply | Promise<Reply>
     try {
-      this.#resolve(this.#line.heed(this.#end!, this))
+      reply = this.#line.heed(this)
     } catch (error) {
-      this.#reject(error)
+      return this.fail(error)
     }
+    if (!(reply instanceof Promise)) return this.answer(reply)
+    void reply.then(
+      (complete) => this.answer(complete),
+      (error) => this.fail(error),
+    )
+  }
+
+  private answer(reply: Reply): void {
+    const to = this.#to
+    this.#to = null
+    to?.answered(reply)
+  }
+
+  private fail(error: unknown): void {
+    const to = this.#to
+    this.#to = null
+    to?.failed(error)
   }
 
   private changes(outcome: Reply['outcome']): Reply['changed'] {

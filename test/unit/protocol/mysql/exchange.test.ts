@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest'
 import type { MysqlClient } from '../../../../src/protocol/mysql/client.ts'
-import { Exchange, type ExchangeEnd } from '../../../../src/protocol/mysql/exchange.ts'
+import { Exchange } from '../../../../src/protocol/mysql/exchange.ts'
 import { frame, Message } from '../../../../src/protocol/mysql/frames.ts'
 import {
   buildCommand,
@@ -15,7 +15,7 @@ import {
 } from '../../../../src/protocol/mysql/messages.ts'
 import { ReplyTracker } from '../../../../src/protocol/mysql/reply-tracker.ts'
 import { requestOf } from '../../../../src/protocol/mysql/request.ts'
-import type { ExchangeOptions } from '../../../../src/protocol/protocol.ts'
+import type { ExchangeOptions, Reply } from '../../../../src/protocol/protocol.ts'
 import { NO_SETTINGS } from '../../../../src/protocol/settings.ts'
 import type { Transport } from '../../../../src/protocol/transport.ts'
 
@@ -33,6 +33,16 @@ const OPTIONS: ExchangeOptions = {
   startsClock: false,
   readOnlyTransaction: false,
   committed: () => {},
+}
+
+function withResolvers<T>() {
+  let resolve!: (value: T) => void
+  let reject!: (error: unknown) => void
+  const promise = new Promise<T>((fulfil, fail) => {
+    resolve = fulfil
+    reject = fail
+  })
+  return { promise, resolve, reject }
 }
 
 /** A client that takes everything at once, or nothing until it is told to, and a backend that can be paused. */
@@ -69,10 +79,12 @@ function stage(options: Partial<ExchangeOptions> = {}) {
     mayMakeRoom: false,
     tellsPositions: true,
     status: STATUS.AUTOCOMMIT,
-    heed: ({ reply }: ExchangeEnd) => reply,
+    heed: ({ reply }: Exchange) => reply,
   }
-  const exchange = new Exchange(request, client as unknown as MysqlClient, line, { ...OPTIONS, ...options })
-  return { exchange, client, seen }
+  const { promise: done, resolve: answered, reject: failed } = withResolvers<Reply>()
+  const to = { answered, failed }
+  const exchange = new Exchange(request, client as unknown as MysqlClient, line, { ...OPTIONS, ...options }, to)
+  return { exchange, client, seen, done }
 }
 
 const ok = frame(buildOk({ affectedRows: 3n, insertId: 9n }, CAPABILITIES), 1)
@@ -91,9 +103,9 @@ describe('a client that does not read', () => {
   })
 
   test('holds back the end of the exchange, and leaves the connection readable for the next', async () => {
-    const { exchange, client, seen } = stage()
+    const { exchange, client, seen, done } = stage()
     let over = false
-    void exchange.done.then(() => {
+    void done.then(() => {
       over = true
     })
     seen.slow = true
@@ -101,31 +113,31 @@ describe('a client that does not read', () => {
     await Promise.resolve()
     expect([over, seen.paused]).toEqual([false, true])
     client.onDrained()
-    const reply = await exchange.done
+    const reply = await done
     expect([reply.affectedRows, reply.insertId, seen.paused]).toEqual([3, 9n, false])
   })
 })
 
 describe('a refusal', () => {
   test('that another backend can do better than does not reach the client', async () => {
-    const { exchange, seen } = stage({ holdRefused: true })
+    const { exchange, seen, done } = stage({ holdRefused: true })
     exchange.feed(refusal)
-    expect((await exchange.done).outcome).toBe('refused')
+    expect((await done).outcome).toBe('refused')
     expect(seen.bytes).toHaveLength(0)
   })
 
   test('by another option of the server is an error like any other', async () => {
-    const { exchange, seen } = stage({ holdRefused: true })
+    const { exchange, seen, done } = stage({ holdRefused: true })
     const other = frame(buildError(1290, 'HY000', 'running with the --secure-file-priv option'), 1)
     exchange.feed(other)
-    expect((await exchange.done).outcome).toBe('error')
+    expect((await done).outcome).toBe('error')
     expect(seen.bytes).toEqual(other)
   })
 
   test('in a read-only transaction reads as that transaction says it', async () => {
-    const { exchange, seen } = stage({ readOnlyTransaction: true })
+    const { exchange, seen, done } = stage({ readOnlyTransaction: true })
     exchange.feed(refusal)
-    await exchange.done
+    await done
     expect(seen.bytes.readUInt16LE(5)).toBe(1792)
   })
 })
@@ -135,18 +147,18 @@ describe('a backend that is lost', () => {
     ['before the first byte', 0, 'sent', true],
     ['within a frame', 4, 'sent', true],
   ])('%s may be repeated', async (_when, bytes, progress, resumable) => {
-    const { exchange } = stage()
+    const { exchange, done } = stage()
     if (bytes > 0) exchange.feed(ok.subarray(0, bytes))
     exchange.backendLost('gone')
-    await expect(exchange.done).rejects.toMatchObject({ progress, resumable })
+    await expect(done).rejects.toMatchObject({ progress, resumable })
   })
 
   test('between rows leaves room for an error', async () => {
-    const { exchange, client } = stage()
+    const { exchange, client, done } = stage()
     const column = frame(Buffer.from('03646566000000013100 0c3f000100000008810000000 0'.replaceAll(' ', ''), 'hex'), 2)
     exchange.feed(Buffer.concat([frame(Buffer.from([1]), 1), column, frame(Buffer.from([1, 0x31]), 3)]))
     exchange.backendLost('gone')
-    await expect(exchange.done).rejects.toMatchObject({ progress: 'replying', resumable: true })
+    await expect(done).rejects.toMatchObject({ progress: 'replying', resumable: true })
     expect(client.sequence).toBe(4)
   })
 })
@@ -214,9 +226,9 @@ describe('what was committed', () => {
   })
 
   test('is no moment at which the clock stands where it was set going again', async () => {
-    const { exchange } = stage({ startsClock: true })
+    const { exchange, done } = stage({ startsClock: true })
     exchange.feed(okWith(tracked(TRACK.SYSTEM_VARIABLES, text('timestamp'), text('978307200.000000'))))
-    const reply = await exchange.done
+    const reply = await done
     expect(reply.changed?.variables.get('timestamp')).toBe('DEFAULT')
   })
 })
