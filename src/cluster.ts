@@ -2,6 +2,7 @@
 
 import type { ClusterFloors } from './admin/snapshots.ts'
 import { backendTls, proberOf } from './cluster-settings.ts'
+import { Clock, type ClusterInside, ClusterShared } from './cluster-shared.ts'
 import type { ClusterConfig, Config } from './config.ts'
 import { type CloseReason, ProxyError } from './errors.ts'
 import type { Log } from './log.ts'
@@ -13,10 +14,9 @@ import {
   ConnectFailed,
   type Identity,
   type Protocol,
-  type Settings,
 } from './protocol/protocol.ts'
 import { Turns } from './protocol/turns.ts'
-import { Floors, type Need } from './routing/floors.ts'
+import { Floors } from './routing/floors.ts'
 import type { RoutingPolicy } from './routing/policy.ts'
 import { type TableFloor, TableFloors } from './routing/table-floors.ts'
 import { WriterShare } from './routing/writer-share.ts'
@@ -28,7 +28,7 @@ import { type StatementKind, Statements } from './session/statements.ts'
 import { Tally } from './session/tally.ts'
 import { VariableSaver } from './session/variable-saver.ts'
 import type { Classification } from './sql/classification.ts'
-import { type Classifier, createClassifier, type SqlContext } from './sql/classifier.ts'
+import { type Classifier, createClassifier } from './sql/classifier.ts'
 import { Catalogue } from './topology/catalogue.ts'
 import type { Position } from './topology/claim.ts'
 import { type EventLog, eventsBetween } from './topology/events.ts'
@@ -93,16 +93,17 @@ export class Cluster {
   readonly #odd = new Set<string>()
   /** Whose turn it is to stop a statement, by backend. */
   readonly #killing = new Map<string, Turns>()
-  #turn = 0
-  #recentMs = 0
+  readonly #clock: Clock
+  readonly #inside: ClusterInside
 
   constructor(parts: ClusterParts) {
     const { name, config, limits, metrics, sessions, events, log } = parts
-    const nowMs = () => this.nowMs()
-    const recentMs = () => this.#recentMs
+    const clock = new Clock(parts.nowMs)
+    const nowMs = () => clock.nowMs()
+    const recentMs = () => clock.recentMs
     this.name = name
     this.#parts = parts
-    this.nowMs()
+    this.#clock = clock
     this.#store = new TopologyStore(name)
     this.#hold = new FailoverHold(config.hold, metrics.holdSeconds, nowMs)
     this.#hold.observe({
@@ -157,6 +158,7 @@ export class Cluster {
       log,
       onEnd: (timeline) => events.add(timeline),
     })
+    this.#inside = this.insideOf(parts)
     let last = this.#store.current
     this.#store.subscribe((topology) => {
       for (const event of eventsBetween(last, topology, nowMs())) events.add(event)
@@ -248,27 +250,23 @@ export class Cluster {
 
   /** What the sessions of a listener share. `policy` is asked at every statement, so that new settings take effect. */
   sharedBy(policy: () => RoutingPolicy): Shared {
-    const { config, limits, metrics, sessions, log, protocol } = this.#parts
-    const cluster = this
-    const floors = this.#floors
-    const { others } = this.#parts
-    const share = this.#share
+    return new ClusterShared(this.#inside, policy)
+  }
+
+  private insideOf({ config, limits, metrics, sessions, log, protocol, others }: ClusterParts): ClusterInside {
     return {
       cluster: this.name,
       pools: this.#pools,
       hold: this.#hold,
+      sessions,
       waits: {
         writer: { waitMsMax: config.hold.waitMsMax, setting: 'hold.waitMsMax' },
         reader: { waitMsMax: config.reads.waitMsMax, setting: 'reads.waitMsMax' },
       },
-      userVariables: { countMax: limits.userVariablesMax, bytesMax: limits.userVariableBytesMax },
-      saver: this.#saver,
-      tally: this.#tally,
-      failovers: this.#failovers,
       freshness: {
-        floors,
+        floors: this.#floors,
         tables: this.#tables,
-        share,
+        share: this.#share,
         writerPosition: () => this.#writerPosition.ask(),
         others,
         positionOf: (text) => protocol.position(text),
@@ -282,48 +280,22 @@ export class Cluster {
         },
         catchUpSeconds: metrics.catchUpSeconds,
       },
-      sessions,
       metrics,
+      tally: this.#tally,
+      failovers: this.#failovers,
       log,
-      nowMs: () => this.nowMs(),
-      recentMs: () => this.#recentMs,
-      get policy() {
-        return policy()
-      },
-      get keepsDiagnostics() {
-        return /mariadb/i.test(cluster.serverVersion ?? '')
-      },
-      topology: () => this.topology,
-      sqlContext: (settings: Settings): SqlContext =>
-        protocol.sqlContext(settings, { version: this.serverVersion ?? '', modes: this.serverModes }),
-      classify: (sql: Buffer, context: SqlContext) => this.#classifier.classify(sql, context),
-      withOwnId: (sql: Buffer, context: SqlContext, id: number) => this.#classifier.withOwnId(sql, context, id),
-      behindKill: (sql: Buffer, context: SqlContext, id: number) => this.#classifier.behindKill(sql, context, id),
-      learn: (classification: Classification) => this.learn(classification),
-      suspect: (backend: Backend, why: string) => this.suspect(backend, why),
-      outstanding: (backend: Backend) => this.#pools.outstanding(backend),
-      usable: (backend: Backend) =>
-        backend.health === 'up' &&
-        !(backend.role === 'reader' && this.#full.some && this.#full.isPaused(backend.id, this.nowMs())),
-      reaches: ({ id, role }: Backend, need: Need) => role === 'writer' || floors.reaches(id, need),
-      quickest: (backends: readonly Backend[], need: Need, stalledToo?: boolean) => {
-        const ids = backends.map(({ id }) => id)
-        const quickest = floors.quickest(ids, need, stalledToo)
-        return backends.filter(({ id }) => quickest.includes(id))
-      },
-      get writerShareOpen() {
-        return share.open
-      },
-      get turn() {
-        cluster.#turn = (cluster.#turn + 1) & 0xffff
-        return cluster.#turn
-      },
+      userVariables: { countMax: limits.userVariablesMax, bytesMax: limits.userVariableBytesMax },
+      saver: this.#saver,
+      protocol,
+      classifier: this.#classifier,
+      store: this.#store,
+      full: this.#full,
+      turns: { next: 0 },
+      clock: this.#clock,
+      words: () => ({ version: this.serverVersion ?? '', modes: this.serverModes }),
+      learn: (classification) => this.learn(classification),
+      suspect: (backend, why) => this.suspect(backend, why),
     }
-  }
-
-  private nowMs(): number {
-    this.#recentMs = this.#parts.nowMs()
-    return this.#recentMs
   }
 
   private suspect({ id, role }: Backend, why: string): void {
@@ -353,7 +325,8 @@ export class Cluster {
       this.#full.admitted(backend.id)
       return await this.verified(connection)
     } catch (error) {
-      if (error instanceof ConnectFailed && error.kind === 'capacity') this.#full.refused(backend.id, this.nowMs())
+      if (error instanceof ConnectFailed && error.kind === 'capacity')
+        this.#full.refused(backend.id, this.#clock.nowMs())
       throw error
     }
   }

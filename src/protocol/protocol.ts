@@ -59,7 +59,7 @@ export interface PreparedStatement {
 
 /**
  * What a client asks. Commands that are not SQL carry the SQL that means the same in `sql` (a change of schema is
- * `USE …`), so the core has one thing to classify, and sends `frames`, the bytes as they came.
+ * `USE …`), so the core has one thing to classify; what is sent are the bytes as they came.
  *
  * `statement`: one request, one reply. `prepare`, `execute`: of `prepared`. `continue`: more of what the session's
  * connection holds open (a cursor). `reset`: forget the session's state; `login`: the same, as another user, who has
@@ -75,8 +75,8 @@ export interface ClientRequest {
   readonly routeAttribute: string | null
   /** Its answer stays on the server, to be fetched in parts. */
   readonly opensCursor?: boolean
-  /** The request itself in the protocol's own shape; opaque to the core. */
-  readonly frames: readonly Buffer[]
+  /** How long it is; the bytes themselves are the protocol's own business. */
+  readonly bytes: number
 }
 
 /** Whoever serves a client's requests. */

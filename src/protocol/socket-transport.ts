@@ -47,10 +47,10 @@ class SocketTransport extends StreamTransport implements Sender {
     return this.#pendingBytes + super.pendingBytes
   }
 
-  override write(bytes: Buffer): boolean {
+  override write(bytes: Buffer, stays = false): boolean {
     if (this.closed) return true
     const isPostable = bytes.length <= POSTED_BYTES_MAX && this.#pendingBytes === 0 && directWrites()
-    if (isPostable && post(this, bytes)) return true
+    if (isPostable && post(this, bytes, stays)) return true
     // What was written before goes first.
     sendPosted()
     if (this.sendNow(bytes)) return true

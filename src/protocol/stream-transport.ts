@@ -39,6 +39,7 @@ export class StreamTransport implements Transport {
   readonly tls: Transport['tls']
   protected readonly stream: Duplex
   #closed = false
+  #paused = true
   #draining = false
   readonly #peerAddress: string
   readonly #peerPort: number
@@ -93,11 +94,14 @@ export class StreamTransport implements Transport {
   }
 
   pause(): void {
+    this.#paused = true
     this.stream.pause()
   }
 
   resume(): void {
-    if (!this.#closed) this.startReading()
+    if (this.#closed || !this.#paused) return
+    this.#paused = false
+    this.startReading()
   }
 
   protected startReading(): void {

@@ -20,8 +20,11 @@ export interface Transport {
   readonly closed: boolean
   /** Bytes that the kernel has not taken, those aside that go out at the end of this turn of the event loop. */
   readonly pendingBytes: number
-  /** True: they are on their way, or copied. False: not all taken yet; `bytes` must stay untouched, and no more should be produced, until `onDrain`. */
-  write(bytes: Buffer): boolean
+  /**
+   * True: they are on their way, or copied. False: not all taken yet; `bytes` must stay untouched, and no more should be
+   * produced, until `onDrain`. `stays`: nobody will ever write there again, so that no copy is needed.
+   */
+  write(bytes: Buffer, stays?: boolean): boolean
   /** Stops and starts reading. While paused at most what was already read is delivered, later, after `resume`. */
   pause(): void
   resume(): void

@@ -1,25 +1,66 @@
 // Which of several good readers? The one with the least outstanding work for its weight; equals take turns. Pure.
 
 import type { Backend } from '../topology/topology.ts'
+import type { Need } from './floors.ts'
+import { type Endpoint, isMember } from './policy.ts'
+
+/** What is asked about readers. */
+export interface ReaderLoads {
+  /** How many requests a backend is working on for us. */
+  outstanding(backend: Backend): number
+  usable(backend: Backend): boolean
+  /** Has this backend all that is needed? */
+  reaches(backend: Backend, need: Need): boolean
+}
+
+/** Whose reads they must be, and what they must have; null: those of any reader, and nothing. */
+export interface Wanted {
+  readonly endpoint: Endpoint | null
+  readonly need: Need | null
+}
+
+/** A usable reader, or member of the endpoint. */
+export function isCandidate(backend: Backend, endpoint: Endpoint | null, loads: ReaderLoads): boolean {
+  return loads.usable(backend) && (endpoint === null ? backend.role === 'reader' : isMember(endpoint, backend))
+}
 
 /**
- * `outstanding` tells how many requests a backend is working on for us. `turn` breaks ties fairly when it differs from
- * call to call (a counter will do). Null when there is nobody to pick.
+ * Among `backends`, or where `wanted` is given among those of them that are that. `turn` breaks ties fairly when it differs
+ * from call to call (a counter will do). Null when there is nobody to pick.
  */
 export function pickReader(
-  readers: readonly Backend[],
-  outstanding: (backend: Backend) => number,
+  backends: readonly Backend[],
+  wanted: Wanted | null,
+  loads: ReaderLoads,
   turn: number,
 ): Backend | null {
   let best: Backend | null = null
   let bestLoad = Number.POSITIVE_INFINITY
-  for (let step = 0; step < readers.length; step++) {
-    const reader = readers[(turn + step) % readers.length]!
-    if (reader.weight <= 0) continue
-    const load = (outstanding(reader) + 1) / reader.weight
-    if (load >= bestLoad) continue
-    best = reader
+  let equals = 0
+  for (const backend of backends) {
+    if (!maySend(backend, wanted, loads)) continue
+    const load = loadOf(backend, loads)
+    if (load > bestLoad) continue
+    equals = load === bestLoad ? equals + 1 : 1
+    if (equals === 1) best = backend
     bestLoad = load
   }
+  if (equals <= 1) return best
+  let left = turn % equals
+  for (const backend of backends) {
+    if (!maySend(backend, wanted, loads) || loadOf(backend, loads) !== bestLoad) continue
+    if (left === 0) return backend
+    left -= 1
+  }
   return best
+}
+
+function maySend(backend: Backend, wanted: Wanted | null, loads: ReaderLoads): boolean {
+  if (backend.weight <= 0) return false
+  if (wanted === null) return true
+  return isCandidate(backend, wanted.endpoint, loads) && (wanted.need === null || loads.reaches(backend, wanted.need))
+}
+
+function loadOf(backend: Backend, loads: ReaderLoads): number {
+  return (loads.outstanding(backend) + 1) / backend.weight
 }

@@ -4,8 +4,8 @@ import type { ErrorCode } from '../errors.ts'
 import type { Classification, RouteHint } from '../sql/classification.ts'
 import type { Backend, Topology } from '../topology/topology.ts'
 import type { Need } from './floors.ts'
-import { isMember, matches, type RouteName, type RoutingPolicy, type SessionTraits } from './policy.ts'
-import { pickReader } from './reader-picker.ts'
+import { matches, type RouteName, type RoutingPolicy, type SessionTraits } from './policy.ts'
+import { isCandidate, pickReader, type ReaderLoads } from './reader-picker.ts'
 
 export type Route =
   | { readonly action: 'stay'; readonly target: string; readonly because: string; readonly ignoredHint: boolean }
@@ -44,11 +44,7 @@ export interface SessionView extends SessionTraits {
 }
 
 /** What the router asks of the world besides the topology: who is busy, who is to be avoided, whose turn it is. */
-export interface Loads {
-  outstanding(backend: Backend): number
-  usable(backend: Backend): boolean
-  /** Has this backend all that is needed? */
-  reaches(backend: Backend, need: Need): boolean
+export interface Loads extends ReaderLoads {
   /** Which of these will have it first; none: none is worth waiting for. */
   quickest(backends: readonly Backend[], need: Need, stalledToo?: boolean): readonly Backend[]
   /** The writer may take over one more read from readers that lack what must be seen. */
@@ -168,18 +164,15 @@ function toReaders(choice: Choice, because: string): Route {
     const text = `${wish.whose} names the endpoint '${wish.route}', which the settings do not have (they have: ${known})`
     return { action: 'reject', code: 'UNKNOWN_ENDPOINT', because: text }
   }
-  const candidates = topology.backends.filter(
-    (backend) => loads.usable(backend) && (endpoint === null ? backend.role === 'reader' : isMember(endpoint, backend)),
-  )
   const target = endpoint?.name ?? 'reader'
   const { need } = session
-  const fresh = need === null ? candidates : candidates.filter((backend) => loads.reaches(backend, need))
   // One turn for one decision: two would leave every other reader out.
   const { turn } = loads
-  const pick = (readers: readonly Backend[]) => pickReader(readers, loads.outstanding.bind(loads), turn)
-  const backend = pick(fresh)
+  const backend = pickReader(topology.backends, { endpoint, need }, loads, turn)
   if (backend !== null) return { action: 'send', backend, target, because }
+  const candidates = topology.backends.filter((each) => isCandidate(each, endpoint, loads))
   const whom = endpoint === null ? 'reader' : `member of ${endpoint.name}`
+  const pick = (readers: readonly Backend[]) => pickReader(readers, null, loads, turn)
   if (need !== null && candidates.some(({ weight }) => weight > 0))
     return toFresh(choice, need, { candidates, target, because, whom, pick })
   if (policy.fallback === 'error') return { action: 'reject', code: 'NO_READER', because: `no usable ${whom}` }

@@ -103,7 +103,7 @@ export class Dispatch {
    * Sends a plain read of a session that holds nothing where it belongs; its answer goes to `reader`. False: it must wait for
    * more than its answer, or be prepared for; then `send` goes on from here.
    */
-  sendPlain(classification: Classification, request: ClientRequest, reader: PlainReader): boolean {
+  sendPlain(classification: Classification, request: ClientRequest, arrivedMs: number, reader: PlainReader): boolean {
     this.#interruption = null
     this.#edit = null
     this.#decision = null
@@ -117,15 +117,16 @@ export class Dispatch {
     const { connection } = lease
     if (connection.stained || !connection.fits(this.#state.settings)) return false
     this.#decision = null
-    const read = new PlainRead(reader, { classification, request }, decision, need, connection, this.#shared.nowMs())
+    // It comes from the client just now.
+    const read = new PlainRead(reader, classification, request, decision, need, connection, arrivedMs)
     if (connection.backend.role === 'reader') connection.exchange(request, this.#client, PLAIN_ON_READER, read)
     else connection.exchange(request, this.#client, this.optionsFor(classification, request), read)
     return true
   }
 
   /** The answer to a plain read has come, and is like most answers. */
-  answeredPlain({ classification, decision, connection, need, startedMs }: PlainRead, arrivedMs: number): void {
-    this.count(classification, decision, connection, need, 'ok', arrivedMs, startedMs)
+  answeredPlain({ classification, decision, connection, need, startedMs }: PlainRead): void {
+    this.count(classification, decision, connection, need, 'ok', startedMs, startedMs)
   }
 
   /**
@@ -445,7 +446,7 @@ export class Dispatch {
         because: decision.because,
         sinceMs,
         code: isForReader ? 'NO_READER' : 'NO_WRITER',
-        bytes: request.frames.reduce((bytes, { length }) => bytes + length, 0),
+        bytes: request.bytes,
         waiting: (giveUp) => {
           this.#giveUp = giveUp
         },

@@ -24,7 +24,8 @@ export class PlainRead implements ReplyTo {
 
   constructor(
     reader: PlainReader,
-    { classification, request }: Pick<PlainRead, 'classification' | 'request'>,
+    classification: Classification,
+    request: ClientRequest,
     decision: Send,
     need: Need | null,
     connection: BackendConnection,

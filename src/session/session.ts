@@ -309,7 +309,7 @@ export class Session implements RequestTaker, PlainReader {
     if (!classification.plain || request.opensCursor === true || request.kind === 'prepare') return false
     if (this.#leases.current !== null || !this.#state.isPlain || this.#client.answered) return false
     this.#statements += 1
-    if (this.#dispatch.sendPlain(classification, request, this)) return true
+    if (this.#dispatch.sendPlain(classification, request, this.#sinceMs, this)) return true
     this.await(this.answerWith(classification, request, this.#dispatch.send(classification, request, this.#sinceMs)))
     return true
   }
@@ -318,7 +318,7 @@ export class Session implements RequestTaker, PlainReader {
     if (this.#ended) return
     if (!isPlainReply(reply) || read.connection.unreported) return this.goOn(read, Promise.resolve(reply))
     try {
-      this.#dispatch.answeredPlain(read, this.#sinceMs)
+      this.#dispatch.answeredPlain(read)
       this.#state.diagnostics.observePlain(reply.rows)
       this.#leases.ran(null, true)
       this.#leases.giveBack()

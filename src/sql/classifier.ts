@@ -41,9 +41,6 @@ export interface Classifier {
   withOwnId(sql: Buffer, context: SqlContext, id: number): Buffer | null
   /** What the text has behind its KILL of `id`; null: nothing. */
   behindKill(sql: Buffer, context: SqlContext, id: number): Buffer | null
-  readonly hits: number
-  readonly misses: number
-  readonly remembered: number
 }
 
 /** Texts in texts are looked into this deep. */
@@ -64,8 +61,6 @@ export function createClassifier(options: ClassifierOptions): Classifier {
   const readings = new WeakMap<SqlContext, Reading>()
   let lastContext: SqlContext | null = null
   let lastReading: Reading | null = null
-  let hits = 0
-  let misses = 0
 
   function readingOf(context: SqlContext): Reading {
     if (context === lastContext) return lastReading!
@@ -89,12 +84,10 @@ export function createClassifier(options: ClassifierOptions): Classifier {
     if (doubt === null) {
       const known = memory.find(high, low, guard)
       if (known !== null) {
-        hits++
         tokens.shrink()
         return known
       }
     }
-    misses++
     const { classification, literal } = classifyTokens(sql, tokens, context, vouched)
     const answer = learned.has(classification.digest) ? asWrite(classification) : classification
     if (!literal && doubt === null) memory.keep(high, low, guard, answer)
@@ -117,15 +110,6 @@ export function createClassifier(options: ClassifierOptions): Classifier {
     },
     withOwnId(sql, context, id) {
       return withOwnIdAt(DEPTH_MAX, sql, context, id)
-    },
-    get hits() {
-      return hits
-    },
-    get misses() {
-      return misses
-    },
-    get remembered() {
-      return memory.size
     },
   }
 }

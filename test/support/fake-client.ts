@@ -46,7 +46,7 @@ export class FakeClient implements ClientConnection {
   }
 
   ask(sql: string, kind: RequestKind = 'statement'): void {
-    this.#asked.push({ kind, sql: Buffer.from(sql), prepared: null, routeAttribute: null, frames: [] })
+    this.#asked.push({ kind, sql: Buffer.from(sql), prepared: null, routeAttribute: null, bytes: sql.length })
     this.give()
   }
 

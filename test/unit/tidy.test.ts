@@ -20,7 +20,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['config'],
   ['lab'],
   ['admin'],
-  ['cluster-settings', 'cluster', 'serving', 'proxy', 'workers', 'takeover', 'cli', 'main'],
+  ['cluster-settings', 'cluster-shared', 'cluster', 'serving', 'proxy', 'workers', 'takeover', 'cli', 'main'],
 ]
 
 /** The lab knows leaves only, so that it could be anybody's. */

@@ -27,7 +27,7 @@ import { type Aligned, Alignment } from './alignment.ts'
 import type { MysqlClient } from './client.ts'
 import { type BackendLogin, changeUser, openBackend, targetOf } from './connect.ts'
 import { Exchange, type Line, TOO_MANY_PREPARED } from './exchange.ts'
-import { closeFrames, executeFrames, needsUntold, withStatementId } from './execute.ts'
+import { closeFrames, executeBytes, needsUntold, withStatementId } from './execute.ts'
 import { frame } from './frames.ts'
 import { BYTE_MEANING, type MysqlIdentity } from './identity.ts'
 import { Killing } from './killing.ts'
@@ -61,11 +61,6 @@ import { READERS_WAIT } from './variables.ts'
 
 /** What the connection is busy with. */
 type Work = Exchange | { readonly replies: OwnReplies; readonly done: (lost: BackendLost | null) => void }
-
-/** What an exchange is made from, besides the connection. */
-interface ToExchange extends Pick<Exchange, 'request' | 'client' | 'options'> {
-  readonly to: ReplyTo
-}
 
 const NO_VARIABLES: readonly SavedVariable[] = []
 
@@ -184,16 +179,20 @@ export class MysqlBackend implements BackendConnection, Aligned {
   exchange(request: ClientRequest, client: ClientConnection, options: ExchangeOptions, to: ReplyTo): void {
     if (this.broken) return to.failed(new BackendLost('unsent', true, this.#whyLost))
     // A listener speaks one protocol, so these are ours: the one assertion at the seam.
-    const exchange = { request: request as MysqlRequest, client: client as MysqlClient, options, to }
-    const statement = exchange.request.prepared
-    if (statement === null) return this.start(exchange, request.frames)
+    this.begin(new Exchange(request as MysqlRequest, client as MysqlClient, options, to))
+  }
+
+  private begin(exchange: Exchange): void {
+    const { request } = exchange
+    const { prepared, message } = request
+    if (prepared === null) return this.start(exchange, message.bytes)
     if (request.kind === 'prepare') {
-      statement.prepareUnder(this.settings)
-      return this.start(exchange, request.frames)
+      prepared.prepareUnder(this.settings)
+      return this.start(exchange, message.bytes)
     }
-    const entry = this.entryFor(exchange.request, statement)
+    const entry = this.entryFor(request, prepared)
     if (entry !== null) return this.execute(exchange, entry)
-    this.prepareFirst(exchange, statement).catch((error: unknown) => to.failed(error))
+    this.prepareFirst(exchange, prepared).catch((error: unknown) => exchange.fail(error))
   }
 
   /** What is prepared here for the statement, and can be used for this request. */
@@ -204,26 +203,29 @@ export class MysqlBackend implements BackendConnection, Aligned {
     return null
   }
 
-  private async prepareFirst(exchange: ToExchange, statement: ClientStatement): Promise<void> {
+  private async prepareFirst(exchange: Exchange, statement: ClientStatement): Promise<void> {
     const entry = await this.prepare(statement)
     if ('id' in entry) return this.execute(exchange, entry)
     this.#executing = null
-    return this.answer(entry.frame, exchange)
+    // The backend would not prepare what it is to execute: its error is the answer to the execution.
+    exchange.begin(this.lineFor(exchange.request))
+    exchange.feed(frame(entry.frame, exchange.client.sequence))
   }
 
-  private execute(exchange: ToExchange, entry: PreparedEntry): void {
+  private execute(exchange: Exchange, entry: PreparedEntry): void {
     const { request } = exchange
     this.#executing = entry
     const isExecution = request.kind === 'execute'
-    const frames = isExecution
-      ? executeFrames(request, entry, this.attributes)
-      : [withStatementId(request.message, entry.id)]
-    this.start(exchange, frames)
+    const bytes = isExecution
+      ? executeBytes(request, entry, this.attributes)
+      : withStatementId(request.message, entry.id)
+    this.start(exchange, bytes)
   }
 
-  private start({ request, client, options, to }: ToExchange, frames: readonly Buffer[]): void {
-    this.#work = new Exchange(request, client, this.lineFor(request), options, to)
-    this.send(frames)
+  private start(exchange: Exchange, bytes: Buffer): void {
+    exchange.begin(this.lineFor(exchange.request))
+    this.#work = exchange
+    this.send(bytes)
   }
 
   /** It is over: what that means for the connection, and what only the server can tell of it. */
@@ -414,7 +416,7 @@ export class MysqlBackend implements BackendConnection, Aligned {
   closeCursor(statement: ClientStatement): void {
     statement.cursorHome = null
     this.#prepared.remove(statement)
-    if (!this.broken && this.#work === null) this.send([])
+    if (!this.broken && this.#work === null) this.send(null)
   }
 
   async leaveSchema(): Promise<void> {
@@ -470,12 +472,6 @@ export class MysqlBackend implements BackendConnection, Aligned {
     }
     if (error !== null) return refusalOf('prepare', reply!, error)
     return this.#prepared.add(statement, reply![0]!.readUInt32LE(1))
-  }
-
-  /** The backend would not prepare what it is to execute: its error is the answer to the execution. */
-  private answer(error: Buffer, { request, client, options, to }: ToExchange): void {
-    const line = { ...this.lineFor(request), heed: (end: Exchange) => this.learned(end, request, client) }
-    new Exchange(request, client, line, options, to).feed(frame(error, client.sequence))
   }
 
   private lineFor({ kind }: ClientRequest): Line {
@@ -541,15 +537,15 @@ export class MysqlBackend implements BackendConnection, Aligned {
           resolve(replies.replies)
         },
       }
-      this.send(commands.map(([payload]) => frame(payload, 0)))
+      this.send(Buffer.concat(commands.map(([payload]) => frame(payload, 0))))
     })
   }
 
-  private send(frames: readonly Buffer[]): void {
+  /** Behind the closing of what was given up here. */
+  private send(bytes: Buffer | null): void {
     const abandoned = closeFrames(this.#prepared.takeAbandoned())
-    const all = abandoned === null ? frames : [abandoned, ...frames]
-    if (all.length === 0) return
-    this.#transport.write(all.length === 1 ? all[0]! : Buffer.concat(all))
+    if (abandoned !== null) this.#transport.write(bytes === null ? abandoned : Buffer.concat([abandoned, bytes]), true)
+    else if (bytes !== null) this.#transport.write(bytes, true)
   }
 
   private receive(bytes: Buffer): void {

@@ -37,7 +37,7 @@ import {
   type TrackedChange,
 } from './messages.ts'
 import { freshStatus } from './modes.ts'
-import { type ClientStatement, keptText, type MysqlRequest, requestOf } from './request.ts'
+import { type ClientStatement, keptText, MysqlRequest, requestOf } from './request.ts'
 import { MULTI_STATEMENTS, quoteName } from './variables.ts'
 import { buildWireError } from './wire-errors.ts'
 
@@ -164,7 +164,7 @@ export class MysqlClient implements ClientConnection {
     const head = payload.subarray(0, payload.length - before.sql.length)
     const message = new Message(frame(Buffer.concat([head, sql]), sequence), sequence, sequence)
     if (before.prepared !== null) before.prepared.sql = keptText(sql)
-    return { ...before, message, frames: [message.bytes], sql }
+    return before.with(message, sql)
   }
 
   ok(more = false): void {
@@ -412,7 +412,8 @@ export class MysqlClient implements ClientConnection {
   private query(message: Message): MysqlRequest {
     const attributes = (this.capabilities & CAPABILITY.QUERY_ATTRIBUTES) !== 0
     const sql = bareSql(message, attributes)
-    return requestOf('statement', message, 'query', sql === null ? parseQuery(message.payload, attributes) : { sql })
+    if (sql !== null) return new MysqlRequest('statement', message, 'query', sql, null, null, false)
+    return requestOf('statement', message, 'query', parseQuery(message.payload, attributes))
   }
 
   private readAsSql(message: Message): MysqlRequest {

@@ -79,8 +79,8 @@ export class Exchange {
   readonly client: MysqlClient
   readonly request: MysqlRequest
   readonly options: ExchangeOptions
-  readonly #line: Line
-  readonly #tracker: ReplyTracker
+  #line!: Line
+  #tracker!: ReplyTracker
   /** Null once it was told how the exchange ended. */
   #to: ReplyTo | null
   /** Bytes that could not be understood yet, to be shown again in front of the next ones. */
@@ -97,7 +97,7 @@ export class Exchange {
   #hasDrain = false
   #isFull = false
   #reply: Mutable<Reply> | null = null
-  #status: number
+  #status = 0
   #schema: string | null | undefined = undefined
   #variables: Map<string, string> | null = null
   #stateChanged = false
@@ -114,18 +114,23 @@ export class Exchange {
   /** Called at the end of a reply that nobody waits for. */
   #orphaned: (() => void) | null = null
 
-  constructor(request: MysqlRequest, client: MysqlClient, line: Line, options: ExchangeOptions, to: ReplyTo) {
+  constructor(request: MysqlRequest, client: MysqlClient, options: ExchangeOptions, to: ReplyTo) {
     this.request = request
     this.client = client
-    this.#line = line
     this.options = options
+    this.#to = to
+  }
+
+  /** The request goes out on this line, and what comes there next is the reply. */
+  begin(line: Line): void {
+    const { request } = this
+    this.#line = line
     this.#status = line.status
     this.#tracker = line.tracker
     this.#tracker.begin(request.reply, line.form)
     const mayHaveRows = request.reply === 'query' || request.reply === 'cursor'
-    if (options.edit !== null && mayHaveRows && !line.form.optionalMetadata) this.#collected = []
-    this.#to = to
-    if (request.kind === 'relay') client.divert((bytes) => this.toBackend(Buffer.from(bytes)))
+    if (this.options.edit !== null && mayHaveRows && !line.form.optionalMetadata) this.#collected = []
+    if (request.kind === 'relay') this.client.divert((bytes) => this.toBackend(Buffer.from(bytes)))
   }
 
   /** What the finished exchange says; its connection completes it. */
@@ -509,7 +514,8 @@ export class Exchange {
     to?.answered(reply)
   }
 
-  private fail(error: unknown): void {
+  /** It comes to nothing. */
+  fail(error: unknown): void {
     const to = this.#to
     this.#to = null
     to?.failed(error)

@@ -26,15 +26,15 @@ export function needsUntold(request: MysqlRequest, entry: PreparedEntry, attribu
 }
 
 /** COM_STMT_EXECUTE as this server must see it, behind the long data sent ahead for it. */
-export function executeFrames(request: MysqlRequest, entry: PreparedEntry, attributes: boolean): readonly Buffer[] {
+export function executeBytes(request: MysqlRequest, entry: PreparedEntry, attributes: boolean): Buffer {
   const { message, command } = request
   const statement = request.prepared!
   withStatementId(message, entry.id)
   const bound = command === COMMAND.STMT_EXECUTE ? withTypes(request, entry, attributes) : null
   const { longData } = statement
-  if (longData.length === 0) return bound === null ? request.frames : [bound]
+  if (longData.length === 0) return bound ?? message.bytes
   for (const bytes of longData) bytes.writeUInt32LE(entry.id, ID_AT)
-  return [...longData, bound ?? message.bytes]
+  return Buffer.concat([...longData, bound ?? message.bytes])
 }
 
 /** The execution with the parameter types that this server was not told; null: as it is. */

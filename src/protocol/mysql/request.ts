@@ -119,12 +119,46 @@ export class ClientStatement implements PreparedStatement {
   }
 }
 
-export interface MysqlRequest extends ClientRequest {
-  readonly command: number
+export class MysqlRequest implements ClientRequest {
+  readonly kind: RequestKind
   readonly message: Message
+  readonly sql: Buffer
   readonly prepared: ClientStatement | null
+  readonly routeAttribute: string | null
+  readonly opensCursor: boolean
   /** How the answer is shaped. */
   readonly reply: ReplyKind
+
+  constructor(
+    kind: RequestKind,
+    message: Message,
+    reply: ReplyKind,
+    sql: Buffer,
+    prepared: ClientStatement | null,
+    route: string | null,
+    opensCursor: boolean,
+  ) {
+    this.kind = kind
+    this.message = message
+    this.sql = sql
+    this.prepared = prepared
+    this.routeAttribute = route
+    this.opensCursor = opensCursor
+    this.reply = reply
+  }
+
+  get command(): number {
+    return this.message.command
+  }
+
+  get bytes(): number {
+    return this.message.bytes.length
+  }
+
+  /** The same with another text. */
+  with(message: Message, sql: Buffer): MysqlRequest {
+    return new MysqlRequest(this.kind, message, this.reply, sql, this.prepared, this.routeAttribute, this.opensCursor)
+  }
 }
 
 export function requestOf(
@@ -134,6 +168,5 @@ export function requestOf(
   about: { sql: Buffer; prepared?: ClientStatement | null; route?: string | null; opensCursor?: boolean },
 ): MysqlRequest {
   const { sql, prepared = null, route = null, opensCursor = false } = about
-  const { command } = message
-  return { kind, sql, prepared, routeAttribute: route, opensCursor, frames: [message.bytes], command, message, reply }
+  return new MysqlRequest(kind, message, reply, sql, prepared, route, opensCursor)
 }

@@ -20,7 +20,7 @@ const [one, two] = [sender('one'), sender('two')]
 
 /** Several letters in one turn, so that the next is posted as well. */
 async function busyTurn(): Promise<void> {
-  while (!(post(one, Buffer.from('a')) && post(two, Buffer.from('b')))) await turn()
+  while (!(post(one, Buffer.from('a'), false) && post(two, Buffer.from('b'), false))) await turn()
   await turn()
   sent = []
 }
@@ -28,20 +28,20 @@ async function busyTurn(): Promise<void> {
 beforeEach(busyTurn)
 
 test('what is posted in one turn is sent at its end, in order', async () => {
-  expect([post(one, Buffer.from('a')), post(two, Buffer.from('b')), post(one, Buffer.from('c'))]).toEqual([
-    true,
-    true,
-    true,
-  ])
+  expect([
+    post(one, Buffer.from('a'), false),
+    post(two, Buffer.from('b'), false),
+    post(one, Buffer.from('c'), false),
+  ]).toEqual([true, true, true])
   expect(sent).toEqual([])
   await turn()
   expect(sent).toEqual(['one: a', 'two: b', 'one: c'])
 })
 
 test('it can be sent sooner, and only once', async () => {
-  post(one, Buffer.from('a'))
+  post(one, Buffer.from('a'), false)
   sendPosted()
-  post(two, Buffer.from('b'))
+  post(two, Buffer.from('b'), false)
   expect(sent).toEqual(['one: a'])
   await turn()
   expect(sent).toEqual(['one: a', 'two: b'])
@@ -49,10 +49,31 @@ test('it can be sent sooner, and only once', async () => {
 
 test('it is a copy: whoever posts may use the bytes again at once', async () => {
   const bytes = Buffer.from('as it was')
-  post(one, bytes)
+  post(one, bytes, false)
   bytes.fill(0)
   await turn()
   expect(sent).toEqual(['one: as it was'])
+})
+
+test('unless they stay as they are: then it is those themselves', async () => {
+  const bytes = Buffer.from('as it was')
+  post(one, bytes, true)
+  bytes.fill('x')
+  await turn()
+  expect(sent).toEqual(['one: xxxxxxxxx'])
+})
+
+test('turn after turn of the same lengths, and then of others, goes out as it was posted', async () => {
+  for (const words of [
+    ['a', 'bc'],
+    ['d', 'ef'],
+    ['ghi', 'j'],
+    ['k', 'lm', 'n'],
+  ]) {
+    for (const word of words) post(one, Buffer.from(word), false)
+    await turn()
+  }
+  expect(sent.map((line) => line.slice(5))).toEqual(['a', 'bc', 'd', 'ef', 'ghi', 'j', 'k', 'lm', 'n'])
 })
 
 test('what a sender is not done with is left alone', async () => {
@@ -63,18 +84,18 @@ test('what a sender is not done with is left alone', async () => {
       return false
     },
   }
-  post(slow, Buffer.from('slow'))
-  post(one, Buffer.from('a'))
+  post(slow, Buffer.from('slow'), false)
+  post(one, Buffer.from('a'), false)
   await turn()
-  post(one, Buffer.from('over it?'))
-  post(two, Buffer.from('b'))
+  post(one, Buffer.from('over it?'), false)
+  post(two, Buffer.from('b'), false)
   await turn()
   expect(String(kept[0])).toBe('slow')
 })
 
 test('more than it has room for goes out sooner', async () => {
   const long = Buffer.alloc(POSTED_BYTES_MAX, 'x')
-  for (let count = 0; count < 100; count++) expect(post(one, long)).toBe(true)
+  for (let count = 0; count < 100; count++) expect(post(one, long, false)).toBe(true)
   expect(sent.length).toBeGreaterThan(0)
   await turn()
   expect(sent).toEqual(Array.from({ length: 100 }, () => `one: ${long}`))
@@ -83,11 +104,11 @@ test('more than it has room for goes out sooner', async () => {
 test('who is alone is soon sent at once, until there are others again', async () => {
   let posted = 0
   for (let count = 0; count < 100; count++) {
-    if (post(one, Buffer.from('a'))) posted += 1
+    if (post(one, Buffer.from('a'), false)) posted += 1
     await turn()
   }
   expect(posted).toBeLessThan(20)
   await busyTurn()
-  expect(post(one, Buffer.from('a'))).toBe(true)
+  expect(post(one, Buffer.from('a'), false)).toBe(true)
   await turn()
 })

@@ -83,7 +83,8 @@ function stage(options: Partial<ExchangeOptions> = {}) {
   }
   const { promise: done, resolve: answered, reject: failed } = withResolvers<Reply>()
   const to = { answered, failed }
-  const exchange = new Exchange(request, client as unknown as MysqlClient, line, { ...OPTIONS, ...options }, to)
+  const exchange = new Exchange(request, client as unknown as MysqlClient, { ...OPTIONS, ...options }, to)
+  exchange.begin(line)
   return { exchange, client, seen, done }
 }
 
