@@ -7,6 +7,7 @@ import { type CloseReason, ProxyError } from '../errors.ts'
 import { type BackendConnection, ConnectFailed, type Settings } from '../protocol/protocol.ts'
 import { sameSettings } from '../protocol/settings.ts'
 import type { Backend } from '../topology/topology.ts'
+import { IdleList, type Linked } from './idle-list.ts'
 
 type Place = 'idle' | 'lent' | 'cleaning' | 'closed'
 
@@ -33,7 +34,7 @@ export interface Keeper {
 }
 
 /** One connection of a pool, and where it is. */
-export interface Lease {
+export interface Lease extends Linked<Lease> {
   readonly pool: Pool
   readonly connection: BackendConnection
   /** Who used it last; everything it left there is still in place. */
@@ -87,7 +88,7 @@ export class Pool {
   readonly #options: PoolOptions
   readonly #leases = new Set<Lease>()
   /** Oldest first, so that the ends of it are the fairest to take from and the warmest to reuse. */
-  readonly #idle = new Set<Lease>()
+  readonly #idle = new IdleList<Lease>()
   readonly #waiters = new Set<Waiter>()
   readonly #abandoned = new Set<Promise<void>>()
   #opening = 0
@@ -227,7 +228,7 @@ export class Pool {
     for (const lease of this.#leases) {
       if (lease.place !== 'idle') lease.retired = true
     }
-    for (const lease of [...this.#idle]) void this.verify(lease, backend)
+    for (const lease of this.#idle.all) void this.verify(lease, backend)
   }
 
   private async verify(lease: Lease, backend: Backend): Promise<void> {
@@ -279,7 +280,7 @@ export class Pool {
   sweep(): void {
     const nowMs = this.#options.nowMs()
     const { idleMsMax } = this.#options.limits
-    for (const lease of [...this.#idle]) {
+    for (const lease of this.#idle.all) {
       if (nowMs - lease.sinceMs >= idleMsMax) this.dismiss(lease, 'proxy idle')
       else if (nowMs >= lease.expiresMs) this.dismiss(lease, 'proxy lifetime')
     }
@@ -337,7 +338,7 @@ export class Pool {
     let best: Lease | null = null
     let bestRank = -1
     // The most recently used is the warmest; the kept ones are taken from who has waited longest with them.
-    for (const lease of this.#idle) {
+    for (let lease = this.#idle.first; lease !== null; lease = lease.after) {
       if (lease.keeper === keeper) return lease
       const rank = rankOf(lease, keeper)
       if (rank > bestRank || (rank === bestRank && lease.keeper === null)) {
@@ -407,6 +408,8 @@ export class Pool {
       retired,
       outdated: false,
       expiresMs,
+      before: null,
+      after: null,
     }
     this.#leases.add(lease)
     this.#options.onLent(1)
@@ -458,7 +461,7 @@ export class Pool {
   private move(lease: Lease, to: Place): void {
     const from = lease.place
     if (from === to) return
-    if (from === 'idle') this.#idle.delete(lease)
+    if (from === 'idle') this.#idle.remove(lease)
     if (from === 'cleaning') this.#cleaning -= 1
     if (from === 'lent') this.#options.onLent(-1)
     lease.place = to

@@ -60,7 +60,7 @@ function copyOf(bytes: Buffer): Buffer {
 
 function endTurn(): void {
   loneTurns = posted > 1 ? 0 : Math.min(loneTurns + 1, LONE_TURNS_MAX)
-  unposted = 2 ** loneTurns - 1
+  unposted = (1 << loneTurns) - 1
   sendPosted()
 }
 

@@ -4,7 +4,16 @@
 import { once } from 'node:events'
 import net from 'node:net'
 import type { Duplex } from 'node:stream'
-import { allowDirectWrites, directWrites, type WritingHandle, writeDirectly } from './direct-write.ts'
+import {
+  allowDirectIo,
+  directIo,
+  type Reader,
+  type ReadingHandle,
+  readByStream,
+  readDirectly,
+  type WritingHandle,
+  writeDirectly,
+} from './direct-io.ts'
 import { POSTED_BYTES_MAX, post, type Sender, sendPosted } from './outbox.ts'
 import { StreamTransport, transportOn } from './stream-transport.ts'
 import type { Transport } from './transport.ts'
@@ -15,32 +24,63 @@ const KEEP_ALIVE_MS = 30_000
 /** Reads of so many bytes or fewer come again and again: what shows them is made once, and kept. */
 const VIEWS_MAX = 512
 
-/** A buffer that sockets read into, and what Node calls on the socket with every read. */
-function readInto(buffer: Buffer): net.OnReadOpts {
-  const views: (Buffer | null)[] = new Array(VIEWS_MAX + 1).fill(null)
-  function deliver(this: unknown, bytesRead: number): boolean {
-    let view = bytesRead <= VIEWS_MAX ? views[bytesRead]! : null
-    if (view === null) {
-      view = buffer.subarray(0, bytesRead)
-      if (bytesRead <= VIEWS_MAX) views[bytesRead] = view
+/** A buffer that sockets read into. */
+class ReadBuffer {
+  /** For Node. */
+  readonly onread: net.OnReadOpts
+  readonly #buffer = Buffer.allocUnsafeSlow(READ_BYTES)
+  readonly #views: (Buffer | null)[] = new Array(VIEWS_MAX + 1).fill(null)
+
+  constructor() {
+    function deliver(this: unknown, bytes: number): boolean {
+      ;(transportOn(this as net.Socket) as SocketTransport).received(bytes)
+      return true
     }
-    transportOn(this as net.Socket).onBytes(view)
-    return true
+    this.onread = { buffer: this.#buffer, callback: deliver }
   }
-  return { buffer, callback: deliver }
+
+  /** The first of its bytes. */
+  view(bytes: number): Buffer {
+    if (bytes > VIEWS_MAX) return this.#buffer.subarray(0, bytes)
+    let view = this.#views[bytes]!
+    if (view === null) {
+      view = this.#buffer.subarray(0, bytes)
+      this.#views[bytes] = view
+    }
+    return view
+  }
 }
 
 /** All clients read into this one: a request is copied out of it, or done with, before the next read. */
-const readsOfClients = readInto(Buffer.allocUnsafeSlow(READ_BYTES))
+const readsOfClients = new ReadBuffer()
 
-class SocketTransport extends StreamTransport implements Sender {
+class SocketTransport extends StreamTransport implements Sender, Reader {
+  readonly #reads: ReadBuffer
   /** Bytes that were written directly and not taken yet. */
   #pendingBytes = 0
   /** A `write` gave false, and is owed a call of `onDrain`. */
   #draining = false
 
-  constructor(socket: net.Socket, peer: { readonly peerAddress: string; readonly peerPort: number }) {
-    super(socket, { events: false, ...peer })
+  constructor(socket: net.Socket, reads: ReadBuffer, peer: Peer) {
+    super(socket, { events: false, peerAddress: peer.peerAddress, peerPort: peer.peerPort })
+    this.#reads = reads
+    const handle = this.handle
+    if (handle !== null) readDirectly(handle, this)
+  }
+
+  private get handle(): (WritingHandle & ReadingHandle) | null {
+    return (this.stream as SocketWithHandle)._handle as (WritingHandle & ReadingHandle) | null
+  }
+
+  /** For those who read. */
+  received(bytes: number): void {
+    this.onBytes(this.#reads.view(bytes))
+  }
+
+  override detach(): Duplex {
+    const { handle } = this
+    if (handle !== null) readByStream(handle)
+    return super.detach()
   }
 
   override get pendingBytes(): number {
@@ -49,7 +89,7 @@ class SocketTransport extends StreamTransport implements Sender {
 
   override write(bytes: Buffer, stays = false): boolean {
     if (this.closed) return true
-    const isPostable = bytes.length <= POSTED_BYTES_MAX && this.#pendingBytes === 0 && directWrites()
+    const isPostable = bytes.length <= POSTED_BYTES_MAX && this.#pendingBytes === 0 && directIo()
     if (isPostable && post(this, bytes, stays)) return true
     // What was written before goes first.
     sendPosted()
@@ -61,8 +101,8 @@ class SocketTransport extends StreamTransport implements Sender {
   /** For what is posted, and what is too long for that. */
   sendNow(bytes: Buffer): boolean {
     if (this.closed) return true
-    const handle = (this.stream as SocketWithHandle)._handle as WritingHandle | null
-    if (handle === null || !directWrites()) return super.write(bytes)
+    const { handle } = this
+    if (handle === null || !directIo()) return super.write(bytes)
     const outcome = writeDirectly(handle, bytes, this)
     if (outcome === true) return true
     if (outcome === false) {
@@ -116,12 +156,17 @@ export function acceptSocket(socket: net.Socket): Transport {
   if (handle === null) return new StreamTransport(socket, peer)
   ;(socket as SocketWithHandle)._handle = null
   socket.destroy()
-  const options = { handle, onread: readsOfClients, pauseOnCreate: true }
-  return new SocketTransport(new net.Socket(options as net.SocketConstructorOpts), peer)
+  const options = { handle, onread: readsOfClients.onread, pauseOnCreate: true }
+  return new SocketTransport(new net.Socket(options as net.SocketConstructorOpts), readsOfClients, peer)
+}
+
+interface Peer {
+  readonly peerAddress: string
+  readonly peerPort: number
 }
 
 /** A client of IPv4 reaches a socket of IPv6 under a mapped address; servers print it as IPv4, and so do we. */
-function peerOf({ remoteAddress = '', remotePort = 0 }: net.Socket): { peerAddress: string; peerPort: number } {
+function peerOf({ remoteAddress = '', remotePort = 0 }: net.Socket): Peer {
   const isMapped = remoteAddress.startsWith('::ffff:')
   return { peerAddress: isMapped ? remoteAddress.slice(7) : remoteAddress, peerPort: remotePort }
 }
@@ -141,13 +186,14 @@ export function transportOf(stream: Duplex): Transport {
 /** Connects to a backend. Rejects when that fails, and when `signal` aborts first. */
 export function connectSocket(host: string, port: number, signal: AbortSignal): Promise<Transport> {
   return new Promise((resolve, reject) => {
+    const reads = new ReadBuffer()
     const socket = net.connect({
       host,
       port,
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: KEEP_ALIVE_MS,
-      onread: readInto(Buffer.allocUnsafeSlow(READ_BYTES)),
+      onread: reads.onread,
     })
     const abort = (): void => fail(signal.reason as Error)
     const fail = (error: Error): void => {
@@ -159,7 +205,7 @@ export function connectSocket(host: string, port: number, signal: AbortSignal): 
     socket.once('connect', () => {
       signal.removeEventListener('abort', abort)
       socket.off('error', fail)
-      resolve(new SocketTransport(socket, peerOf(socket)))
+      resolve(new SocketTransport(socket, reads, peerOf(socket)))
     })
     signal.addEventListener('abort', abort, { once: true })
     if (signal.aborted) abort()
@@ -173,16 +219,16 @@ let adoption: 'untried' | 'works' | 'refused' = 'untried'
  * what was written directly has gone; until a later version of Node says no, sockets count on both. Tells which of the
  * two work.
  */
-export async function proveSockets(): Promise<{ readonly adoption: boolean; readonly directWrites: boolean }> {
+export async function proveSockets(): Promise<{ readonly adoption: boolean; readonly directIo: boolean }> {
   if (adoption === 'untried') {
     let works = await trySockets()
-    if (!works && directWrites()) {
-      allowDirectWrites(false)
+    if (!works && directIo()) {
+      allowDirectIo(false)
       works = await trySockets()
     }
     adoption = works ? 'works' : 'refused'
   }
-  return { adoption: adoption === 'works', directWrites: directWrites() }
+  return { adoption: adoption === 'works', directIo: directIo() }
 }
 
 const PROOF_MS_MAX = 1_000

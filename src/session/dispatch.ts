@@ -99,6 +99,25 @@ export class Dispatch {
     return route(classification, view, this.#shared.topology(), this.#shared.policy, this.#shared)
   }
 
+  /** The same for a plain read of a session that holds nothing, of which the router need know no more. */
+  private routePlain(classification: Classification, attribute: string | null, need: Need | null): Route {
+    const { account, peerAddress } = this.#client
+    const view = {
+      pinned: false,
+      autocommit: true,
+      override: null,
+      user: account.user,
+      schema: this.#state.settings.schema,
+      clientAddress: peerAddress,
+      lastBackend: null,
+      variablesAt: null,
+      attribute,
+      need,
+      waited: false,
+    }
+    return route(classification, view, this.#shared.topology(), this.#shared.policy, this.#shared)
+  }
+
   /**
    * Sends a plain read of a session that holds nothing where it belongs; its answer goes to `reader`. False: it must wait for
    * more than its answer, or be prepared for; then `send` goes on from here.
@@ -109,7 +128,7 @@ export class Dispatch {
     this.#decision = null
     const need = this.freshness.needAtOnce(classification, request)
     if (need === undefined) return false
-    const decision = this.route(classification, request.routeAttribute, need)
+    const decision = this.routePlain(classification, request.routeAttribute, need)
     this.#decision = decision
     if (decision.action !== 'send' || decision.awaits !== undefined || this.mustQueue(decision)) return false
     const lease = this.#leases.takeNow(decision.backend)

@@ -7,7 +7,7 @@ import { duplexPair } from 'node:stream'
 import { setTimeout as wait } from 'node:timers/promises'
 import tls from 'node:tls'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
-import { allowDirectWrites } from '../../src/protocol/direct-write.ts'
+import { allowDirectIo } from '../../src/protocol/direct-io.ts'
 import { acceptSocket, connectSocket, proveSockets } from '../../src/protocol/socket-transport.ts'
 import { clientContext, makeCertificate, startClientTls, startServerTls } from '../../src/protocol/tls.ts'
 import type { Transport } from '../../src/protocol/transport.ts'
@@ -74,7 +74,7 @@ function relay(from: Transport, to: Transport): void {
 
 describe('sockets', () => {
   test('this version of Node lets an accepted socket read into a buffer of ours, and be written to directly', async () => {
-    expect(await proveSockets()).toEqual({ adoption: true, directWrites: true })
+    expect(await proveSockets()).toEqual({ adoption: true, directIo: true })
   })
 
   test('1 GiB is relayed to a reader at its own pace, through one buffer', async () => {
@@ -130,8 +130,8 @@ describe.each([
   ['directly', true],
   ['through streams', false],
 ])('written %s', (_how, direct) => {
-  beforeAll(() => allowDirectWrites(direct))
-  afterAll(() => allowDirectWrites(true))
+  beforeAll(() => allowDirectIo(direct))
+  afterAll(() => allowDirectIo(true))
 
   test('bytes arrive in order, however they are cut, in both directions', async () => {
     const { near, far } = await transports()

@@ -72,6 +72,9 @@ export class MysqlBackend implements BackendConnection, Aligned {
   backend: BackendConnection['backend']
   readonly identity: MysqlIdentity
   readonly openedMs: number
+  readonly engine: 'mysql' | 'mariadb'
+  readonly capabilities: number
+  readonly serverId: number
   insertId: bigint | null = 0n
   dirty = false
   broken = false
@@ -106,6 +109,9 @@ export class MysqlBackend implements BackendConnection, Aligned {
     this.#options = options
     this.#alignment = new Alignment(this, options.readersWait ? READERS_WAIT : NO_PRESETS)
     this.#login = login
+    this.engine = login.engine
+    this.capabilities = login.capabilities
+    this.serverId = login.connectionId
     this.#status = login.status
     this.#transport = login.transport
     this.#prepared = new PreparedCache(options.preparedMax)
@@ -134,24 +140,12 @@ export class MysqlBackend implements BackendConnection, Aligned {
     return this.#alignment.settings
   }
 
-  get engine(): 'mysql' | 'mariadb' {
-    return this.#login.engine
-  }
-
-  get capabilities(): number {
-    return this.#login.capabilities
-  }
-
   get attributes(): boolean {
-    return (this.#login.capabilities & CAPABILITY.QUERY_ATTRIBUTES) !== 0
+    return (this.capabilities & CAPABILITY.QUERY_ATTRIBUTES) !== 0
   }
 
   get inTransaction(): boolean {
     return (this.#status & STATUS.IN_TRANS) !== 0
-  }
-
-  get serverId(): number {
-    return this.#login.connectionId
   }
 
   /** Opens, logs in and arms a connection. Throws ConnectFailed. */
@@ -246,10 +240,10 @@ export class MysqlBackend implements BackendConnection, Aligned {
     const { mayChange, mayFailLate } = options
     const isUnreported = (mayChange && exchange.endedInEof) || (reply.outcome === 'error' && mayFailLate)
     // MySQL tells it with the next OK; of what MariaDB says in an EOF has changed, it tells no more.
-    this.untold ||= isUnreported && exchange.changedInEof && this.#login.engine === 'mariadb'
+    this.untold ||= isUnreported && exchange.changedInEof && this.engine === 'mariadb'
     this.unreported = isUnreported || this.untold
     const { sets } = options
-    const isUntold = sets.length > 0 && this.#login.engine === 'mariadb' && reply.outcome === 'ok'
+    const isUntold = sets.length > 0 && this.engine === 'mariadb' && reply.outcome === 'ok'
     if (!isUntold && !exchange.collationUnknown) {
       this.leaveDoubtful()
       return reply
@@ -282,7 +276,7 @@ export class MysqlBackend implements BackendConnection, Aligned {
     const [reply] = await this.ask([[buildQuery(sql, this.attributes), 'query']])
     const error = errorIn(reply!)
     // MariaDB keeps what a session's statement left over one of ours that has no table.
-    this.stained = error !== null || (this.stained && this.#login.engine === 'mariadb')
+    this.stained = error !== null || (this.stained && this.engine === 'mariadb')
     return error === null ? rowsIn(reply!, this.form) : refusalOf('variables', reply!, error)
   }
 
@@ -501,9 +495,9 @@ export class MysqlBackend implements BackendConnection, Aligned {
     client.isInDoubt = reply.outcome === 'error' && (this.#status & STATUS.AUTOCOMMIT) === 0
     const leaves = reply.warned || reply.outcome !== 'ok'
     // MariaDB keeps warnings over statements that have neither a table nor a subquery.
-    this.stained = leaves || (this.stained && this.#login.engine === 'mariadb')
+    this.stained = leaves || (this.stained && this.engine === 'mariadb')
     // MySQL answers a PING with the count of conditions that the last statement left.
-    client.warnings = this.#login.engine === 'mariadb' ? 0 : reply.outcome === 'error' ? 1 : reply.warnings
+    client.warnings = this.engine === 'mariadb' ? 0 : reply.outcome === 'error' ? 1 : reply.warnings
     reply.cursorOpen = this.#prepared.cursors > 0
     return reply
   }

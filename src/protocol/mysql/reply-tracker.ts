@@ -143,6 +143,8 @@ export class ReplyTracker {
       if (this.#bodyLeft === 0 && !this.#continues) this.messagePassed()
     }
     while (limit - at >= HEADER_BYTES && !this.ended && this.#bodyLeft === 0) {
+      if (this.#place === ROWS && !this.#continues) at = this.passRows(chunk, at)
+      if (limit - at < HEADER_BYTES) break
       const length = chunk[at]! | (chunk[at + 1]! << 8) | (chunk[at + 2]! << 16)
       if (!this.#continues) {
         if (length > 0 && limit - at === HEADER_BYTES) break
@@ -170,6 +172,27 @@ export class ReplyTracker {
     }
     this.forwardable = at
     return 'none'
+  }
+
+  /** Goes by all rows that are whole, short, and rows for certain: a large result is nothing else. */
+  private passRows(chunk: Buffer, from: number): number {
+    const limit = chunk.length
+    let at = from
+    let last = from
+    let rows = 0
+    while (limit - at > HEADER_BYTES) {
+      const length = chunk[at]! | (chunk[at + 1]! << 8) | (chunk[at + 2]! << 16)
+      const end = at + HEADER_BYTES + length
+      if (end > limit || length === 0 || length === PAYLOAD_BYTES_MAX || chunk[at + HEADER_BYTES]! >= LEAD.EOF) break
+      last = at
+      at = end
+      rows += 1
+    }
+    if (rows === 0) return from
+    this.rows += rows
+    this.sequence = chunk[last + 3]!
+    this.#begun = true
+    return at
   }
 
   private stopped(chunk: Buffer, at: number, length: number): Stop {
