@@ -56,6 +56,8 @@ const readsOfClients = new ReadBuffer()
 
 class SocketTransport extends StreamTransport implements Sender, Reader {
   readonly #reads: ReadBuffer
+  /** Of the stream, which finds it by a long way. */
+  #handle: (WritingHandle & ReadingHandle) | null
   /** Bytes that were written directly and not taken yet. */
   #pendingBytes = 0
   /** A `write` gave false, and is owed a call of `onDrain`. */
@@ -64,12 +66,8 @@ class SocketTransport extends StreamTransport implements Sender, Reader {
   constructor(socket: net.Socket, reads: ReadBuffer, peer: Peer) {
     super(socket, { events: false, peerAddress: peer.peerAddress, peerPort: peer.peerPort })
     this.#reads = reads
-    const handle = this.handle
-    if (handle !== null) readDirectly(handle, this)
-  }
-
-  private get handle(): (WritingHandle & ReadingHandle) | null {
-    return (this.stream as SocketWithHandle)._handle as (WritingHandle & ReadingHandle) | null
+    this.#handle = (socket as SocketWithHandle)._handle as (WritingHandle & ReadingHandle) | null
+    if (this.#handle !== null) readDirectly(this.#handle, this)
   }
 
   /** For those who read. */
@@ -78,8 +76,8 @@ class SocketTransport extends StreamTransport implements Sender, Reader {
   }
 
   override detach(): Duplex {
-    const { handle } = this
-    if (handle !== null) readByStream(handle)
+    if (this.#handle !== null) readByStream(this.#handle)
+    this.#handle = null
     return super.detach()
   }
 
@@ -101,9 +99,8 @@ class SocketTransport extends StreamTransport implements Sender, Reader {
   /** For what is posted, and what is too long for that. */
   sendNow(bytes: Buffer): boolean {
     if (this.closed) return true
-    const { handle } = this
-    if (handle === null || !directIo()) return super.write(bytes)
-    const outcome = writeDirectly(handle, bytes, this)
+    if (this.#handle === null || !directIo()) return super.write(bytes)
+    const outcome = writeDirectly(this.#handle, bytes, this)
     if (outcome === true) return true
     if (outcome === false) {
       this.#pendingBytes += bytes.length

@@ -105,6 +105,8 @@ export class MysqlClient implements ClientConnection {
   /** Takes the next request, when it has come. */
   #taker: RequestTaker | null = null
   #takeBytes: ((bytes: Buffer) => void) | null = null
+  /** The next one; what came behind it is in the reader. */
+  #message: Message | null = null
 
   constructor(login: ClientLogin, sessionId: number, options: ClientOptions) {
     this.sessionId = sessionId
@@ -311,6 +313,10 @@ export class MysqlClient implements ClientConnection {
 
   private receive(bytes: Buffer): void {
     if (this.#takeBytes !== null) return this.#takeBytes(bytes)
+    if (this.#taker !== null) {
+      this.#message = this.#reader.whole(bytes)
+      if (this.#message !== null) return this.awake()
+    }
     this.#reader.push(bytes)
     // Whoever sends ahead of the answers waits until they are given; who is not read cannot be seen to go.
     if (this.#taker !== null) this.awake()
@@ -320,7 +326,8 @@ export class MysqlClient implements ClientConnection {
   private take(): Taken {
     while (!this.gone) {
       try {
-        const message = this.#reader.shift()
+        const message = this.#message ?? this.#reader.shift()
+        this.#message = null
         if (message === null) return undefined
         this.sequence = (message.lastSequence + 1) & 0xff
         this.#renumbering = null

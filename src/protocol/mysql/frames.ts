@@ -66,6 +66,8 @@ export function payloadLength(bytes: Buffer, at: number): number {
 }
 
 const NOTHING = Buffer.alloc(0)
+/** Longer ones are rare. */
+const SHORT_BYTES_MAX = 64 * 1024
 
 /**
  * Collects bytes, however they are cut, into messages. Memory grows with the bytes that really came, never with what a
@@ -88,6 +90,16 @@ export class MessageReader {
   /** Bytes that are not part of a message given out yet. */
   get bufferedBytes(): number {
     return this.#end - this.#start
+  }
+
+  /** What nearly every read is: one whole message and nothing else, with nothing before it; null: `push` it. */
+  whole(bytes: Buffer): Message | null {
+    const { length } = bytes
+    if (this.#start !== this.#end || length < HEADER_BYTES || length >= SHORT_BYTES_MAX) return null
+    const payload = payloadLength(bytes, 0)
+    if (payload + HEADER_BYTES !== length || payload > this.bytesMax) return null
+    const sequence = bytes[3]!
+    return new Message(Buffer.from(bytes), sequence, sequence)
   }
 
   push(bytes: Buffer): void {
