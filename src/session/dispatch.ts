@@ -99,25 +99,6 @@ export class Dispatch {
     return route(classification, view, this.#shared.topology(), this.#shared.policy, this.#shared)
   }
 
-  /** The same for a plain read of a session that holds nothing, of which the router need know no more. */
-  private routePlain(classification: Classification, attribute: string | null, need: Need | null): Route {
-    const { account, peerAddress } = this.#client
-    const view = {
-      pinned: false,
-      autocommit: true,
-      override: null,
-      user: account.user,
-      schema: this.#state.settings.schema,
-      clientAddress: peerAddress,
-      lastBackend: null,
-      variablesAt: null,
-      attribute,
-      need,
-      waited: false,
-    }
-    return route(classification, view, this.#shared.topology(), this.#shared.policy, this.#shared)
-  }
-
   /**
    * Sends a plain read of a session that holds nothing where it belongs; its answer goes to `reader`. False: it must wait for
    * more than its answer, or be prepared for; then `send` goes on from here.
@@ -128,7 +109,9 @@ export class Dispatch {
     this.#decision = null
     const need = this.freshness.needAtOnce(classification, request)
     if (need === undefined) return false
-    const decision = this.routePlain(classification, request.routeAttribute, need)
+    const read = new PlainRead(reader, classification, request, need, arrivedMs)
+    const { policy } = this.#shared
+    const decision = route(classification, read, this.#shared.topology(), policy, this.#shared)
     this.#decision = decision
     if (decision.action !== 'send' || decision.awaits !== undefined || this.mustQueue(decision)) return false
     const lease = this.#leases.takeNow(decision.backend)
@@ -136,8 +119,8 @@ export class Dispatch {
     const { connection } = lease
     if (connection.stained || !connection.fits(this.#state.settings)) return false
     this.#decision = null
-    // It comes from the client just now.
-    const read = new PlainRead(reader, classification, request, decision, need, connection, arrivedMs)
+    read.decision = decision
+    read.connection = connection
     if (connection.backend.role === 'reader') connection.exchange(request, this.#client, PLAIN_ON_READER, read)
     else connection.exchange(request, this.#client, this.optionsFor(classification, request), read)
     return true
@@ -145,7 +128,8 @@ export class Dispatch {
 
   /** The answer to a plain read has come, and is like most answers. */
   answeredPlain({ classification, decision, connection, need, startedMs }: PlainRead): void {
-    this.count(classification, decision, connection, need, 'ok', startedMs, startedMs)
+    // It was sent as soon as it had come.
+    this.count(classification, decision!, connection!, need, 'ok', startedMs, startedMs)
   }
 
   /**

@@ -2,42 +2,80 @@
 
 import type { BackendConnection, ClientRequest, Reply, ReplyTo } from '../protocol/protocol.ts'
 import type { Need } from '../routing/floors.ts'
-import type { Send } from '../routing/router.ts'
+import type { SessionTraits } from '../routing/policy.ts'
+import type { Route, SessionView } from '../routing/router.ts'
 import type { Classification } from '../sql/classification.ts'
 
-/** Whose read it is. */
-export interface PlainReader {
-  /** Throws nothing. */
+/** Whose read it is: a session that holds nothing anywhere, and has no wishes of its own. */
+export interface PlainReader extends SessionTraits {
+  /** Neither throws. */
   answeredPlain(read: PlainRead, reply: Reply): void
   failedPlain(read: PlainRead, error: unknown): void
 }
 
-/** All that is remembered of it until it is answered. */
-export class PlainRead implements ReplyTo {
+/** All that is remembered of it until it is answered, and what the router sees of its session. */
+export class PlainRead implements ReplyTo, SessionView {
   readonly classification: Classification
   readonly request: ClientRequest
-  readonly decision: Send
   readonly need: Need | null
-  readonly connection: BackendConnection
   readonly startedMs: number
+  /** Where it went. */
+  decision: Route | null = null
+  connection: BackendConnection | null = null
   readonly #reader: PlainReader
 
   constructor(
     reader: PlainReader,
     classification: Classification,
     request: ClientRequest,
-    decision: Send,
     need: Need | null,
-    connection: BackendConnection,
     startedMs: number,
   ) {
     this.#reader = reader
     this.classification = classification
     this.request = request
-    this.decision = decision
     this.need = need
-    this.connection = connection
     this.startedMs = startedMs
+  }
+
+  get user(): string {
+    return this.#reader.user
+  }
+
+  get schema(): string | null {
+    return this.#reader.schema
+  }
+
+  get clientAddress(): string {
+    return this.#reader.clientAddress
+  }
+
+  get attribute(): string | null {
+    return this.request.routeAttribute
+  }
+
+  get pinned(): boolean {
+    return false
+  }
+
+  get autocommit(): boolean {
+    return true
+  }
+
+  get override(): null {
+    return null
+  }
+
+  get lastBackend(): null {
+    return null
+  }
+
+  get variablesAt(): null {
+    return null
+  }
+
+  get waited(): boolean {
+    return false
   }
 
   answered(reply: Reply): void {

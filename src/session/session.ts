@@ -104,6 +104,14 @@ export class Session implements RequestTaker, PlainReader {
     return this.#client.account.user
   }
 
+  get schema(): string | null {
+    return this.#state.settings.schema
+  }
+
+  get clientAddress(): string {
+    return this.#client.peerAddress
+  }
+
   get cluster(): string {
     return this.#shared.cluster
   }
@@ -316,7 +324,7 @@ export class Session implements RequestTaker, PlainReader {
 
   answeredPlain(read: PlainRead, reply: Reply): void {
     if (this.#ended) return
-    if (!isPlainReply(reply) || read.connection.unreported) return this.goOn(read, Promise.resolve(reply))
+    if (!isPlainReply(reply) || read.connection!.unreported) return this.goOn(read, Promise.resolve(reply))
     try {
       this.#dispatch.answeredPlain(read)
       this.#state.diagnostics.observePlain(reply.rows)
