@@ -158,9 +158,8 @@ export class Freshness {
   /** Waits until the reader has what the read must see. False: it has not. */
   async catchUp(connection: BackendConnection, need: Need, isLast = false): Promise<boolean> {
     const { floors, limits, catchUpSeconds } = this.#shared.freshness
-    const { nowMs } = this.#shared
     const { id } = connection.backend
-    const startedMs = nowMs()
+    const startedMs = this.#shared.nowMs()
     const msMax = isLast ? limits.waitMsMax : limits.catchUpMsMax
     const missing = floors.missing(id, need)
     const reached = floors.reached(id)
@@ -168,7 +167,7 @@ export class Freshness {
       missing === null || reached === null
         ? await this.lookFor(id, need, startedMs + msMax)
         : await connection.catchUp(missing, msMax)
-    catchUpSeconds.observeMs(nowMs() - startedMs)
+    catchUpSeconds.observeMs(this.#shared.nowMs() - startedMs)
     if (isThere && reached !== null) floors.proved(reached, need)
     else if (reached !== null) reached.stalled = true
     return isThere
