@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { type LabServer, type RunningServer, until } from '../../src/lab/index.ts'
+import { Inquiry } from '../../src/protocol/mysql/inquiry.ts'
 import { createProber } from '../../src/protocol/mysql/probe.ts'
 import type { ProbeTarget } from '../../src/protocol/protocol.ts'
 import type { Claim, ProbeFailed } from '../../src/topology/claim.ts'
@@ -53,6 +54,26 @@ describeEngines((engine) => {
       await cluster.settle()
     })
     afterAll(() => cluster.writer.ask(`DROP USER ${limited}@'%'`))
+
+    test('questions to a server are answered in their order, and an error is that question’s alone', async () => {
+      const { host, port, user, password, tls } = probeTarget(clusterOf(engine).writer)
+      const target = { host, port, tls, connectMsMax: 10_000, collation: 0, schema: null }
+      const inquiry = await Inquiry.open(target, { user, password }, new AbortController().signal)
+      try {
+        const answers = await Promise.allSettled([
+          inquiry.ask("SELECT 1 AS one, NULL AS none; DO 0; SELECT 'x' AS word UNION SELECT ''"),
+          inquiry.ask('SELECT 1 AS one; SELECT * FROM nowhere.at_all; SELECT 2 AS two'),
+          inquiry.ask('SELECT REPEAT("long ", 40000) AS word'),
+        ])
+        expect(answers[0]).toMatchObject({ value: [[{ one: '1', none: null }], [], [{ word: 'x' }, { word: '' }]] })
+        expect(answers[1]).toMatchObject({
+          reason: { errno: expect.toSatisfy((errno) => [1049, 1142, 1146].includes(errno)) },
+        })
+        expect(answers[2]).toMatchObject({ value: [[{ word: 'long '.repeat(40_000) }]] })
+      } finally {
+        inquiry.destroy()
+      }
+    })
 
     test('tells the writer from readers, whom they follow, and that they are level', async () => {
       const writer = await probeOnce(cluster.writer)

@@ -250,7 +250,7 @@ async function guard<T>(channel: Channel, login: () => Promise<T>): Promise<T> {
 }
 
 function throwIfLost(error: unknown, channel: Channel): void {
-  if (!(error instanceof ChannelError) || error.fault !== 'closed') return
+  if (!(error instanceof ChannelError) || !['closed', 'tls'].includes(error.fault)) return
   channel.destroy()
   throw new ClientLost(`the client left during its login: ${error.message}`, { cause: error })
 }

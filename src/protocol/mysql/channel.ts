@@ -5,7 +5,7 @@ import type { Transport } from '../transport.ts'
 import { FrameError, frame, frameCount, type Message, MessageReader } from './frames.ts'
 
 /** `malformed`: what came is no message, or not the one whose turn it is. */
-export type ChannelFault = 'closed' | 'timeout' | 'malformed'
+export type ChannelFault = 'closed' | 'timeout' | 'malformed' | 'tls'
 
 export class ChannelError extends Error {
   override readonly name = 'ChannelError'
@@ -101,7 +101,7 @@ export class Channel {
     try {
       this.#transport = await upgrade(this.#transport, early)
     } catch (error) {
-      throw this.#fault ?? new ChannelError('closed', `TLS failed: ${(error as Error).message}`, { cause: error })
+      throw this.#fault ?? new ChannelError('tls', `TLS failed: ${(error as Error).message}`, { cause: error })
     } finally {
       this.#upgrading = false
     }

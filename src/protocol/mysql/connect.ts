@@ -54,6 +54,8 @@ export interface BackendLogin {
   readonly status: number
   /** Number of the collation this connection was opened with. */
   readonly collation: number
+  /** And of the one that the server greets with. */
+  readonly serverCollation: number
   /** Of the greeting. */
   readonly scramble: Buffer
 }
@@ -139,8 +141,9 @@ export async function logIn(
   target: BackendTarget,
   user: BackendUser,
   wanted: Wanted,
+  signal?: AbortSignal,
 ): Promise<BackendLogin> {
-  const limits = { msMax: target.connectMsMax, bytesMax: LOGIN_BYTES_MAX, sequence: 0, strict: false }
+  const limits = { msMax: target.connectMsMax, bytesMax: LOGIN_BYTES_MAX, sequence: 0, strict: false, signal }
   const channel = new Channel(transport, new MessageReader(LOGIN_BYTES_MAX), limits)
   return guard(channel, placeOf(target), async () => {
     const greeting = await readGreeting(channel)
@@ -178,6 +181,7 @@ export async function logIn(
       connectionId: greeting.connectionId,
       ok,
       status: ok.status,
+      serverCollation: greeting.collation,
       scramble: greeting.scramble,
     }
   })
@@ -217,9 +221,14 @@ export async function changeUser(
 
 const NOTHING = Buffer.alloc(0)
 
-async function reach({ host, port, connectMsMax }: BackendTarget): Promise<Transport> {
+/** A connection on which nothing was said yet. Throws ConnectFailed. `signal` ends the attempt. */
+export async function reach(
+  { host, port, connectMsMax }: BackendTarget,
+  signal: AbortSignal | null = null,
+): Promise<Transport> {
+  const late = AbortSignal.timeout(connectMsMax)
   try {
-    return await connectSocket(host, port, AbortSignal.timeout(connectMsMax))
+    return await connectSocket(host, port, signal === null ? late : AbortSignal.any([late, signal]))
   } catch (error) {
     const timeout = (error as Error).name === 'TimeoutError'
     const why = timeout ? `no connection within ${connectMsMax} ms` : (error as Error).message
@@ -248,7 +257,8 @@ function usesTls({ tls, host }: BackendTarget, greeting: Greeting): boolean {
   if (tls.mode === 'disabled') return false
   if ((greeting.capabilities & CAPABILITY.SSL) !== 0) return true
   if (tls.mode === 'preferred') return false
-  throw new ConnectFailed('network', `${host} offers no TLS, and tls.mode is ${tls.mode}`, null)
+  const why = `${host} offers no TLS, and tls.mode is ${tls.mode}`
+  throw new ConnectFailed('network', why, null, { cause: new ChannelError('tls', why) })
 }
 
 function released(channel: Channel): { readonly transport: Transport; readonly reader: MessageReader } {

@@ -1,8 +1,6 @@
-// Asks a MySQL or MariaDB server what it is: role, whom it follows, how far behind. mysql2 does the talking, on a
-// connection of its own that stays open between probes, in one round trip once the server is known.
+// Asks a MySQL or MariaDB server what it is: role, whom it follows, how far behind. It does so on a connection of its own
+// that stays open between probes, in one round trip once the server is known.
 
-import { connect, type Socket } from 'node:net'
-import type { Connection, ConnectionOptions } from 'mysql2'
 import {
   type Claim,
   type Position,
@@ -13,19 +11,14 @@ import {
   type RosterKind,
   type TableName,
 } from '../../topology/claim.ts'
-import type { BackendTls, Heartbeat, ProbeTarget } from '../protocol.ts'
-import { serverVersion } from './login-messages.ts'
+import { ConnectFailed, type Heartbeat, type ProbeTarget } from '../protocol.ts'
+import { ChannelError } from './channel.ts'
+import { Inquiry, InquiryLost, InquiryRefused, type Row } from './inquiry.ts'
+import { parseError, serverVersion } from './messages.ts'
 import { mariadbPosition, mysqlPosition, positionOf } from './positions.ts'
-import { type Row, replicationStatus } from './replication-status.ts'
+import { replicationStatus } from './replication-status.ts'
 import { hasMajority, ROSTER_SQL, ROSTER_VARIABLES, rosterFrom } from './rosters.ts'
 import { foldsCaseIn, RIGHTS_SQL, tableFactsIn, tablesSql } from './table-questions.ts'
-
-let loading: Promise<typeof import('mysql2')> | null = null
-/** Loaded when the first server is asked. */
-function driver(): Promise<typeof import('mysql2')> {
-  loading ??= import('mysql2')
-  return loading
-}
 
 /** After this many probes without a privilege it is tried again, on a new connection: grants take effect on new ones. */
 const DENIED_PROBES_MAX = 30
@@ -46,17 +39,14 @@ export function createProber(target: ProbeTarget): Prober {
       return await question(asked)
     } catch (error) {
       // Somebody may have closed it since the last question; that says nothing of the server.
-      if (!isReused || asked.destroyed || !isLoss(error)) throw error
+      if (!isReused || asked.destroyed || !(error instanceof InquiryLost)) throw error
       hangUp()
       return askOn(question)
     }
   }
   const ask = async <T>(question: (line: ProbeLine) => Promise<T>): Promise<T> => {
     try {
-      const answer = askOn(question)
-      // The first time, loading the driver takes longer than many a server does; none of that is the server's silence.
-      await driver()
-      return await within(target.timeoutMs, answer, () => new ProbeFailed('timeout', silence(target)))
+      return await within(target.timeoutMs, askOn(question), () => new ProbeFailed('timeout', silence(target)))
     } catch (error) {
       hangUp()
       throw error instanceof ProbeFailed ? error : failureOf(error, target)
@@ -101,13 +91,11 @@ interface Memory {
 class ProbeLine {
   readonly #target: ProbeTarget
   readonly #memory: Memory
-  readonly #sockets: Socket[] = []
-  #connection: Connection | null = null
+  readonly #end = new AbortController()
+  #connection: Inquiry | null = null
   #questions: Questions | null = null
   #engine: 'mysql' | 'mariadb' | null = null
-  #collation = 0
   #deniedProbes = 0
-  #destroyed = false
 
   constructor(target: ProbeTarget, memory: Memory) {
     this.#target = target
@@ -115,7 +103,7 @@ class ProbeLine {
   }
 
   get destroyed(): boolean {
-    return this.#destroyed
+    return this.#end.signal.aborted
   }
 
   async ask(depth: ProbeDepth): Promise<Claim> {
@@ -137,11 +125,11 @@ class ProbeLine {
    * A server that comes back is mostly what it was, and somebody waits for its first answer: what can be asked is found out
    * with the next one. Null: it is another one, or we do not know it.
    */
-  private async claimAtOnce(connection: Connection, depth: ProbeDepth): Promise<Claim | null> {
+  private async claimAtOnce(connection: Inquiry, depth: ProbeDepth): Promise<Claim | null> {
     const { last } = this.#memory
     if (last === null) return null
     const claim = await this.claim(connection, last.questions, depth).catch((error: unknown) => {
-      if (isLoss(error)) throw error
+      if (error instanceof InquiryLost) throw error
       return null
     })
     return claim?.version === last.version ? claim : null
@@ -150,89 +138,53 @@ class ProbeLine {
   async position(): Promise<Position | null> {
     const { connection, engine } = await this.opened()
     const name = engine === 'mysql' ? 'gtid_executed' : 'gtid_current_pos'
-    const [rows] = await query(connection, `SELECT @@global.${name} AS position`)
+    const [rows] = await connection.ask(`SELECT @@global.${name} AS position`)
     return positionOf(String(rows![0]?.position ?? ''))
   }
 
   async tables(tables: readonly TableName[]): Promise<TablesTold | null> {
     const { connection, engine } = await this.opened()
-    const [rights] = await query(connection, RIGHTS_SQL)
+    const [rights] = await connection.ask(RIGHTS_SQL)
     const foldsCase = foldsCaseIn(rights![0])
     if (foldsCase === null) return null
-    const [rows] = tables.length === 0 ? [[]] : await query(connection, tablesSql(engine, tables))
+    const [rows] = tables.length === 0 ? [[]] : await connection.ask(tablesSql(engine, tables))
     return { foldsCase, facts: rows!.map(tableFactsIn) }
   }
 
   destroy(): void {
-    this.#destroyed = true
+    this.#end.abort(new Error('closed while connecting'))
     this.hangUp()
   }
 
   private hangUp(): void {
-    for (const socket of this.#sockets.splice(0)) socket.destroy()
+    this.#connection?.destroy()
     this.#connection = null
     this.#questions = null
     this.#engine = null
     this.#deniedProbes = 0
   }
 
-  private async opened(): Promise<{ readonly connection: Connection; readonly engine: 'mysql' | 'mariadb' }> {
+  private async opened(): Promise<{ readonly connection: Inquiry; readonly engine: 'mysql' | 'mariadb' }> {
     this.#connection ??= await this.open()
     const connection = this.#connection
     if (this.#engine === null) {
-      const [rows] = await query(connection, 'SELECT @@version AS version')
+      const [rows] = await connection.ask('SELECT @@version AS version')
       this.#engine = serverVersion(String(rows![0]?.version ?? '')).engine
     }
     return { connection, engine: this.#engine }
   }
 
-  private async open(): Promise<Connection> {
-    const { tls } = this.#target
-    try {
-      return await this.login(tls)
-    } catch (error) {
-      // A server without TLS is all right where TLS is only preferred.
-      if (tls.mode !== 'preferred' || codeOf(error) !== 'HANDSHAKE_NO_SSL_SUPPORT') throw error
-      return this.login({ ...tls, mode: 'disabled' })
-    }
+  private open(): Promise<Inquiry> {
+    const { host, port, user, password, tls, timeoutMs } = this.#target
+    // The deadline of the probe holds for this too, and comes first.
+    const target = { host, port, tls, connectMsMax: 2 * timeoutMs, collation: 0, schema: null }
+    return Inquiry.open(target, { user, password }, this.#end.signal)
   }
 
-  private async login(tls: BackendTls): Promise<Connection> {
-    const { createConnection } = await driver()
-    const { host, port, user, password } = this.#target
-    if (this.#destroyed) throw new Error('closed while connecting')
-    const socket = connect({ host, port, noDelay: true, keepAlive: true })
-    this.#sockets.push(socket)
-    const ssl = tlsFor(tls)
-    const options: ConnectionOptions = {
-      user,
-      password,
-      host,
-      stream: socket,
-      // The deadline of the probe holds for this too.
-      connectTimeout: 0,
-      multipleStatements: true,
-      supportBigNumbers: true,
-      bigNumberStrings: true,
-      dateStrings: true,
-      connectAttributes: { program_name: 'sluice' },
-      ...(ssl === null ? {} : { ssl }),
-    }
-    const made = createConnection(options)
-    return new Promise((resolve, reject) => {
-      made.once('connect', (greeting: { readonly characterSet: number }) => {
-        this.#collation = greeting.characterSet
-        resolve(made)
-      })
-      // Stays: what is lost between two questions shows with the next one.
-      made.on('error', reject)
-    })
-  }
-
-  private async findQuestions(connection: Connection): Promise<Questions> {
+  private async findQuestions(connection: Inquiry): Promise<Questions> {
     const wanted = [...VALUE_VARIABLES, ...ROSTER_VARIABLES.map(([, name]) => name), 'performance_schema']
     const names = wanted.map((name) => `'${name}'`).join(',')
-    const rows = await query(connection, `SHOW GLOBAL VARIABLES WHERE Variable_name IN (${names})`)
+    const rows = await connection.ask(`SHOW GLOBAL VARIABLES WHERE Variable_name IN (${names})`)
     const found = new Map(rows[0]!.map((row) => [String(row.Variable_name).toLowerCase(), String(row.Value)]))
     const { engine, number } = serverVersion(found.get('version') ?? '')
     const roster = await this.findRoster(connection, found)
@@ -263,7 +215,7 @@ class ProbeLine {
   }
 
   /** The first kind of list that it has: of the kind the settings name, or of any. */
-  private async findRoster(connection: Connection, found: ReadonlyMap<string, string>): Promise<RosterKind | null> {
+  private async findRoster(connection: Inquiry, found: ReadonlyMap<string, string>): Promise<RosterKind | null> {
     const { kind } = this.#target
     for (const [candidate, variable] of ROSTER_VARIABLES) {
       if ((kind !== 'auto' && kind !== candidate) || (found.get(variable) ?? '') === '') continue
@@ -273,7 +225,7 @@ class ProbeLine {
     return null
   }
 
-  private async claim(connection: Connection, questions: Questions, depth: ProbeDepth): Promise<Claim> {
+  private async claim(connection: Inquiry, questions: Questions, depth: ProbeDepth): Promise<Claim> {
     const { engine, variables, status, applying, note } = questions
     const asksRoster = questions.roster !== null && depth === 'cluster'
     // What is executed is asked last: whatever was received by then and is missing in it was missing indeed.
@@ -281,7 +233,7 @@ class ProbeLine {
     const roster = asksRoster ? ROSTER_SQL[questions.roster!] : null
     const asked =
       depth === 'role' ? [null, null, null, null, values] : [status, applying, questions.heartbeat, roster, values]
-    const answers = (await query(connection, asked.filter((text) => text !== null).join('; '))).values()
+    const answers = (await connection.ask(asked.filter((text) => text !== null).join('; '))).values()
     const [statusRows, applyingRows, beatRows, rosterRows, valueRows] = asked.map((text) =>
       text === null ? [] : (answers.next().value ?? []),
     ) as [readonly Row[], readonly Row[], readonly Row[], readonly Row[], readonly Row[]]
@@ -297,7 +249,7 @@ class ProbeLine {
       version,
       modes: text('sql_mode'),
       isolation: text('transaction_isolation') || text('tx_isolation'),
-      collation: this.#collation,
+      collation: connection.collation,
       readOnly: isCutOff || ['read_only', 'super_read_only', 'innodb_read_only'].some((name) => isOn(text(name))),
       sharedStorage: isOn(text('innodb_read_only')),
       serverId: engine === 'mysql' ? text('server_uuid') : text('server_id'),
@@ -363,66 +315,29 @@ function isOn(value: string | undefined): boolean {
   return /^(1|ON|YES|READ_ONLY|NO_LOCK)/i.test(value ?? '')
 }
 
-/** What is missing is a privilege: without it the server still tells its role. */
-const DENIED: ReadonlySet<string> = new Set([
-  'ER_SPECIFIC_ACCESS_DENIED_ERROR',
-  'ER_ACCESS_DENIED_ERROR',
-  'ER_TABLEACCESS_DENIED_ERROR',
-  'ER_COLUMNACCESS_DENIED_ERROR',
-  'ER_DBACCESS_DENIED_ERROR',
-])
+/** What is missing is a privilege: without it the server still tells its role. ER_…_ACCESS_DENIED_ERROR of all kinds. */
+const DENIED: ReadonlySet<number> = new Set([1044, 1045, 1142, 1143, 1227])
+/** ER_BAD_DB_ERROR, ER_UNKNOWN_TABLE, ER_NO_SUCH_TABLE, ER_UNKNOWN_SYSTEM_VARIABLE. */
+const MISSING: ReadonlySet<number> = new Set([1049, 1109, 1146, 1193])
 
-async function isAllowed(connection: Connection, sql: string): Promise<boolean> {
+async function isAllowed(connection: Inquiry, sql: string): Promise<boolean> {
   try {
-    await query(connection, sql)
+    await connection.ask(sql)
     return true
   } catch (error) {
-    if (DENIED.has(codeOf(error))) return false
+    if (error instanceof InquiryRefused && DENIED.has(error.errno)) return false
     throw error
   }
 }
 
 /** Null where there is no such table, or none for us. */
-async function rowsIfAny(connection: Connection, sql: string): Promise<readonly Row[] | null> {
+async function rowsIfAny(connection: Inquiry, sql: string): Promise<readonly Row[] | null> {
   try {
-    return (await query(connection, sql))[0] ?? []
+    return (await connection.ask(sql))[0] ?? []
   } catch (error) {
-    const code = codeOf(error)
-    if (DENIED.has(code) || /^ER_(NO_SUCH_TABLE|BAD_DB_ERROR|UNKNOWN_TABLE|UNKNOWN_SYSTEM_VARIABLE)$/.test(code))
-      return null
+    if (error instanceof InquiryRefused && (DENIED.has(error.errno) || MISSING.has(error.errno))) return null
     throw error
   }
-}
-
-/** The rows of each statement in `sql`. */
-function query(connection: Connection, sql: string): Promise<readonly (readonly Row[])[]> {
-  return new Promise((resolve, reject) => {
-    connection.query(sql, (error: Error | null, results: unknown) => {
-      if (error !== null) return reject(error)
-      // With a single statement there is no list around its rows.
-      const rows = results as readonly (Row | readonly Row[])[]
-      resolve(Array.isArray(rows[0]) ? (rows as readonly (readonly Row[])[]) : [rows as readonly Row[]])
-    })
-  })
-}
-
-function tlsFor({ mode, ca, cert, key }: BackendTls) {
-  if (mode === 'disabled') return null
-  return {
-    rejectUnauthorized: mode === 'verify-ca' || mode === 'verify-identity',
-    verifyIdentity: mode === 'verify-identity',
-    ...(ca === null ? {} : { ca }),
-    ...(cert === null || key === null ? {} : { cert, key }),
-  }
-}
-
-function codeOf(error: unknown): string {
-  return (error as { readonly code?: string }).code ?? ''
-}
-
-/** mysql2 has a code for some of the ways to lose a connection, and this mark for all of them. */
-function isLoss(error: unknown): boolean {
-  return (error as { readonly fatal?: boolean }).fatal === true || codeOf(error) === 'ER_CLIENT_INTERACTION_TIMEOUT'
 }
 
 function silence({ host, port, timeoutMs }: ProbeTarget): string {
@@ -431,30 +346,41 @@ function silence({ host, port, timeoutMs }: ProbeTarget): string {
 
 const NOT_LET_IN = 'check clusters.<name>.monitor, and that user on the server'
 
-/** Cause and cure for what is met most; by the server's own word for it. */
-const FAILURES: Readonly<Record<string, readonly [kind: ProbeFailure, cure: string]>> = {
+/** Cause and cure for what is met most; by the server's number, or the system's word, for it. */
+const FAILURES: Readonly<Record<string | number, readonly [kind: ProbeFailure, cure: string]>> = {
   ECONNREFUSED: ['refused', 'no server listens there'],
   ETIMEDOUT: ['timeout', 'nothing answers at that address'],
   ENOTFOUND: ['network', 'no such host name'],
-  ER_ACCESS_DENIED_ERROR: ['login', NOT_LET_IN],
-  ER_ACCESS_DENIED_NO_PASSWORD_ERROR: ['login', NOT_LET_IN],
-  ER_HOST_NOT_PRIVILEGED: ['login', `no user may log in from this machine; ${NOT_LET_IN}`],
-  ER_HOST_IS_BLOCKED: ['login', 'FLUSH HOSTS there, and raise max_connect_errors'],
-  ER_ACCOUNT_HAS_BEEN_LOCKED: ['login', NOT_LET_IN],
-  ER_MUST_CHANGE_PASSWORD: ['login', NOT_LET_IN],
-  ER_MUST_CHANGE_PASSWORD_LOGIN: ['login', NOT_LET_IN],
-  ER_SECURE_TRANSPORT_REQUIRED: ['login', 'set clusters.<name>.tls.mode'],
-  ER_CON_COUNT_ERROR: ['capacity', 'raise max_connections there, or lower clusters.<name>.pool.connectionsMax'],
-  ER_TOO_MANY_USER_CONNECTIONS: ['capacity', 'raise max_user_connections for the monitor user'],
-  ER_USER_LIMIT_REACHED: ['capacity', 'raise the limits of the monitor user'],
-  HANDSHAKE_NO_SSL_SUPPORT: ['login', 'it has no TLS, and clusters.<name>.tls.mode wants it'],
-  HANDSHAKE_SSL_ERROR: ['login', 'its certificate is not what clusters.<name>.tls wants'],
+  // Wrong user, password or host; an account that is locked, or whose password must be changed first.
+  1045: ['login', NOT_LET_IN],
+  1130: ['login', `no user may log in from this machine; ${NOT_LET_IN}`],
+  1698: ['login', NOT_LET_IN],
+  1820: ['login', NOT_LET_IN],
+  1862: ['login', NOT_LET_IN],
+  3118: ['login', NOT_LET_IN],
+  4151: ['login', NOT_LET_IN],
+  1129: ['login', 'FLUSH HOSTS there, and raise max_connect_errors'],
+  3159: ['login', 'set clusters.<name>.tls.mode'],
+  1040: ['capacity', 'raise max_connections there, or lower clusters.<name>.pool.connectionsMax'],
+  1203: ['capacity', 'raise max_user_connections for the monitor user'],
+  1226: ['capacity', 'raise the limits of the monitor user'],
+  tls: ['login', 'the server and clusters.<name>.tls do not agree'],
 }
 
 function failureOf(error: unknown, { host, port, user }: ProbeTarget): ProbeFailed {
-  const { message } = error as Error
-  const [kind, cure] = FAILURES[codeOf(error)] ?? ['network', '']
-  const said = message === '' ? codeOf(error) : message
+  const { word, said } = wordsOf(error)
+  const [kind, cure] = FAILURES[word] ?? ['network', '']
   const who = kind === 'login' || kind === 'capacity' ? ` does not let the monitor user '${user}' in` : ''
   return new ProbeFailed(kind, `${host}:${port}${who}: ${said}${cure === '' ? '' : ` (${cure})`}`, { cause: error })
+}
+
+/** What the failure is called, and what was said of it. */
+function wordsOf(error: unknown): { readonly word: string | number; readonly said: string } {
+  if (error instanceof InquiryRefused) return { word: error.errno, said: error.message }
+  if (!(error instanceof ConnectFailed)) return { word: '', said: (error as Error).message }
+  const { refusal, cause } = error
+  if (refusal !== null) return { word: parseError(refusal.frame).errno, said: refusal.message }
+  if (cause instanceof ChannelError) return { word: cause.fault, said: cause.message }
+  const { code, message } = (cause ?? error) as Error & { readonly code?: string }
+  return { word: code ?? '', said: message === '' ? (code ?? '') : message }
 }
