@@ -1,10 +1,8 @@
 #!/usr/bin/env node
 // The process: arguments in, exit code out; nothing else.
 
-import { createRequire } from 'node:module'
 import { tuneEngine } from './engine.ts'
-
-const { version } = createRequire(import.meta.url)('../package.json') as { version: string }
+import { version } from './home.ts'
 
 tuneEngine()
 const [{ run }, { TERMINAL }] = await Promise.all([import('./cli/program.ts'), import('./cli/output.ts')])

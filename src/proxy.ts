@@ -1,12 +1,12 @@
 // The wiring of one process that does everything: settings in, a proxy with start() and stop() out.
 
-import { createRequire } from 'node:module'
 import { performance } from 'node:perf_hooks'
 import type { AdminServer } from './admin/admin-server.ts'
 import type { AdminSnapshots, ClusterPool } from './admin/snapshots.ts'
 import { monitorOf } from './cluster.ts'
 import { proberOf } from './cluster-settings.ts'
 import type { ClusterConfig, Config } from './config.ts'
+import { version } from './home.ts'
 import { createLog, type Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
 import { createProtocol, Serving } from './serving.ts'
@@ -56,7 +56,6 @@ interface OwnSnapshots extends AdminSnapshots {
   failovers(): readonly FailoverTimeline[]
 }
 
-export const { version } = createRequire(import.meta.url)('../package.json') as { version: string }
 const nowMs = () => performance.now()
 const NOWHERE = { host: '', port: 0 }
 

@@ -3,8 +3,10 @@
 import { readFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { getRequestListener } from '@hono/node-server'
 import { Hono } from 'hono'
+import { home } from '../home.ts'
 import { type Bind, handleOf, listen, type SocketHandle } from '../session/listening-socket.ts'
 import { eventStream } from './event-stream.ts'
 import type { Exposition } from './exposition.ts'
@@ -140,6 +142,6 @@ function close(server: Server): Promise<void> {
 let pageText: string | null = null
 
 function page(): string {
-  pageText ??= readFileSync(new URL('./page/index.html', import.meta.url), 'utf8')
+  pageText ??= readFileSync(join(home, 'admin/page/index.html'), 'utf8')
   return pageText
 }

@@ -4,7 +4,7 @@
 // what the proxy needs and not what the operator wrote.
 
 import { isAbsolute, resolve } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 import { CONSISTENCY_LEVELS } from '../routing/consistency.ts'
 import { parseAddress, parseNetwork } from './address.ts'
 

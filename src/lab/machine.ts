@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { mkdir } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { root } from '../home.ts'
 
 /** Hears what is going on, a line at a time. */
 export type Progress = (line: string) => void
@@ -24,7 +24,7 @@ export class ServerUnavailable extends LabError {
 export function cacheFolder(): string {
   const named = process.env.SLUICE_CACHE
   if (named !== undefined && named !== '') return resolve(named)
-  return join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), '.sluice')
+  return join(root, '.sluice')
 }
 
 /** Runs a program to its end and gives what it printed. What it complained of becomes the error. */

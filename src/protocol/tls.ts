@@ -121,7 +121,8 @@ function isUsable({ cert, key }: Certificate, nowMs: number): boolean {
 }
 
 export async function makeCertificate(nowMs: number): Promise<Certificate> {
-  const { generate } = await import('selfsigned')
+  // Of a library of the older kind only this is there in every kind of build.
+  const { generate } = (await import('selfsigned')).default
   const notAfterDate = new Date(nowMs)
   notAfterDate.setFullYear(notAfterDate.getFullYear() + VALID_YEARS)
   const names = [...new Set(['localhost', hostname()])]

@@ -9,7 +9,7 @@ const src = fileURLToPath(new URL('../../src/', import.meta.url))
 
 /** A folder (or file of the top) may import itself and what stands above it. */
 const LAYERS: readonly (readonly string[])[] = [
-  ['errors', 'log', 'metrics', 'engine'],
+  ['errors', 'log', 'metrics', 'engine', 'home'],
   ['sql'],
   ['topology'],
   ['protocol'],
@@ -24,7 +24,7 @@ const LAYERS: readonly (readonly string[])[] = [
 ]
 
 /** The lab knows leaves only, so that it could be anybody's. */
-const LAB_MAY_IMPORT = ['errors', 'log', 'lab']
+const LAB_MAY_IMPORT = ['errors', 'home', 'log', 'lab']
 
 /** The wiring, and the command that does the wiring's work for one statement. */
 const MAY_KNOW_A_PROTOCOL = ['serving.ts', 'cli/explain.ts']
