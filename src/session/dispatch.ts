@@ -16,21 +16,16 @@ import {
   replyOf,
 } from '../protocol/protocol.ts'
 import { maySetInsertIdSilently } from '../routing/diagnostics.ts'
-import type { Need } from '../routing/floors.ts'
-import { type Route, route } from '../routing/router.ts'
+import { type Route, route, type Send } from '../routing/router.ts'
 import type { SessionState } from '../routing/session-state.ts'
-import type { Assignment, Classification, PinReason } from '../sql/classification.ts'
+import type { Classification, PinReason } from '../sql/classification.ts'
+import { exchangeOptions, PLAIN_ON_READER } from './exchange-options.ts'
 import { Freshness } from './freshness.ts'
 import type { Leases } from './leases.ts'
 import { PlainRead, type PlainReader } from './plain-read.ts'
 import { ATTEMPTS_MAX, lossOf, mayRepeat, unknownOutcome } from './repeat.ts'
+import { type Answered, type BegunRead, type Sending, sendingOf } from './sending.ts'
 import type { Shared } from './shared.ts'
-
-/** A plain read that was sent, and how that ends. */
-export interface BegunRead {
-  readonly read: PlainRead
-  readonly reply: Promise<Reply>
-}
 
 export class Dispatch {
   readonly #client: ClientConnection
@@ -127,9 +122,8 @@ export class Dispatch {
   }
 
   /** The answer to a plain read has come, and is like most answers. */
-  answeredPlain({ classification, decision, connection, need, startedMs }: PlainRead): void {
-    // It was sent as soon as it had come.
-    this.count(classification, decision!, connection!, need, 'ok', startedMs, startedMs)
+  answeredPlain(read: PlainRead): void {
+    this.count(read, read.connection!, 'ok')
   }
 
   /**
@@ -143,112 +137,159 @@ export class Dispatch {
     edit: RowEdit | null = null,
     begun: BegunRead | null = null,
   ): Promise<Reply> {
-    let decided = request.opensCursor === true ? holding(classification) : classification
-    let sent = begun
-    if (sent === null) this.#interruption = null
     this.#edit = edit
-    let heldSinceMs: number | null = null
-    let losses = 0
-    let waited = false
-    const isPinned = sent === null && this.#leases.current !== null && this.#state.staysFor(classification)
-    let movesTransaction = isPinned && this.outgrowsReader(classification, request)
-    if (movesTransaction) await this.leaveReader()
-    const known = isPinned ? null : sent !== null ? sent.read.need : this.freshness.needAtOnce(classification, request)
-    let need = known === undefined ? await this.freshness.need(classification, request) : known
-    for (let attempts = 1; attempts <= ATTEMPTS_MAX || this.mayWaitOn(heldSinceMs); attempts++) {
-      if (sent === null) this.checkInterruption()
-      const decision =
-        sent?.read.decision ?? this.#decision ?? this.route(decided, request.routeAttribute, need, waited)
-      this.#decision = null
-      const mustQueue = heldSinceMs === null && this.mustQueue(decision)
-      if (mustQueue || decision.action === 'hold') {
-        heldSinceMs ??= this.#shared.nowMs()
-        await this.hold(decision, () => this.route(decided, request.routeAttribute, need, waited), request, heldSinceMs)
-        continue
-      }
-      const isReady = this.#leases.current !== null || this.obtainNow(decision)
-      if (!isReady && !(await this.obtain(decision))) continue
-      if (sent === null && this.#leases.mustFetchVariables(decided) && !(await this.fetchVariables())) continue
-      if (decision.action === 'stay' && decision.ignoredHint) this.#shared.metrics.ignoredHints.value += 1
-      const startedMs = sent?.read.startedMs ?? this.#shared.nowMs()
-      const { connection } = this.#leases.current!
+    const sending = sendingOf(classification, request, arrivedMs, begun?.read ?? null)
+    if (begun === null) {
+      this.#interruption = null
+      const isPinned = this.#leases.current !== null && this.#state.staysFor(classification)
+      sending.movesTransaction = isPinned && this.outgrowsReader(sending)
+      if (sending.movesTransaction) await this.leaveReader()
+      const need = isPinned ? null : this.freshness.needAtOnce(classification, request)
+      sending.need = need === undefined ? await this.freshness.need(classification, request) : need
+    }
+    let coming: Promise<Reply | null> | null = begun?.reply ?? null
+    for (let attempts = 1; attempts <= ATTEMPTS_MAX || this.mayWaitOn(sending.heldSinceMs); attempts++) {
       try {
-        if (sent === null && decision.action === 'send' && decision.awaits !== undefined) {
-          const isThere = await this.freshness.catchUp(connection, decision.awaits, decision.isLast)
-          waited = true
+        if (coming === null) {
           this.checkInterruption()
-          const error = isThere || decision.isLast !== true ? null : this.freshness.giveUp(decision)
-          if (error !== null || (!isThere && decision.isLast !== true)) this.#leases.giveBack()
-          if (error !== null) throw error
-          if (!isThere && decision.isLast !== true) continue
+          sending.decision = this.#decision ?? this.decide(sending)
+          this.#decision = null
+          if (!this.isReady(sending) && !(await this.makeReady(sending))) continue
+          coming = this.exchangeOnce(sending)
         }
-        if (decision.action === 'stay' && this.mayReadNewer(classification, request)) {
-          const missed = await this.freshness.missedWithin(classification, request, connection)
-          this.checkInterruption()
-          if (missed !== null && this.#state.canMoveTransaction) {
-            need = missed
-            waited = true
-            movesTransaction = true
-            await this.leaveReader()
-            continue
-          }
-        }
-        if (movesTransaction && (await this.takeOverTransaction(classification))) movesTransaction = false
-        const coming = sent === null ? this.exchangeOnce(decided, request) : sent.reply
-        sent = null
         const reply = await coming
+        coming = null
         if (reply !== null && reply.outcome !== 'refused' && reply.outcome !== 'behind') {
-          this.count(classification, decision, connection, need, reply.outcome, arrivedMs, startedMs)
+          this.count(sending, sending.connection!, reply.outcome)
           return reply
         }
-        if (reply?.outcome === 'refused' && this.#state.pinned) {
-          throw new BackendLost('unsent', true, `${connection.backend.id} has become read-only`)
-        }
-        decided = this.afterRefusal(reply?.outcome ?? 'behind', connection, classification, request)
-        if (reply !== null) this.#leases.giveBack()
+        this.takeRefusal(sending, reply)
       } catch (error) {
+        coming = null
         if (!(error instanceof BackendLost)) throw error
-        if (this.#stopped) this.gone()
-        this.#leases.discard('backend lost')
-        this.#shared.suspect(connection.backend, error.message)
-        const held = { pins: this.losePins(), autocommit: this.#state.autocommit }
-        const loss = lossOf(error, classification, held, connection.backend.id)
-        if (loss !== null) throw loss
-        if (error.progress !== 'unsent') losses += 1
-        if (!mayRepeat(error, classification, losses)) throw unknownOutcome(error, connection.backend.id)
-        this.#shared.metrics.retries.labels(error.progress).value += 1
+        this.takeLoss(sending, error, this.#leases.current?.connection ?? sending.connection!)
       }
     }
     throw new ProxyError('BACKEND_CONNECT_FAILED', `no backend could serve the statement in ${ATTEMPTS_MAX} attempts`)
   }
 
+  private decide({ decided, request, need, waited }: Sending): Route {
+    return this.route(decided, request.routeAttribute, need, waited)
+  }
+
+  /** There is a connection as decided, with nothing to be done before the statement. */
+  private isReady(sending: Sending): boolean {
+    const { decision, decided } = sending
+    const mustWait = decision!.action === 'hold' || (sending.heldSinceMs === null && this.mustQueue(decision!))
+    if (mustWait || sending.movesTransaction || (decision!.action === 'send' && decision!.awaits !== undefined))
+      return false
+    if (this.#leases.current === null && !this.obtainNow(decision!)) return false
+    if (this.#leases.mustFetchVariables(decided)) return false
+    if (decision!.action === 'stay') {
+      if (this.mayReadNewer(sending)) return false
+      if (decision!.ignoredHint) this.#shared.metrics.ignoredHints.value += 1
+    }
+    sending.startedMs = this.#shared.nowMs()
+    return true
+  }
+
+  /** Waits for all that. False: decide again. */
+  private async makeReady(sending: Sending): Promise<boolean> {
+    const { classification, request, decided } = sending
+    const decision = sending.decision!
+    if (decision.action === 'hold' || (sending.heldSinceMs === null && this.mustQueue(decision))) {
+      sending.heldSinceMs ??= this.#shared.nowMs()
+      await this.hold(decision, () => this.decide(sending), request, sending.heldSinceMs)
+      return false
+    }
+    const isObtained = this.#leases.current !== null || this.obtainNow(decision)
+    if (!isObtained && !(await this.obtain(decision))) return false
+    if (this.#leases.mustFetchVariables(decided) && !(await this.fetchVariables())) return false
+    if (decision.action === 'stay' && decision.ignoredHint) this.#shared.metrics.ignoredHints.value += 1
+    sending.startedMs = this.#shared.nowMs()
+    if (decision.action === 'send' && decision.awaits !== undefined) {
+      if (!(await this.catchUp(sending, decision))) return false
+    }
+    if (decision.action === 'stay' && this.mayReadNewer(sending)) {
+      const missed = await this.freshness.missedWithin(classification, request, this.#leases.current!.connection)
+      this.checkInterruption()
+      if (missed !== null && this.#state.canMoveTransaction) {
+        sending.need = missed
+        sending.waited = true
+        sending.movesTransaction = true
+        await this.leaveReader()
+        return false
+      }
+    }
+    if (sending.movesTransaction && (await this.takeOverTransaction(classification))) sending.movesTransaction = false
+    return true
+  }
+
+  /** The reader is waited for. False: another is to serve. Throws ProxyError where none may. */
+  private async catchUp(sending: Sending, decision: Send): Promise<boolean> {
+    const isThere = await this.freshness.catchUp(
+      this.#leases.current!.connection,
+      decision.awaits!,
+      decision.isLast === true,
+    )
+    sending.waited = true
+    this.checkInterruption()
+    if (isThere) return true
+    const error = decision.isLast === true ? this.freshness.giveUp(decision) : null
+    if (error === null && decision.isLast === true) return true
+    this.#leases.giveBack()
+    if (error !== null) throw error
+    return false
+  }
+
+  /** The backend would not serve it, or not take on the session's settings (null), and executed nothing. */
+  private takeRefusal(sending: Sending, reply: Reply | null): void {
+    const connection = sending.connection!
+    if (reply?.outcome === 'refused' && this.#state.pinned) {
+      throw new BackendLost('unsent', true, `${connection.backend.id} has become read-only`)
+    }
+    const { classification, request } = sending
+    sending.decided = this.afterRefusal(reply?.outcome ?? 'behind', connection, classification, request)
+    if (reply !== null) this.#leases.giveBack()
+  }
+
+  /** Throws what the client is told, unless the statement may be sent again. */
+  private takeLoss(sending: Sending, error: BackendLost, { backend }: BackendConnection): void {
+    if (this.#stopped) this.gone()
+    const { classification } = sending
+    this.#leases.discard('backend lost')
+    this.#shared.suspect(backend, error.message)
+    const held = { pins: this.losePins(), autocommit: this.#state.autocommit }
+    const loss = lossOf(error, classification, held, backend.id)
+    if (loss !== null) throw loss
+    if (error.progress !== 'unsent') sending.losses += 1
+    if (!mayRepeat(error, classification, sending.losses)) throw unknownOutcome(error, backend.id)
+    this.#shared.metrics.retries.labels(error.progress).value += 1
+  }
+
   private count(
-    classification: Classification,
-    decision: Route,
+    { classification, decision, need, arrivedMs, startedMs }: Answered,
     connection: BackendConnection,
-    need: Need | null,
     outcome: Reply['outcome'],
-    arrivedMs: number,
-    startedMs: number,
   ): void {
     const failed = outcome !== 'ok'
-    const target = targetOf(decision, connection)
-    this.#shared.tally.count(classification, { target, because: decision.because, failed, arrivedMs }, startedMs)
-    this.freshness.answered(classification, decision, connection, need)
+    const target = targetOf(decision!, connection)
+    this.#shared.tally.count(classification, { target, because: decision!.because, failed, arrivedMs }, startedMs)
+    this.freshness.answered(classification, decision!, connection, need)
     const isWrite = classification.access === 'write' && !failed
     this.#shared.failovers.answered(connection.backend.id, isWrite, startedMs - arrivedMs)
   }
 
   /** A READ ONLY transaction on a reader meets a statement that only the writer should execute, a GET_LOCK() say. */
-  private outgrowsReader(classification: Classification, { kind }: ClientRequest): boolean {
+  private outgrowsReader({ classification, request }: Sending): boolean {
     const isOnReader = this.#leases.current?.connection.backend.role === 'reader'
-    return isOnReader && kind !== 'prepare' && this.#state.outgrowsReader(classification)
+    return isOnReader && request.kind !== 'prepare' && this.#state.outgrowsReader(classification)
   }
 
   /** A READ ONLY transaction on a reader is about to read, and may see what was committed since it began. */
-  private mayReadNewer(classification: Classification, { kind }: ClientRequest): boolean {
+  private mayReadNewer({ classification, request }: Sending): boolean {
     const { role, isolation } = this.#leases.current!.connection.backend
-    return role === 'reader' && kind !== 'prepare' && this.#state.mayReadNewer(classification, isolation ?? '')
+    return role === 'reader' && request.kind !== 'prepare' && this.#state.mayReadNewer(classification, isolation ?? '')
   }
 
   /** The transaction ends there; on another backend it will begin anew. */
@@ -326,8 +367,10 @@ export class Dispatch {
   }
 
   /** Null: the backend could not take on the session's settings, so the request was not sent. Waits for nothing it need not. */
-  private exchangeOnce(classification: Classification, request: ClientRequest): Promise<Reply | null> {
+  private exchangeOnce(sending: Sending): Promise<Reply | null> {
+    const { decided: classification, request } = sending
     const { connection } = this.#leases.current!
+    sending.connection = connection
     const missing = this.#leases.missingVariables(classification)
     const aligning = connection.align(this.#state.settings, missing)
     const isReady = aligning === null && classification.facts.length === 0 && !connection.stained
@@ -376,25 +419,16 @@ export class Dispatch {
   private optionsFor(classification: Classification, request: ClientRequest): ExchangeOptions {
     const onReader = this.#leases.current!.connection.backend.role === 'reader'
     if (!onReader) this.freshness.begin(classification, request.prepared)
-    const isFree = !this.#state.pinned && classification.transaction === 'none'
-    const passing =
-      request.kind === 'prepare' ? NO_NAMES : namesIn(classification, ({ scope }) => scope === 'statement')
-    return {
-      // A writer that refuses is none any more, and what is held there is lost.
-      holdRefused: isFree || !onReader,
-      holdBehind: isFree && onReader,
-      holdUnknownSession: classification.kill !== null && request.kind !== 'prepare',
+    const { pinned, autocommit, transaction } = this.#state
+    const { committed } = this.freshness
+    return exchangeOptions(classification, request, {
+      onReader,
+      pinned,
+      autocommit,
+      transaction,
       edit: this.#edit,
-      mayChange: classification.access === 'write' || passing.length > 0,
-      mayFailLate: request.kind !== 'prepare' && (!this.#state.autocommit || mayFailLate(classification)),
-      sets: request.kind === 'prepare' ? NO_NAMES : namesIn(classification, ({ unscoped }) => unscoped === true),
-      startsClock: request.kind !== 'prepare' && startsClock(classification),
-      passing,
-      calls:
-        classification.access !== 'read' && classification.tables === null && !SELECTS.test(classification.digestText),
-      readOnlyTransaction: onReader && this.#state.transaction === 'read-only',
-      committed: request.kind === 'prepare' || onReader ? UNHEARD : this.freshness.committed,
-    }
+      committed,
+    })
   }
 
   /** A connection as decided, if the one used last is free. */
@@ -481,56 +515,7 @@ export class Dispatch {
   }
 }
 
-/** With a cursor open the session stays where it is, whatever it does next: only the writer can serve all of that. */
-function holding(classification: Classification): Classification {
-  if (classification.access !== 'read') return classification
-  return {
-    ...classification,
-    access: 'write',
-    plain: false,
-    because: 'it opens a cursor, which keeps the session where it is',
-  }
-}
-
 const nothing = () => {}
-const SELECTS = /^select\b/i
-/** What a reader commits is nobody's, and to prepare a statement commits nothing. */
-const UNHEARD = () => {}
-
-/** May it have changed the session before it fails, though every statement is a transaction of its own? */
-function mayFailLate({ transaction, routines, statements, assigns }: Classification): boolean {
-  return statements > 1 || routines.length > 0 || assigns.length > 1 || transaction.startsWith('begin')
-}
-
-function namesIn({ assigns }: Classification, wanted: (assignment: Assignment) => boolean): readonly string[] {
-  return assigns.length === 0 ? NO_NAMES : assigns.filter(wanted).map(({ name }) => name)
-}
-
-/** SET timestamp = DEFAULT, or to 0, which means the same. */
-function startsClock({ assigns }: Classification): boolean {
-  if (assigns.length === 0) return false
-  const last = assigns.findLast(({ name, scope }) => name === 'timestamp' && scope === 'session')
-  return last !== undefined && /^(default|0+)$/i.test(last.value ?? '')
-}
-
-const NO_NAMES: readonly string[] = []
-
-/** What `optionsFor` makes of every plain read on a reader. */
-const PLAIN_ON_READER: ExchangeOptions = {
-  holdRefused: true,
-  holdBehind: true,
-  holdUnknownSession: false,
-  edit: null,
-  mayChange: false,
-  mayFailLate: false,
-  sets: NO_NAMES,
-  startsClock: false,
-  passing: NO_NAMES,
-  calls: false,
-  readOnlyTransaction: false,
-  committed: UNHEARD,
-}
-
 /** The target as metrics name it; a pinned session's is what its backend is. */
 function targetOf(decision: Route, connection: BackendConnection): string {
   if (decision.action === 'send') return decision.target

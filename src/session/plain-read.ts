@@ -38,6 +38,11 @@ export class PlainRead implements ReplyTo, SessionView {
     this.startedMs = startedMs
   }
 
+  /** It was sent as soon as it had come. */
+  get arrivedMs(): number {
+    return this.startedMs
+  }
+
   get user(): string {
     return this.#reader.user
   }
