@@ -539,3 +539,38 @@ describe('what the operator vouches for', () => {
     expect(vouching.classify(Buffer.from(sql), MYSQL).access).toBe(access)
   })
 })
+
+test.each([
+  ['SELECT c FROM t WHERE id = 1', true],
+  ['select a.x, count(*) from a join b using (id) where b.y in (select y from c) group by 1 order by 2 limit 3', true],
+  ['SELECT 1', false],
+  ['SELECT NOW()', false],
+  ['SELECT c FROM t FOR UPDATE', false],
+  ['SELECT c FROM t LOCK IN SHARE MODE', false],
+  ['SELECT SQL_CALC_FOUND_ROWS c FROM t', false],
+  ['SELECT c, FOUND_ROWS() FROM t', false],
+  ['SELECT c, CONNECTION_ID() FROM t', false],
+  ['SELECT c FROM t WHERE id = @id', false],
+  ['SELECT @c := c FROM t', false],
+  ['SELECT c INTO @c FROM t', false],
+  ['SELECT f(c) FROM t', false],
+  ['SELECT GET_LOCK(c, 1) FROM t', false],
+  ['SELECT c FROM t; SELECT d FROM t', false],
+  ['/* sluice:reader */ SELECT c FROM t', false],
+  ['/* sluice:monotonic=true */ SELECT c FROM t', false],
+  ['(SELECT c FROM t)', false],
+  ['WITH w AS (SELECT c FROM t) SELECT c FROM w', false],
+  ['TABLE t', false],
+  ['SHOW TABLES', false],
+  ['UPDATE t SET c = 1', false],
+])('a plain read is a SELECT from tables and nothing besides: %s', (sql, plain) => {
+  expect(classifyMysql(sql).plain).toBe(plain)
+})
+
+test('what a reader has refused is no plain read any more', () => {
+  const classifier = createClassifier({ digestsMax: 10 })
+  const sql = Buffer.from('SELECT c FROM t')
+  const before = classifier.classify(sql, MYSQL)
+  classifier.learn(before)
+  expect([before.plain, classifier.classify(sql, MYSQL).plain]).toEqual([true, false])
+})
