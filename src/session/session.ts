@@ -23,16 +23,16 @@ import { SessionState } from '../routing/session-state.ts'
 import type { Assignment, Classification, KillRequest } from '../sql/classification.ts'
 import type { SqlContext } from '../sql/classifier.ts'
 import { questionIn } from '../sql/questions.ts'
-import type { Backend } from '../topology/topology.ts'
+import { writerOf } from '../topology/topology.ts'
 import { answerCommand } from './commands.ts'
 import { Dispatch } from './dispatch.ts'
 import type { Freshness } from './freshness.ts'
+import { type Killer, killSession, killUser, rightsOf } from './kills.ts'
 import { Leases } from './leases.ts'
 import { heldLocks, touchesLocks, withLockNames } from './locks.ts'
 import { isPlainReply, type PlainRead, type PlainReader } from './plain-read.ts'
 import { type Process, processRows } from './processes.ts'
-import { NO_RIGHTS, type Rights, rightsIn } from './rights.ts'
-import type { SessionSnapshot, Victim, Wanted } from './sessions.ts'
+import type { SessionSnapshot } from './sessions.ts'
 import type { Shared } from './shared.ts'
 
 /** After these nothing is left to a statement in flight. */
@@ -223,7 +223,7 @@ export class Session implements RequestTaker, PlainReader {
 
   /** Why the session cannot have its schema, as far as there is somebody to ask. */
   private async schemaRefusal(): Promise<Refusal | null> {
-    const { writer } = this
+    const writer = writerOf(this.#shared.topology())
     // Whoever comes while there is no writer may wait with the first statement.
     if (this.#state.settings.schema === null || writer === null) return null
     try {
@@ -370,10 +370,11 @@ export class Session implements RequestTaker, PlainReader {
     }
     const { kill, facts } = classification
     if (kill?.id != null && classification.statements === 1 && request.kind !== 'prepare') {
-      if (await this.killSession(kill.id, kill.what)) return this.countOwn(classification, 'kills a session of ours')
+      if (await killSession(this.killer, { id: kill.id, what: kill.what }))
+        return this.countOwn(classification, 'kills a session of ours')
     }
     const isUserKill = kill?.user != null && classification.statements === 1 && request.kind !== 'prepare'
-    const userKilled = isUserKill ? await this.killUser(kill.user!, kill.what) : null
+    const userKilled = isUserKill ? await killUser(this.killer, kill.user!, kill.what) : null
     if (this.#client.answered) this.noteAnswer()
     this.#statements += 1
     this.#state.expect(classification)
@@ -509,7 +510,7 @@ export class Session implements RequestTaker, PlainReader {
   private async processEdit({ facts, statements }: Classification): Promise<RowEdit | null> {
     const { sessions, cluster, pools } = this.#shared
     if (statements > 1) return null
-    const user = (await this.rights()).see ? null : this.user
+    const user = (await rightsOf(this.killer)).see ? null : this.user
     const full = facts.includes('sessions-in-full')
     const elsewhere = (await sessions.siblings?.processes(cluster, user)) ?? null
     return (columns, rows) => {
@@ -533,7 +534,7 @@ export class Session implements RequestTaker, PlainReader {
     const isText = request.kind === 'statement' && classification.statements > 1
     const rest = isText ? this.#shared.behindKill(request.sql, this.contextNow(), id) : null
     try {
-      const isOurs = await this.killSession(id, classification.kill!.what, rest !== null)
+      const isOurs = await killSession(this.killer, { id, what: classification.kill!.what }, rest !== null)
       if (!isOurs) this.#client.refuse(refusal)
       if (this.#ended) return
       this.observe(classification, 'statement', isOurs ? { ...reply, outcome: 'ok' } : reply)
@@ -548,66 +549,8 @@ export class Session implements RequestTaker, PlainReader {
     await this.serve(this.classify(reworded), reworded)
   }
 
-  /**
-   * Kills one of our sessions, known by our number or by that of its connection to the writer. False: it is none of ours.
-   * `more`: there is more of the answer.
-   */
-  private async killSession(id: number, what: KillRequest['what'], more = false): Promise<boolean> {
-    const { cluster } = this.#shared
-    const target = await this.victim({ cluster, id, writer: this.writer?.id ?? null })
-    if (target === null) return false
-    if (target === this) {
-      this.#client.killed(what)
-      if (what === 'connection') this.end('client killed')
-      return true
-    }
-    if (target.user !== this.user && !(await this.rights()).kill) {
-      throw new ProxyError('KILL_DENIED', `You are not owner of thread ${id}`)
-    }
-    await target.kill(what)
-    this.#client.ok(more)
-    return true
-  }
-
-  private async victim(who: Wanted): Promise<Victim | null> {
-    const { sessions } = this.#shared
-    const [here] = sessions.wanted(who)
-    if (here !== undefined || sessions.siblings === null) return here ?? null
-    return (await sessions.siblings.victims(who))[0] ?? null
-  }
-
-  /** Ends all other sessions of a user, or what they are at; what of that user's is not ours the writer kills then. */
-  private async killUser(name: string, what: KillRequest['what']): Promise<string | null> {
-    const user = name === '' ? this.user : name
-    const { sessions, cluster } = this.#shared
-    const who = { cluster, user }
-    const others = sessions.wanted(who).filter((session) => session !== this)
-    const elsewhere = (await sessions.siblings?.victims(who)) ?? []
-    // Who may not is told nothing: servers pass over what they may not kill.
-    if (user !== this.user && !(await this.rights()).kill) return null
-    await Promise.all([...others, ...elsewhere].map((session) => session.kill(what)))
-    return user
-  }
-
-  /** What this session's account may do with others' sessions: the server is asked each time, for grants come and go. */
-  private async rights(): Promise<Rights> {
-    const { writer } = this
-    const isLent = this.#leases.current !== null
-    if (!isLent && writer === null) return NO_RIGHTS
-    try {
-      const { connection } = this.#leases.current ?? (await this.#leases.acquire(writer!))
-      const grants = await connection.query('SHOW GRANTS')
-      return 'frame' in grants ? NO_RIGHTS : rightsIn(grants)
-    } catch (error) {
-      if (error instanceof BackendLost || error instanceof ConnectFailed) return NO_RIGHTS
-      throw error
-    } finally {
-      if (!isLent) this.#leases.giveBack()
-    }
-  }
-
-  private get writer(): Backend | null {
-    return this.#shared.topology().backends.find(({ role, health }) => role === 'writer' && health === 'up') ?? null
+  private get killer(): Killer {
+    return { self: this, client: this.#client, leases: this.#leases, shared: this.#shared }
   }
 
   /** What the backend has not told yet is this session's, and must not become the next one's. */
