@@ -23,7 +23,7 @@ import {
 import { positionOf } from './positions.ts'
 import type { ReplyForm, ReplyTracker, Stop } from './reply-tracker.ts'
 import type { MysqlRequest } from './request.ts'
-import { Upload } from './upload.ts'
+import { passOn, Uploading } from './uploading.ts'
 import {
   addResultsCollation,
   isInsertId,
@@ -85,9 +85,7 @@ export class Exchange {
   #to: ReplyTo | null
   /** Bytes that could not be understood yet, to be shown again in front of the next ones. */
   #held: Buffer | null = null
-  #upload: Upload | null = null
-  /** The backend has gone under an upload: what is to be told once the client has sent all of its file. */
-  #afterUpload: (() => void) | null = null
+  #upload: Uploading | null = null
   #forwardedBytes = 0
   /** Up to where the frame that it stopped at was made shorter where it stands; 0: it was not. */
   #cutAt = 0
@@ -130,7 +128,7 @@ export class Exchange {
     this.#tracker.begin(request.reply, line.form)
     const mayHaveRows = request.reply === 'query' || request.reply === 'cursor'
     if (this.options.edit !== null && mayHaveRows && !line.form.optionalMetadata) this.#collected = []
-    if (request.kind === 'relay') this.client.divert((bytes) => this.toBackend(Buffer.from(bytes)))
+    if (request.kind === 'relay') this.client.divert((bytes) => passOn(bytes, this.client, line.transport))
   }
 
   /** What the finished exchange says; its connection completes it. */
@@ -214,7 +212,7 @@ export class Exchange {
   /** The backend has gone. */
   backendLost(message: string): void {
     if (this.#reply !== null) return this.settle()
-    if (this.#upload !== null) return this.swallowUpload(() => this.backendLost(message))
+    if (this.#upload !== null) return this.#upload.swallow(() => this.backendLost(message))
     this.client.divert(null)
     // A server closes a dump that has come to its end; there is nothing wrong with it.
     if (this.#orphaned !== null) return
@@ -426,35 +424,12 @@ export class Exchange {
     if (this.#reply !== null) this.settle()
   }
 
-  /** The server asks for a file of the client's: its bytes go to the server until the file ends. */
+  /** The server asks for a file of the client's. */
   private startUpload(): void {
-    const upload = new Upload()
-    this.#upload = upload
-    this.client.divert((bytes) => {
-      const end = upload.feed(bytes)
-      if (this.#afterUpload === null) this.toBackend(Buffer.from(end < 0 ? bytes : bytes.subarray(0, end)))
-      if (end < 0) return
+    this.#upload = new Uploading(this.client, this.#line.transport, (sequence) => {
       this.#upload = null
-      this.#tracker.sequence = upload.sequence
-      this.client.divert(null)
-      if (end < bytes.length) this.client.unread(bytes.subarray(end))
-      this.#afterUpload?.()
+      this.#tracker.sequence = sequence
     })
-  }
-
-  /** A client sends its file to the end, whatever has become of the statement, and none of it may be taken for a request. */
-  private swallowUpload(then: () => void): void {
-    this.#afterUpload = then
-    this.#line.transport.onDrain = () => {}
-    this.client.resumeReading()
-  }
-
-  /** Bytes of the client's. They are a copy: its read buffer is everybody's. */
-  private toBackend(bytes: Buffer): void {
-    const { transport } = this.#line
-    if (transport.write(bytes)) return
-    this.client.pauseReading()
-    transport.onDrain = () => this.client.resumeReading()
   }
 
   private finish(outcome: Reply['outcome']): void {
