@@ -2,7 +2,7 @@
 // SHOW WARNINGS lists. Changed by observe() and its siblings only. Pure.
 
 import type { Conditions, Reply } from '../protocol/protocol.ts'
-import type { Classification, SessionFact } from '../sql/classification.ts'
+import type { Classification, PinChange, SessionFact } from '../sql/classification.ts'
 
 /** Whether FOUND_ROWS() after a statement without rows may be another than before. */
 const HIDING = new WeakMap<Classification, boolean>()
@@ -23,8 +23,8 @@ export class Diagnostics {
   #count = 0
   /** At least, as far as the answer told. */
   #toldCount = 0
-  /** Names of what was prepared in SQL and looks for no rows; null: there are none. */
-  #findingNone: Set<string> | null = null
+  /** What was prepared in SQL, by name, as far as it is known what executing it leaves; null: there is none. */
+  #prepared: Map<string, Pick<PinChange, 'findsNone' | 'hasTables'>> | null = null
   /** They are those of a statement that failed. */
   #hasFailed = false
   #conditions: Conditions | null = null
@@ -84,7 +84,8 @@ export class Diagnostics {
     if (!failed) this.observePrepared(classification)
     if (maySetInsertId(classification, reply)) this.#mayHaveInsertId = true
     if (!failed && (facts.includes('diagnostics') || reply.keepsConditions)) return false
-    const isKept = !failed && reply.warnings === 0 && this.#keeps && hasNoTable(classification)
+    const hasTables = this.#keeps && this.executed(classification)?.hasTables === true
+    const isKept = !failed && reply.warnings === 0 && this.#keeps && !hasTables && hasNoTable(classification)
     if (isKept && classification.statements === 1) return false
     if (isKept && !reply.warned) return false
     // Of several statements, those before the last may have left what it keeps.
@@ -158,7 +159,7 @@ export class Diagnostics {
     this.saveInsertId(0n)
     this.#count = 0
     this.#conditions = null
-    this.#findingNone = null
+    this.#prepared = null
   }
 
   private observeFoundRows(classification: Classification, { rows, didNothing }: Reply, failed: boolean): void {
@@ -167,7 +168,7 @@ export class Diagnostics {
       isNothing ||
       listsConditions(classification) ||
       leavesFoundRows(classification) ||
-      this.executesNone(classification)
+      this.executed(classification)?.findsNone === true
     ) {
       this.#keptFoundRows = this.#foundRows !== null
       return
@@ -179,19 +180,21 @@ export class Diagnostics {
   }
 
   private observePrepared({ pins }: Classification): void {
-    for (const { reason, change, name, findsNone } of pins) {
+    for (const pin of pins) {
+      const { reason, change, name, findsNone, hasTables } = pin
       if (reason !== 'sql-prepared' || name === null) continue
-      if (change === 'start' && findsNone === true) {
-        this.#findingNone ??= new Set()
-        this.#findingNone.add(name)
-      } else this.#findingNone?.delete(name)
+      if (change === 'start' && (findsNone ?? hasTables) === true) {
+        this.#prepared ??= new Map()
+        this.#prepared.set(name, pin)
+      } else this.#prepared?.delete(name)
     }
   }
 
-  private executesNone({ statements, digestText }: Classification): boolean {
-    if (this.#findingNone === null || statements > 1) return false
+  /** What an EXECUTE executes, if that is known. */
+  private executed({ statements, digestText }: Classification): Pick<PinChange, 'findsNone' | 'hasTables'> | null {
+    if (this.#prepared === null || statements > 1) return null
     const name = EXECUTES.exec(digestText)?.[1]
-    return name !== undefined && this.#findingNone.has(name.toLowerCase())
+    return name === undefined ? null : (this.#prepared.get(name.toLowerCase()) ?? null)
   }
 
   /** The rows that an UPDATE or a DELETE of several tables found count as well, to MySQL those of any UPDATE. */

@@ -35,6 +35,8 @@ export interface PinChange {
   readonly perhaps?: true
   /** What was prepared under this name looks for no rows when it is executed. */
   readonly findsNone?: true
+  /** And it names tables. */
+  readonly hasTables?: true
 }
 
 /** What a statement means for the transaction, as far as its text tells. The backend's word afterwards beats it. */

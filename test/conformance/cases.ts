@@ -1008,6 +1008,22 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'what is left by a statement before what was prepared in SQL',
+    steps: [
+      table,
+      rows,
+      q("SELECT CAST('x' AS SIGNED) FROM t"),
+      q("PREPARE s FROM 'SELECT * FROM t'"),
+      q('EXECUTE s'),
+      q('SHOW WARNINGS'),
+      q("SELECT CAST('x' AS SIGNED)"),
+      q("PREPARE s FROM 'DO 1'"),
+      q('EXECUTE s'),
+      q('SHOW WARNINGS'),
+      q('DEALLOCATE PREPARE s'),
+    ],
+  },
+  {
     promise: 'a SET that fails behind an assignment that took effect',
     engine: 'mysql',
     steps: [

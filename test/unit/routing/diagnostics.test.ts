@@ -77,3 +77,17 @@ test('a command may leave the conditions as they are', () => {
   expect(after(warned, ['USE other', { keepsConditions: true }]).some).toBe(true)
   expect(after(warned, ['USE other']).some).toBe(false)
 })
+
+test.each([
+  ["PREPARE p FROM 'SELECT * FROM t'", 'p', false],
+  ["PREPARE P FROM 'UPDATE t SET a = 1'", 'p', false],
+  ["PREPARE p FROM 'SELECT 1'", 'P', true],
+  ["PREPARE p FROM 'SELECT * FROM t'; PREPARE p FROM 'SELECT 1'", 'p', true],
+  ["PREPARE p FROM 'SELECT * FROM t'; DEALLOCATE PREPARE p", 'p', true],
+])('after %s conditions stay over EXECUTE on MariaDB only where no table is read', (prepare, name, stays) => {
+  const diagnostics = new Diagnostics(true)
+  for (const sql of ["SELECT CAST('x' AS SIGNED)", ...prepare.split('; '), `EXECUTE ${name}`]) {
+    diagnostics.observe(classifyMariadb(sql), reply({ warnings: sql.includes('CAST') ? 1 : 0, rows: 1 }))
+  }
+  expect(diagnostics.some).toBe(stays)
+})
