@@ -62,7 +62,7 @@ export class Dispatch {
   /** The session has ended: whatever still waits gives up. */
   stop(): void {
     this.#stopped = true
-    this.giveUp(new ClientLost('the session has ended'))
+    this.giveUp(ENDED)
   }
 
   /** What waits fails with `error`; what a backend is at, it is told to stop, and says so itself. */
@@ -516,6 +516,8 @@ export class Dispatch {
 }
 
 const nothing = () => {}
+/** One for all: to make an error takes longer than many a statement. */
+const ENDED = new ClientLost('the session has ended')
 /** The target as metrics name it; a pinned session's is what its backend is. */
 function targetOf(decision: Route, connection: BackendConnection): string {
   if (decision.action === 'send') return decision.target

@@ -61,8 +61,8 @@ export class Channel {
     this.#options = options
     this.#sequence = options.sequence
     reader.bytesMax = options.bytesMax
-    const late = new ChannelError('timeout', `no login within ${options.msMax} ms`)
-    this.#timer = setTimeout(() => this.giveUp(late), options.msMax)
+    const late = () => this.giveUp(new ChannelError('timeout', `no login within ${options.msMax} ms`))
+    this.#timer = setTimeout(late, options.msMax)
     options.signal?.addEventListener('abort', this.#abort)
     this.listen()
   }
