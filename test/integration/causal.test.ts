@@ -127,6 +127,22 @@ describeEngines((engine) => {
       expect(performance.now() - startMs).toBeLessThan(2_000)
     })
 
+    test('whatever a session takes its literals for, its readers are asked in words they understand', async () => {
+      const sessions: Connection[] = []
+      for (const charset of ['latin1', 'ucs2', 'utf16', 'utf32']) {
+        const session = await connect()
+        sessions.push(session)
+        await session.query(`SET collation_connection = ${charset}_general_ci`)
+        // Readers have a connection that is set so.
+        for (let n = 0; n < 8; n++) await session.query(READ)
+      }
+      await delayReaders(60, sessions[0])
+      for (const [n, session] of sessions.entries()) {
+        await session.query(`UPDATE t SET n = ${2000 + n} WHERE id = 1`)
+        expect(await valueIn(session, READ)).toBe(2000 + n)
+      }
+    })
+
     test('readers serve again once they have caught up', async () => {
       const [writing, reading] = [await connect(), await connect()]
       await everyReader(words.stop)

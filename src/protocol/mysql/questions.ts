@@ -32,7 +32,8 @@ export function catchUpSql(engine: Asker['engine'], { text }: Position, msMax: n
   const wait = engine === 'mysql' ? 'WAIT_FOR_EXECUTED_GTID_SET' : 'MASTER_GTID_WAIT'
   // No time at all would be for ever.
   const seconds = (Math.max(1, Math.round(msMax)) / 1000).toFixed(3)
-  return `SELECT ${wait}('${text.replaceAll(/\s/g, '')}', ${seconds}) LIMIT 1`
+  // A literal without a word of its own is in the session's character set, and these functions read no wider one.
+  return `SELECT ${wait}(_latin1'${text.replaceAll(/\s/g, '')}', ${seconds}) LIMIT 1`
 }
 
 /** Reads what the last statement left for questions about it, and clears it away. */
