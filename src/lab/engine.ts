@@ -31,6 +31,7 @@ export interface ServerSettings {
   readonly readOnly: boolean
   readonly performanceSchema: boolean
   readonly generalLog: boolean
+  readonly resolvesNames: boolean
   readonly certificates: Certificates
   /** A commit is answered once a reader has received it, so that the death of the writer loses nothing answered. */
   readonly semiSync: boolean

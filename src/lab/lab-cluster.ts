@@ -21,6 +21,8 @@ export interface ClusterSettings {
   readonly semiSync?: boolean
   /** Servers write down every statement, for statementsSeen(). */
   readonly generalLog?: boolean
+  /** Servers call whoever comes from this machine `localhost`, as most do. */
+  readonly resolvesNames?: boolean
   /** More flags for every server program. */
   readonly flags?: readonly string[]
   readonly progress?: Progress
@@ -44,7 +46,7 @@ export class LabCluster extends RunningCluster<LabServer> {
 
   static async start(settings: ClusterSettings): Promise<LabCluster> {
     const { readers = 2, ports = [], performanceSchema = false, generalLog = false, flags = [] } = settings
-    const { semiSync = false, progress = () => {} } = settings
+    const { resolvesNames = false, semiSync = false, progress = () => {} } = settings
     const engine = await (settings.engine === 'mysql' ? mysqlEngine : mariadbEngine)(progress)
     const template = await templateOf(engine, progress)
     const tls = await certificates()
@@ -60,6 +62,7 @@ export class LabCluster extends RunningCluster<LabServer> {
         readOnly: index > 0,
         performanceSchema,
         generalLog,
+        resolvesNames,
         certificates: tls,
         semiSync,
         flags,

@@ -118,7 +118,7 @@ function args(settings: ServerSettings): string[] {
     '--log-slave-updates=ON',
     '--gtid-strict-mode=ON',
     '--slave-net-timeout=10',
-    '--skip-name-resolve',
+    ...(settings.resolvesNames ? [] : ['--skip-name-resolve']),
     '--log-bin-trust-function-creators=ON',
     '--max-connections=1000',
     `--performance-schema=${onOff(settings.performanceSchema)}`,

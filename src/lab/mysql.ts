@@ -101,7 +101,7 @@ function args(settings: ServerSettings): string[] {
     '--enforce-gtid-consistency=ON',
     '--relay-log-recovery=ON',
     '--replica-net-timeout=10',
-    '--skip-name-resolve',
+    ...(settings.resolvesNames ? [] : ['--skip-name-resolve']),
     '--log-bin-trust-function-creators=ON',
     '--max-connections=1000',
     '--innodb-redo-log-capacity=32M',

@@ -26,7 +26,7 @@ const READERS_DIFFER: readonly Kind[] = [
   },
   {
     because: 'SHOW CREATE TABLE on a reader: CREATE TABLE … SELECT reaches it with its collations spelled out',
-    lines: /^ {2}`.+` .*\bCHARACTER SET \w+/,
+    lines: /^ {2}`.+` .*\b(CHARACTER SET|COLLATE) \w+/,
   },
   {
     because:
@@ -42,12 +42,15 @@ interface Difference {
 
 export const BY_NATURE: Record<EngineName, readonly Difference[]> = {
   mysql: [
-    { because: 'SET GLOBAL reaches the writer only, and the read goes to a reader', scripts: ['func_compress'] },
+    {
+      because: 'SET GLOBAL reaches the writer only, and the read goes to a reader',
+      scripts: ['func_compress', 'packet'],
+    },
     {
       because: "counts the servers' sessions: idle connections of Sluice's pool are among them",
       scripts: ['flush_block_commit', 'lock'],
     },
-    { because: 'SHOW PROFILES: each connection profiles what ran there', scripts: ['show_profile'] },
+    { because: 'SHOW PROFILES: each connection profiles what ran there', scripts: ['profiling', 'show_profile'] },
   ],
   mariadb: [
     {

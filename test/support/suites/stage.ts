@@ -10,9 +10,8 @@ import { accountsIn } from './accounts.ts'
 import { includedBy, type Script, type Suite } from './programs.ts'
 
 const FLAGS: Record<EngineName, readonly string[]> = {
-  mysql: ['--skip-name-resolve=OFF', '--log-bin-trust-function-creators=ON', '--explain-format=TRADITIONAL_STRICT'],
+  mysql: ['--log-bin-trust-function-creators=ON', '--explain-format=TRADITIONAL_STRICT'],
   mariadb: [
-    '--skip-name-resolve=OFF',
     '--log-bin-trust-function-creators=ON',
     '--character-set-server=latin1',
     '--default-storage-engine=MyISAM',
@@ -61,7 +60,13 @@ export class Stage {
 
   static async build(suite: Suite, scripts: readonly Script[], readers: number): Promise<Stage> {
     const { engine } = suite
-    const cluster = await startCluster({ engine, readers, performanceSchema: true, flags: FLAGS[engine] })
+    const cluster = await startCluster({
+      engine,
+      readers,
+      performanceSchema: true,
+      resolvesNames: true,
+      flags: FLAGS[engine],
+    })
     try {
       const folder = dirname(cluster.writer.folder)
       for (const part of ['tmp', 'log', 'run']) await mkdir(join(folder, part), { recursive: true })
@@ -72,6 +77,8 @@ export class Stage {
         await root.query(SUPPRESSIONS)
         await root.query('CREATE DATABASE IF NOT EXISTS test')
         await root.query('DROP DATABASE IF EXISTS app')
+        // Scripts expect to be root@localhost, and nobody else.
+        await root.query("DROP USER IF EXISTS root@'127.0.0.1'")
         if (zones !== '') await root.query(`USE mysql; ${zones.replace(/^--.*$/gm, '')}`)
         return [await usersOf(root), await globalsOf(root)] as const
       })
