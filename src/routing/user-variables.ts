@@ -22,6 +22,7 @@ const MOVABLE_NAME = /^[\x20-\x5b\x5d-\x7e]+$/
 
 /** Shared by all sessions without any: never changed. */
 const NONE = new Map<string, Entry>()
+const NOTHING: readonly SavedVariable[] = []
 
 export class UserVariables {
   /** In the order of their last assignment: two names may be one to the server (`é` and `e`), and then the last one counts. */
@@ -63,9 +64,10 @@ export class UserVariables {
    * A statement ran. Null: it assigned none. False: one of those it may have assigned cannot be read out. `prepared`: the
    * session has prepared statements in SQL, which may assign whatever was named when they were prepared.
    */
-  observe({ assigned, routines }: Classification, prepared: boolean): boolean | null {
+  observe(classification: Classification, prepared: boolean): boolean | null {
+    const { assigned, routines } = classification
     const names = assigned.filter((name) => !OURS.has(name))
-    const any = (prepared || routines.length > 0) && this.some
+    const any = (prepared || routines.length > 0) && this.some && !goesWithoutVariables(classification)
     if (!any && names.length === 0) return null
     return this.assigned(any ? [...new Set([...this.#entries.keys(), ...names])] : names)
   }
@@ -96,8 +98,9 @@ export class UserVariables {
     }
   }
 
-  /** Those assigned after `since`, in that order; all of them must have been read. */
+  /** Those assigned after `since`, in that order, as far as they were read. */
   after(since: number): readonly SavedVariable[] {
+    if (since === this.#assignments) return NOTHING
     const found: SavedVariable[] = []
     for (const entry of this.#entries.values()) if (entry.since > since && entry.saved !== null) found.push(entry.saved)
     return found
@@ -115,6 +118,14 @@ export class UserVariables {
     this.#entries = NONE
     this.#unread = 0
   }
+}
+
+/**
+ * GET DIAGNOSTICS into user variables, without a word of any others: those it lacks must wait, since giving it them would
+ * leave other conditions than it is to read.
+ */
+export function goesWithoutVariables({ access, facts, statements }: Classification): boolean {
+  return access === 'session' && facts.length === 1 && facts[0] === 'diagnostics' && statements === 1
 }
 
 /**

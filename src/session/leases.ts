@@ -6,7 +6,7 @@ import type { Keeper, Lease, Pool } from '../pool/pool.ts'
 import { BackendLost, type ClientConnection, type SavedVariable, type Settings } from '../protocol/protocol.ts'
 import { asksAboutLast, asksForConditions } from '../routing/diagnostics.ts'
 import type { SessionState } from '../routing/session-state.ts'
-import { mayUseVariables } from '../routing/user-variables.ts'
+import { goesWithoutVariables, mayUseVariables } from '../routing/user-variables.ts'
 import type { Classification, SessionFact } from '../sql/classification.ts'
 import type { Backend } from '../topology/topology.ts'
 import type { Shared } from './shared.ts'
@@ -241,8 +241,9 @@ export class Leases implements Keeper, Unsaved {
 
   /** What the current connection lacks of the user variables that a statement may use. */
   missingVariables(classification: Classification): readonly SavedVariable[] {
-    const isIdle = !this.#state.variables.some || !mayUseVariables(classification)
-    return isIdle ? NO_VARIABLES : this.#places.missing(this.#current!)
+    if (!this.#state.variables.some) return NO_VARIABLES
+    const needsNone = !mayUseVariables(classification) || goesWithoutVariables(classification)
+    return needsNone ? NO_VARIABLES : this.#places.missing(this.#current!)
   }
 
   /** The current connection has them now. */

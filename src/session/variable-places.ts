@@ -14,7 +14,7 @@ const NOTHING: readonly SavedVariable[] = []
 
 export class VariablePlaces {
   readonly #variables: UserVariables
-  /** Where they were assigned last. All of them are there, also those assigned elsewhere before. */
+  /** Where they were assigned last: all whose values nobody else knows. */
   #home: Trace | null = null
   /** Null before the first, as in most sessions for ever. */
   #carriers: Map<Lease, Carrier> | null = null
@@ -40,22 +40,18 @@ export class VariablePlaces {
 
   /** What a connection lacks; the values must be known, or be there. */
   missing(lease: Lease): readonly SavedVariable[] {
-    if (!this.#variables.some || this.isHome(lease)) return NOTHING
-    const carrier = this.#carriers?.get(lease) ?? null
-    return this.#variables.after(isFresh(carrier) ? carrier.newest : 0)
+    return this.#variables.some ? this.#variables.after(this.hadUntil(lease)) : NOTHING
   }
 
   /** A connection has been given what it lacked. */
   given(lease: Lease): void {
-    this.#carriers ??= new Map()
-    this.#carriers.set(lease, { ...traceOf(lease), newest: this.#variables.newest })
-    lease.connection.dirty = true
+    this.carries(lease, this.#variables.newest)
   }
 
-  /** A statement that may have assigned some ran on a connection that lacked none. */
+  /** A statement that may have assigned some ran on a connection; it may lack others still. */
   assigned(lease: Lease): void {
     this.#home = traceOf(lease)
-    this.given(lease)
+    this.carries(lease, this.missing(lease).length > 0 ? this.hadUntil(lease) : this.#variables.newest)
     for (const [other, carrier] of this.#carriers!) if (!isFresh(carrier)) this.#carriers!.delete(other)
   }
 
@@ -66,5 +62,16 @@ export class VariablePlaces {
     this.#home = null
     this.#carriers = null
     return leases
+  }
+
+  private hadUntil(lease: Lease): number {
+    const carrier = this.#carriers?.get(lease) ?? null
+    return isFresh(carrier) ? carrier.newest : 0
+  }
+
+  private carries(lease: Lease, newest: number): void {
+    this.#carriers ??= new Map()
+    this.#carriers.set(lease, { ...traceOf(lease), newest })
+    lease.connection.dirty = true
   }
 }

@@ -1,7 +1,7 @@
 // Statements that make a connection hold something, or let it go: temporary tables, locks, handlers, prepared statements,
 // XA transactions.
 
-import type { PinChange } from './classification.ts'
+import type { PinChange, SessionFact } from './classification.ts'
 import { type Effect, effect, end, type Statement, start } from './effect.ts'
 import type { Text } from './text.ts'
 import { COMMA, DOT, EQUALS, OPEN, STRING } from './tokens.ts'
@@ -170,14 +170,16 @@ export function xa({ text, from, to }: Statement): Effect {
   return effect('write', 'is part of an XA transaction', { pins, literal: true, tables: null })
 }
 
-/** GET DIAGNOSTICS @a = …, @b = …. */
+/** GET DIAGNOSTICS @a = …, @b = …, and of which condition may stand in a variable, too. */
 export function diagnostics({ text, from, to }: Statement): Effect {
   const pins: PinChange[] = []
+  const facts: SessionFact[] = ['diagnostics']
   for (let at = from; at < to; at++) {
-    const next = text.op(at + 1, 0x3d)
-    if (next && text.raw(at).startsWith('@')) pins.push(start('user-variable', text.variable(at)))
+    if (!text.raw(at).startsWith('@')) continue
+    if (text.op(at + 1, 0x3d)) pins.push(start('user-variable', text.variable(at)))
+    else if (facts.length === 1) facts.push('user-variable')
   }
-  return effect('session', 'asks for diagnostics', { pins, facts: ['diagnostics'] })
+  return effect('session', 'asks for diagnostics', { pins, facts })
 }
 
 /** The text that PREPARE or EXECUTE IMMEDIATE gives as a plain literal at `at`, or null. */

@@ -47,6 +47,11 @@ const KNOWN: readonly (readonly [RegExp, Partial<Classification>])[] = [
   [/ from t$/i, { tables: ['t'] }],
   // The short way is for all that only read, so that every story with reads tells of it.
   [/^select [^@(]*$/i, { plain: true }],
+  [/^get diagnostics @a/i, { access: 'session', facts: ['diagnostics'], assigned: ['a'] }],
+  [
+    /^get diagnostics condition @b @a/i,
+    { access: 'session', facts: ['diagnostics', 'user-variable'], assigned: ['a'] },
+  ],
   [/^show (warnings|errors)$/i, { access: 'session', facts: ['diagnostics'] }],
   [/row_count\(/i, { access: 'session', facts: ['row-count'] }],
   [/last_insert_id/i, { access: 'session', facts: ['last-insert-id'] }],

@@ -60,6 +60,29 @@ test('what was assigned since is all that a connection still lacks', async () =>
   expect(stage.calls.slice(-4)).toEqual(['db1: set @b', 'db1 reads out @b', 'db2 sets @b', 'db2: select 2 from t'])
 })
 
+test('a connection asked for conditions gets what else it lacks of them only afterwards: that would end the conditions', async () => {
+  const stage = new Stage()
+  await tell(stage, 'set @b', 'select 1', 'get diagnostics @a', 'get diagnostics @a', 'select 2 from t', 'set @a')
+  expect(stage.calls).toEqual([
+    'db1: set @b',
+    'db2: select 1',
+    'db1 reads out @b',
+    'db2: get diagnostics @a',
+    'db2: get diagnostics @a',
+    'db2 sets @b',
+    'db2: select 2 from t',
+    'db2 reads out @a',
+    'db1 sets @a',
+    'db1: set @a',
+  ])
+})
+
+test('which condition is asked for may stand in one, and then it is given first', async () => {
+  const stage = new Stage()
+  await tell(stage, 'set @b', 'select 1', 'get diagnostics condition @b @a')
+  expect(stage.calls.slice(2)).toEqual(['db1 reads out @b', 'db2 sets @b', 'db2: get diagnostics condition @b @a'])
+})
+
 test('those that cannot be read out keep their connection, and pin the session to it', async () => {
   const stage = new Stage({ connectionsMax: 1 })
   const ann = await tell(stage, 'set @a')

@@ -203,6 +203,8 @@ test.each([
   ['SELECT @@warning_count, @@error_count', ['condition-count']],
   ['SHOW WARNINGS', ['diagnostics']],
   ['GET DIAGNOSTICS @a = NUMBER', ['diagnostics']],
+  ['GET DIAGNOSTICS CONDITION 1 @a = MESSAGE_TEXT, @b = MYSQL_ERRNO', ['diagnostics']],
+  ['GET DIAGNOSTICS CONDITION @n @a = MESSAGE_TEXT', ['diagnostics', 'user-variable']],
   ['SELECT @@identity', ['last-insert-id']],
   ['SET @a = LAST_INSERT_ID()', ['last-insert-id']],
   ['SET @a = 1', []],
