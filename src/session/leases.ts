@@ -369,9 +369,9 @@ export class Leases implements Keeper, Unsaved {
     if (what === 'all' || this.#asked === 'nothing') this.#asked = what
   }
 
-  /** What the session may ask about its last statement is known here, and nowhere else any more. */
+  /** What the session may ask about its last statement is known here, and nowhere else any more. Its LAST_INSERT_ID() is older. */
   get isReadOut(): boolean {
-    return this.#asked === 'all' && this.#current !== null && !this.answers(this.#current)
+    return this.#asked === 'all' && this.#current !== null && !this.unknownAt(this.#current).conditions
   }
 
   /** Facts that live on a connection are given to the current one if the statement asks for them. Throws BackendLost. */

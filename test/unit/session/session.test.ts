@@ -552,6 +552,18 @@ test('draining ends who is free now, and who is in a transaction after it', asyn
   expect(busy.client.gone).toBe(true)
 })
 
+test('warnings that were read out are told from memory, also while only the connection knows the last insert id', async () => {
+  const stage = new Stage()
+  const { client } = await tell(stage, 'begin')
+  const [connection] = stage.connections
+  const conditions = { count: 1, errors: 0, list: Buffer.alloc(0) }
+  connection!.replies.push({ transaction: 'open' }, { transaction: 'open', warnings: 1, conditions, disturbed: true })
+  for (const sql of ['call p()', 'set names', 'show warnings']) client.ask(sql)
+  await settle()
+  expect(client.answers.slice(1)).toEqual(['1 conditions'])
+  expect(stage.calls.slice(-2)).toEqual(['db1: call p()', 'db1: set names'])
+})
+
 test('draining does not wait for a statement that may ask for warnings', async () => {
   const stage = new Stage()
   const { client } = await tell(stage, 'insert 0')
