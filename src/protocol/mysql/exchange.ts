@@ -24,15 +24,7 @@ import { positionOf } from './positions.ts'
 import type { ReplyForm, ReplyTracker, Stop } from './reply-tracker.ts'
 import type { MysqlRequest } from './request.ts'
 import { passOn, Uploading } from './uploading.ts'
-import {
-  addResultsCollation,
-  isInsertId,
-  isKept,
-  isReported,
-  isTracker,
-  isUnmovable,
-  MULTI_STATEMENTS,
-} from './variables.ts'
+import { addFollowing, isInsertId, isKept, isReported, isTracker, isUnmovable, MULTI_STATEMENTS } from './variables.ts'
 
 /** A backend that is read-only says one of these instead of executing anything. */
 const READ_ONLY: ReadonlySet<number> = new Set([1792, 1836, 1874])
@@ -504,7 +496,7 @@ export class Exchange {
     // Before MySQL reported it, and where the client's own tracker is off, the command itself tells.
     if (outcome === 'ok' && command === COMMAND.INIT_DB) this.#schema ??= message.payload.toString('utf8', 1)
     if (this.#schema === undefined && this.#variables === null) return null
-    if (this.#variables !== null) addResultsCollation(this.#variables)
+    if (this.#variables !== null) addFollowing(this.#variables)
     return { schema: this.#schema, variables: this.#variables ?? NOTHING }
   }
 }

@@ -13,7 +13,7 @@ import {
   type TrackedChange,
 } from './messages.ts'
 import { type ReplyForm, type ReplyKind, ReplyTracker } from './reply-tracker.ts'
-import { addResultsCollation, isKept } from './variables.ts'
+import { addFollowing, isKept } from './variables.ts'
 
 /** A command of our own, and how its answer is shaped. */
 export type OwnCommand = readonly [payload: Buffer, reply: ReplyKind]
@@ -126,7 +126,7 @@ export function changeOf(changes: readonly TrackedChange[]): SettingsChange | nu
     if (kind === TRACK.SYSTEM_VARIABLES && isKept(name)) variables.set(name, value?.toString() ?? '')
     else if (kind === TRACK.SCHEMA) schema = value === null || value.length === 0 ? null : value.toString()
   }
-  addResultsCollation(variables)
+  addFollowing(variables)
   return schema === undefined && variables.size === 0 ? null : { schema, variables }
 }
 

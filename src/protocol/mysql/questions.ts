@@ -15,7 +15,15 @@ import { conditionsIn } from './conditions.ts'
 import { buildQuery } from './messages.ts'
 import { type Asker, errorIn, type OwnReply, rowsIn } from './own-replies.ts'
 import { variableQuestions, variablesIn } from './user-variables.ts'
-import { addResultsCollation, isInsertId, isKept, isTracker, isUnmovable, quoteName } from './variables.ts'
+import {
+  addFollowing,
+  addResultsCollation,
+  isInsertId,
+  isKept,
+  isTracker,
+  isUnmovable,
+  quoteName,
+} from './variables.ts'
 
 const SHOW_WARNINGS = 'SHOW WARNINGS'
 /** SHOW WARNINGS leaves these as they are. */
@@ -88,7 +96,7 @@ export async function withUntold(
   for (const [index, name] of names.entries()) if (isKept(name)) variables.set(name, values[index] ?? '')
   if (startsClock && names.includes('timestamp')) variables.set('timestamp', 'DEFAULT')
   variables.set('collation_connection', values.at(-1) ?? '')
-  addResultsCollation(variables)
+  addFollowing(variables)
   const insertId = names.some(isInsertId) ? BigInt(values[names.findIndex(isInsertId)] ?? 0) : reply.insertId
   const changed = { schema: reply.changed?.schema, variables }
   return {
@@ -109,7 +117,7 @@ export async function withCollation(connection: Asker, reply: Reply, bytesMax: n
   const conditions = reply.warnings > 0 ? conditionsIn(replies[0]!, form, bytesMax) : null
   const collation = rowsIn(replies.at(-1)!, form)[0]![0]!
   const variables = new Map([...(reply.changed?.variables ?? []), ['collation_connection', collation]])
-  addResultsCollation(variables)
+  addFollowing(variables)
   return { ...reply, changed: { schema: reply.changed?.schema, variables }, conditions, disturbed: true }
 }
 

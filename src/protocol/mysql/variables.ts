@@ -25,6 +25,18 @@ export function addResultsCollation(changed: Map<string, string>): void {
   changed.set(RESULTS_COLLATION, isNames ? collation : ITS_OWN)
 }
 
+const JOIN_SIZE = 'max_join_size'
+const BIG_SELECTS = 'sql_big_selects'
+const NO_JOIN_SIZE = '18446744073709551615'
+
+/** Adds to what a statement changed what servers change with it and do not report. */
+export function addFollowing(changed: Map<string, string>): void {
+  addResultsCollation(changed)
+  const size = changed.get(JOIN_SIZE)
+  if (size === undefined || changed.has(BIG_SELECTS)) return
+  changed.set(BIG_SELECTS, size === NO_JOIN_SIZE ? 'ON' : 'OFF')
+}
+
 /** What a session's own trackers are set to: kept for it, but never given to a connection, whose trackers serve us. */
 const TRACKERS = 'session_track_'
 
@@ -131,14 +143,18 @@ export function alignmentSql(
   if (NAMES.some((name) => from.variables.get(name) !== to.variables.get(name))) parts.push(...namesSql(to.variables))
   if (!armed) parts.push(ARMED, ...presetsSql(presets))
   if (gtids !== null) parts.push(`${GTIDS} = ${gtids}`)
+  const setsJoinSize = from.variables.get(JOIN_SIZE) !== to.variables.get(JOIN_SIZE)
   for (const [name, value] of to.variables) {
     if (isOurs(name) || presets.has(name) || from.variables.get(name) === value || NAMES.includes(name)) continue
-    parts.push(`SESSION ${name} = ${literal(name, value)}`)
+    if (name !== BIG_SELECTS || !setsJoinSize) parts.push(`SESSION ${name} = ${literal(name, value)}`)
   }
   for (const name of from.variables.keys()) {
     if (isOurs(name) || presets.has(name) || to.variables.has(name)) continue
+    if (name === BIG_SELECTS && setsJoinSize) continue
     parts.push(`SESSION ${name} = ${REVERSED.has(name) ? `@@GLOBAL.${name}` : 'DEFAULT'}`)
   }
+  // It follows that one, and so must be set after it, whatever it was.
+  if (setsJoinSize) parts.push(`SESSION ${BIG_SELECTS} = ${to.variables.get(BIG_SELECTS) ?? 'DEFAULT'}`)
   if (variables.length > 0) parts.push(...assignments(variables, to.variables.get('collation_connection') ?? 'DEFAULT'))
   return parts.length === 0 ? null : `SET ${parts.join(', ')}`
 }
