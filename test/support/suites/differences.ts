@@ -47,6 +47,12 @@ export const BY_NATURE: Record<EngineName, readonly Difference[]> = {
       scripts: ['func_compress', 'packet'],
     },
     {
+      because: 'a user variable that a routine or trigger assigns, and no statement of the session names',
+      scripts: ['sp-lock', 'user_lock'],
+    },
+    { because: 'Sluice knows the user by the password that most other scripts give it', scripts: ['roles-view'] },
+    { because: 'a status counter: how often a server prepared anew', scripts: ['ps_ddl'] },
+    {
       because: "counts the servers' sessions: idle connections of Sluice's pool are among them",
       scripts: ['flush_block_commit', 'lock'],
     },

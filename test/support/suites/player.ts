@@ -2,7 +2,7 @@
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { environmentOf, type Script, type Suite } from './programs.ts'
 
@@ -30,8 +30,8 @@ const SKIPPED = 62
 
 export async function play(script: Script, scene: Scene): Promise<Outcome> {
   const { suite, port, folder, dataFolder, prepared } = scene
-  const file = join(folder, 'tmp', `${script.name}.test`)
-  await writeFile(file, byNetwork(script.text), 'latin1')
+  const file = join(folder, 'run', `${script.name}.test`)
+  await writeFile(file, byNetwork(await withIncluded(script.text, suite)), 'latin1')
   const args = [
     '--no-defaults',
     '--silent',
@@ -83,9 +83,28 @@ export async function play(script: Script, scene: Scene): Promise<Outcome> {
   return { ended: 'otherwise', printed: `${text}${complaint}`, ms }
 }
 
-/** The client library takes localhost for a socket in a folder, which is where Sluice does not listen. */
+/** What it includes as well, where that must be put into other words too. */
+async function withIncluded(text: string, suite: Suite): Promise<string> {
+  const parts = text.split(/^(\s*(?:--\s*)?source\s+include\/[\w.-]+\s*;?.*)$/gim)
+  const whole = parts.map(async (part, index) => {
+    const name = index % 2 === 1 ? /include\/[\w.-]+/.exec(part)![0].replace(/\.$/, '') : null
+    if (name === null || name.endsWith('wait_until_count_sessions.inc')) return part
+    const included = await readFile(join(suite.folder, name), 'latin1').catch(() => null)
+    if (included === null) return part
+    const inner = await withIncluded(included, suite)
+    return byNetwork(inner) === inner ? part : `\n${inner}\n`
+  })
+  return (await Promise.all(whole)).join('')
+}
+
+/**
+ * The client library takes localhost for a socket in a folder, which is where Sluice does not listen. And it keeps its
+ * connections to the server when sessions end, so that nobody can wait for their number.
+ */
 const byNetwork = (text: string) =>
-  text.replace(/^(\s*(?:--\s*)?connect\s*\(?\s*\w+\s*,\s*)localhost\b/gim, (_, before) => `${before}127.0.0.1`)
+  text
+    .replace(/^(\s*(?:--\s*)?connect\s*\(?\s*\w+\s*,\s*)localhost\b/gim, (_, before) => `${before}127.0.0.1`)
+    .replace(/^\s*(?:--\s*)?source\s+include\/wait_until_count_sessions\.inc.*$/gim, '')
 
 /** What it printed of that is as the script has it. */
 const byName = (printed: string) => printed.replace(/^(connect\s*\(?\s*\w+\s*,\s*)127\.0\.0\.1\b/gim, '$1localhost')

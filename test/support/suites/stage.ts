@@ -32,7 +32,16 @@ const OURS = ['mysql', 'information_schema', 'performance_schema', 'sys', 'mtr',
 const SUPPRESSIONS = `
 CREATE DATABASE IF NOT EXISTS mtr;
 DROP PROCEDURE IF EXISTS mtr.add_suppression;
-CREATE PROCEDURE mtr.add_suppression(pattern VARCHAR(255)) BEGIN END;
+CREATE DEFINER = root@localhost PROCEDURE mtr.add_suppression(pattern VARCHAR(255)) BEGIN END;
+`
+
+// Whoever may log in may do nearly everything in this schema.
+const EVERYBODYS = `
+INSERT IGNORE INTO mysql.db (Host, Db, User, Select_priv, Insert_priv, Update_priv, Delete_priv, Create_priv, Drop_priv,
+  References_priv, Index_priv, Alter_priv, Create_tmp_table_priv, Lock_tables_priv, Create_view_priv, Show_view_priv,
+  Create_routine_priv, Event_priv, Trigger_priv)
+VALUES ('%', 'test', '', ${"'Y', ".repeat(15)}'Y'), ('%', 'test\\_%', '', ${"'Y', ".repeat(15)}'Y');
+FLUSH PRIVILEGES;
 `
 
 export type Way = 'direct' | 'sluice' | 'writer only'
@@ -77,6 +86,7 @@ export class Stage {
         await root.query(SUPPRESSIONS)
         await root.query('CREATE DATABASE IF NOT EXISTS test')
         await root.query('DROP DATABASE IF EXISTS app')
+        await root.query(EVERYBODYS)
         // Scripts expect to be root@localhost, and nobody else.
         await root.query("DROP USER IF EXISTS root@'127.0.0.1'")
         if (zones !== '') await root.query(`USE mysql; ${zones.replace(/^--.*$/gm, '')}`)
