@@ -77,7 +77,7 @@ export const SERVER_SCHEMAS: ReadonlySet<string> = new Set(['performance_schema'
 export const CATALOGUE_TABLES: ReadonlySet<string> = new Set(
   `administrable_role_authorizations applicable_roles character_sets check_constraints
   collation_character_set_applicability collations column_privileges column_statistics columns columns_extensions
-  enabled_roles events geometry_columns key_column_usage key_period_usage keywords libraries parameters partitions periods
+  enabled_roles geometry_columns key_column_usage key_period_usage keywords libraries parameters partitions periods
   referential_constraints role_column_grants role_routine_grants role_table_grants routine_libraries routines
   schema_privileges schemata schemata_extensions sequences spatial_ref_sys sql_functions st_geometry_columns
   st_spatial_reference_systems st_units_of_measure statistics table_constraints table_constraints_extensions

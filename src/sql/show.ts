@@ -10,7 +10,6 @@ const CATALOGUE: ReadonlySet<string> = new Set([
   'columns',
   'create',
   'databases',
-  'events',
   'fields',
   'grants',
   'index',
@@ -41,6 +40,8 @@ export function show({ text, from, to, context, vouched }: Statement): Effect {
       facts: [...facts, 'sessions', ...(isFull ? (['sessions-in-full'] as const) : [])],
     })
   }
+  // Events are there on readers, too, and disabled.
+  if (what === 'create' && next === 'event') return effect('write', 'SHOW CREATE EVENT tells about one server')
   const catalogue = CATALOGUE.has(what) || (what === 'table' && next === 'status') || ROUTINES.has(what)
   if (!catalogue) return effect('write', `SHOW ${what.toUpperCase()} tells about one server`, { facts: [...facts] })
   if (writes !== null) return effect('write', writes, { facts: [...facts] })
