@@ -1257,6 +1257,22 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'what the server writes down of statements is there for who asks',
+    steps: [
+      table,
+      rows,
+      q("SET optimizer_trace = 'enabled=on'"),
+      q('SELECT v FROM t WHERE id = 2'),
+      q('SELECT query, LENGTH(trace) > 0 FROM information_schema.OPTIMIZER_TRACE'),
+      q("SET optimizer_trace = 'enabled=off'"),
+      q('SET profiling = 1'),
+      q('SELECT v FROM t WHERE id = 3'),
+      q('SELECT COUNT(*) FROM t'),
+      q('SELECT COUNT(DISTINCT query_id) FROM information_schema.PROFILING'),
+      q('SET profiling = 0'),
+    ],
+  },
+  {
     promise: 'the row inserted last where IS NULL finds it',
     steps: [
       table,

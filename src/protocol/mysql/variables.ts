@@ -73,6 +73,9 @@ const UNMOVABLE: ReadonlySet<string> = new Set([
 export function isUnmovable(name: string, value: string): boolean {
   // While it is on, `IS NULL` finds the row that was inserted last, if nothing else came between.
   if (name === 'sql_auto_is_null') return value === 'ON' || value === '1'
+  // What a server writes down of statements is to be read on the connection where they ran.
+  if (name === 'profiling') return value === 'ON' || value === '1'
+  if (name === 'optimizer_trace') return value.includes('enabled=on')
   return UNMOVABLE.has(name) && value !== 'DEFAULT'
 }
 

@@ -44,7 +44,7 @@ export const BY_NATURE: Record<EngineName, readonly Difference[]> = {
   mysql: [
     {
       because: 'SET GLOBAL reaches the writer only, and the read goes to a reader',
-      scripts: ['func_compress', 'packet'],
+      scripts: ['func_compress', 'func_str', 'packet'],
     },
     {
       because: 'a user variable that a routine or trigger assigns, and no statement of the session names',
@@ -54,9 +54,8 @@ export const BY_NATURE: Record<EngineName, readonly Difference[]> = {
     { because: 'a status counter: how often a server prepared anew', scripts: ['ps_ddl'] },
     {
       because: "counts the servers' sessions: idle connections of Sluice's pool are among them",
-      scripts: ['flush_block_commit', 'lock'],
+      scripts: ['flush_block_commit'],
     },
-    { because: 'SHOW PROFILES: each connection profiles what ran there', scripts: ['profiling', 'show_profile'] },
   ],
   mariadb: [
     {
