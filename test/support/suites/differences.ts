@@ -51,6 +51,10 @@ export const BY_NATURE: Record<EngineName, readonly Difference[]> = {
       scripts: ['sp-lock', 'user_lock'],
     },
     { because: 'Sluice knows the user by the password that most other scripts give it', scripts: ['roles-view'] },
+    {
+      because: 'performance_schema tells of the writer, and the reads are done by readers',
+      scripts: ['opt_hints_pfs'],
+    },
     { because: 'a status counter: how often a server prepared anew', scripts: ['ps_ddl'] },
     {
       because: "counts the servers' sessions: idle connections of Sluice's pool are among them",
