@@ -299,6 +299,22 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'settings follow a session into schemas of character sets that have no characters of one byte',
+    steps: ['ucs2', 'utf32'].flatMap((charset) => [
+      q('DROP DATABASE IF EXISTS conformance_wide'),
+      q(`CREATE DATABASE conformance_wide CHARACTER SET ${charset}`),
+      q('USE conformance_wide'),
+      q('SELECT DATABASE()'),
+      q("SET sql_mode = 'ANSI_QUOTES'"),
+      table,
+      rows,
+      q('UPDATE "t" SET "n" = 8 WHERE "id" = 2'),
+      q('SELECT "id", "n" FROM "t" ORDER BY "id"'),
+      q('SET sql_mode = DEFAULT'),
+      q('DROP DATABASE conformance_wide'),
+    ]),
+  },
+  {
     promise: 'what a variable sets besides itself follows the session',
     steps: [
       table,

@@ -50,11 +50,21 @@ export function parseOk(payload: Buffer, capabilities: number): Ok {
   const tracking = (capabilities & CAPABILITY.SESSION_TRACK) !== 0
   // Both servers encode the text with its length, whatever the manual says, and leave it out when there is nothing.
   const text = reader.left > 0 ? reader.string() : NOTHING
-  const changes = tracking && (status & STATUS.SESSION_STATE_CHANGED) !== 0 && reader.left > 0 ? reader.string() : null
+  const changes =
+    tracking && (status & STATUS.SESSION_STATE_CHANGED) !== 0 && reader.left > 0 ? changesOf(reader) : null
   return { lead, affectedRows, insertId, status, warnings, text, changes }
 }
 
 const NOTHING = Buffer.alloc(0)
+
+/**
+ * In a schema whose character set has no characters of one byte (ucs2, utf16, utf32), MariaDB writes zeros before their
+ * length. No length is 0: an OK that has changes is flagged.
+ */
+function changesOf(reader: FieldReader): Buffer {
+  while (reader.left > 1 && reader.bytes[reader.at] === 0) reader.skip(1)
+  return reader.string()
+}
 
 export function parseChanges(changes: Buffer): TrackedChange[] {
   const reader = new FieldReader(changes)
@@ -140,7 +150,7 @@ export function rewriteOk(
   const textEnd = reader.at
   const tracked = (backendCapabilities & CAPABILITY.SESSION_TRACK) !== 0 && reader.left > 0
   const told = tracked && (clientCapabilities & CAPABILITY.SESSION_TRACK) !== 0
-  const entries = told ? parseChanges(reader.string()) : NO_CHANGES
+  const entries = told ? parseChanges(changesOf(reader)) : NO_CHANGES
   const shown = entries.filter(visible)
   if (shown.length > 0 && shown.length === entries.length) return payload
   const changes = shown.map((change) => change.bytes)

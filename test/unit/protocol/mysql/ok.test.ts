@@ -53,6 +53,17 @@ describe('an OK', () => {
   })
 
   test.each([
+    ['ucs2', '00000002400000 0000 080103026431020131', ['1 =d1', '2 =1']],
+    ['utf32', '00000002400000 00000000 080103026431020131', ['1 =d1', '2 =1']],
+    ['utf32, and a text', '00010002400000 026f6b 000000 0c000a0873716c5f6d6f646500', ['0 sql_mode=']],
+  ])('of MariaDB in a schema of %s tells what changed behind its zeros', (_, bytes, expected) => {
+    const payload = hex(bytes)
+    expect(changesOf(payload)).toEqual(expected)
+    const shown = rewriteOk(payload, TRACKING, TRACKING, ({ kind }) => kind !== TRACK.STATE_CHANGE)
+    expect(changesOf(shown)).toEqual(expected.filter((change) => change !== '2 =1'))
+  })
+
+  test.each([
     ['mysql-9.7', 'a changed schema and variable', ['0 autocommit=ON', '0 time_zone=+01:00']],
     ['mariadb-11.8', 'a changed schema and variable', ['0 autocommit=ON', '0 time_zone=+01:00']],
     ['mysql-9.7', 'a transaction begins', ['0 statement_id=339', '4 =START TRANSACTION READ ONLY;', '5 =T_______']],
