@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { environmentOf, type Script, type Suite } from './programs.ts'
+import { byName, environmentOf, type Script, type Suite } from './programs.ts'
 
 export interface Outcome {
   readonly ended: 'as expected' | 'otherwise' | 'skipped' | 'late'
@@ -75,11 +75,11 @@ export async function play(script: Script, scene: Scene): Promise<Outcome> {
   clearTimeout(timer)
   const ms = performance.now() - begunMs
   // Results are bytes of many character sets, so they are compared as bytes.
-  const text = Buffer.concat(printed).toString('latin1')
+  const text = byName(Buffer.concat(printed).toString('latin1'))
   const complaint = Buffer.concat(complaints).toString('latin1')
   if (isLate) return { ended: 'late', printed: `${text}\n${complaint}`, ms }
   if (code === SKIPPED) return { ended: 'skipped', printed: complaint, ms }
-  if (code === 0 && byName(text) === byName(script.expected)) return { ended: 'as expected', printed: text, ms }
+  if (code === 0 && text === script.expected) return { ended: 'as expected', printed: text, ms }
   return { ended: 'otherwise', printed: `${text}${complaint}`, ms }
 }
 
@@ -105,9 +105,6 @@ const byNetwork = (text: string) =>
   text
     .replace(/^(\s*(?:--\s*)?connect\s*\(?\s*\w+\s*,\s*)localhost\b/gim, (_, before) => `${before}127.0.0.1`)
     .replace(/^\s*(?:--\s*)?source\s+include\/wait_until_count_sessions\.inc.*$/gim, '')
-
-/** What it printed of that is as the script has it. */
-const byName = (printed: string) => printed.replace(/^(connect\s*\(?\s*\w+\s*,\s*)127\.0\.0\.1\b/gim, '$1localhost')
 
 function endGroup(pid: number | undefined): void {
   try {
