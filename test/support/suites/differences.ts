@@ -55,6 +55,7 @@ export const BY_NATURE: Record<EngineName, readonly Difference[]> = {
       because: 'performance_schema tells of the writer, and the reads are done by readers',
       scripts: ['opt_hints_pfs'],
     },
+    { because: "profiles are numbered over all of a connection's sessions", scripts: ['show_profile'] },
     { because: 'a status counter: how often a server prepared anew', scripts: ['ps_ddl'] },
     {
       because: "counts the servers' sessions: idle connections of Sluice's pool are among them",
