@@ -50,7 +50,14 @@ export const BY_NATURE: Record<EngineName, readonly Difference[]> = {
       because: 'a user variable that a routine or trigger assigns, and no statement of the session names',
       scripts: ['sp-lock', 'user_lock'],
     },
-    { because: 'Sluice knows the user by the password that most other scripts give it', scripts: ['roles-view'] },
+    {
+      because: 'Sluice knows the user by the password that most other scripts give it',
+      scripts: ['roles-ddl', 'roles-sp', 'roles-view', 'roles2'],
+    },
+    {
+      because: 'a user that was dropped and made anew, on a connection that was opened before',
+      scripts: ['roles_bugs'],
+    },
     {
       because: 'performance_schema tells of the writer, and the reads are done by readers',
       scripts: ['opt_hints_pfs'],
