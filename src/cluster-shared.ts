@@ -19,20 +19,23 @@ import type { FailoverRecorder } from './topology/failover-timeline.ts'
 import type { FullBackends } from './topology/full-backends.ts'
 import type { Backend, Topology, TopologyStore } from './topology/topology.ts'
 
+/** What of a cluster its sessions are given as it is. */
+type Given =
+  | 'cluster'
+  | 'pools'
+  | 'hold'
+  | 'sessions'
+  | 'waits'
+  | 'freshness'
+  | 'metrics'
+  | 'tally'
+  | 'failovers'
+  | 'log'
+  | 'userVariables'
+  | 'saver'
+
 /** The cluster, as far as its sessions need it. */
-export interface ClusterInside {
-  readonly cluster: string
-  readonly pools: Pools
-  readonly hold: FailoverHold
-  readonly sessions: Sessions
-  readonly waits: Shared['waits']
-  readonly freshness: ClusterFreshness
-  readonly metrics: Metrics
-  readonly tally: Tally
-  readonly failovers: FailoverRecorder
-  readonly log: Log
-  readonly userVariables: Shared['userVariables']
-  readonly saver: VariableSaver
+export interface ClusterInside extends Pick<Shared, Given> {
   readonly protocol: Protocol
   readonly classifier: Classifier
   readonly store: TopologyStore
