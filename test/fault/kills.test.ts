@@ -15,6 +15,8 @@ const STATEMENTS: readonly (readonly [string, number])[] = [
   ['/* sluice:writer */ SELECT SLEEP(0) AS n', 0],
   ['/* sluice:writer */ SELECT LENGTH(GROUP_CONCAT(id)) * 0 AS n FROM information_schema.COLLATIONS', 0],
   ['SELECT SLEEP(0.001) AS n', 0],
+  // And a plain read, which takes the short way.
+  ['SELECT SLEEP(0.001) AS n FROM kills.one', 0],
 ]
 
 describeEngines((engine) => {
@@ -23,12 +25,21 @@ describeEngines((engine) => {
   let clients: Connection[] = []
 
   beforeAll(async () => {
+    await cluster.writer.asRoot(async (root) => {
+      await root.query('CREATE DATABASE IF NOT EXISTS kills')
+      await root.query('CREATE TABLE IF NOT EXISTS kills.one (id INT PRIMARY KEY)')
+      await root.query('REPLACE INTO kills.one VALUES (1)')
+    })
+    await cluster.settle()
     sluice = await startSluice({
       seeds: cluster.seeds,
       cluster: '    pool: { connectionsMax: 3, abandonedMsMax: 2, killersMax: 2, waitMsMax: 60000 }',
     })
   })
-  afterAll(() => sluice.stop())
+  afterAll(async () => {
+    await sluice.stop()
+    await cluster.writer.ask('DROP DATABASE kills')
+  })
   afterEach(() => {
     for (const client of clients) client.destroy()
     clients = []
