@@ -9,6 +9,7 @@ import type { Need } from './routing/floors.ts'
 import type { RoutingPolicy } from './routing/policy.ts'
 import type { FailoverHold } from './session/failover-hold.ts'
 import type { ClusterFreshness } from './session/freshness.ts'
+import type { Renewals } from './session/renewals.ts'
 import type { Sessions } from './session/sessions.ts'
 import type { Shared } from './session/shared.ts'
 import type { Tally } from './session/tally.ts'
@@ -23,6 +24,7 @@ import type { Backend, Topology, TopologyStore } from './topology/topology.ts'
 type Given =
   | 'cluster'
   | 'pools'
+  | 'renewals'
   | 'hold'
   | 'sessions'
   | 'waits'
@@ -67,6 +69,7 @@ export class Clock {
 export class ClusterShared implements Shared {
   readonly cluster: string
   readonly pools: Pools
+  readonly renewals: Renewals
   readonly hold: FailoverHold
   readonly sessions: Sessions
   readonly waits: Shared['waits']
@@ -86,6 +89,7 @@ export class ClusterShared implements Shared {
   constructor(inside: ClusterInside, policy: () => RoutingPolicy) {
     this.cluster = inside.cluster
     this.pools = inside.pools
+    this.renewals = inside.renewals
     this.hold = inside.hold
     this.sessions = inside.sessions
     this.waits = inside.waits

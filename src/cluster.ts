@@ -21,7 +21,8 @@ import type { RoutingPolicy } from './routing/policy.ts'
 import { type TableFloor, TableFloors } from './routing/table-floors.ts'
 import { WriterShare } from './routing/writer-share.ts'
 import { FailoverHold } from './session/failover-hold.ts'
-import { type OtherProcesses, settle } from './session/freshness.ts'
+import { type OtherProcesses, type Raised, settle } from './session/freshness.ts'
+import { Renewals } from './session/renewals.ts'
 import type { Sessions } from './session/sessions.ts'
 import type { Shared } from './session/shared.ts'
 import { type StatementKind, Statements } from './session/statements.ts'
@@ -30,7 +31,6 @@ import { VariableSaver } from './session/variable-saver.ts'
 import type { Classification } from './sql/classification.ts'
 import { type Classifier, createClassifier } from './sql/classifier.ts'
 import { Catalogue } from './topology/catalogue.ts'
-import type { Position } from './topology/claim.ts'
 import { type EventLog, eventsBetween } from './topology/events.ts'
 import { FailoverRecorder, type FailoverTimeline } from './topology/failover-timeline.ts'
 import { FullBackends } from './topology/full-backends.ts'
@@ -38,15 +38,6 @@ import { Monitor, type MonitorOptions } from './topology/monitor.ts'
 import { type Backend, type Topology, TopologyStore } from './topology/topology.ts'
 import type { Watch } from './topology/watch.ts'
 import { WriterPosition } from './topology/writer-position.ts'
-
-/** What a client was told is committed. */
-export interface Raised {
-  /** Null: how far the writer was is not known. */
-  readonly position: Position | null
-  readonly atMs: number
-  /** Keys of the tables that were written; null: nobody knows which. */
-  readonly tables: readonly string[] | null
-}
 
 export interface ClusterParts {
   readonly name: string
@@ -77,6 +68,7 @@ export class Cluster {
   readonly #store: TopologyStore
   readonly #watch: Watch
   readonly #pools: Pools
+  readonly #renewals: Renewals
   readonly #hold: FailoverHold
   readonly #classifier: Classifier
   readonly #statements: Statements
@@ -133,6 +125,7 @@ export class Cluster {
       },
     })
     this.#floors = new Floors((id) => this.#watch.progress(id))
+    this.#renewals = new Renewals({ pools: this.#pools, floors: this.#floors, topology: () => this.topology })
     this.#saver = new VariableSaver(nowMs)
     this.#share = new WriterShare(config.reads.writerShareMax)
     this.#tables = new TableFloors({
@@ -221,13 +214,20 @@ export class Cluster {
   }
 
   /** A client of another process was told that this is committed. */
-  raise({ position, atMs, tables }: Raised): void {
+  raise({ position, atMs, tables, rights }: Raised): void {
     const floors = this.#floors
-    this.#tables.raiseNamed(floors.raise(position, atMs), tables)
+    const version = floors.raise(position, atMs)
+    this.#tables.raiseNamed(version, tables)
+    if (rights) this.#renewals.rightsChanged(version)
     // It may have defined something anew.
     if (tables === null) this.#tables.forget()
     if (position !== null || !floors.byPosition) return
     void settle({ floors, writerPosition: () => this.#writerPosition.ask() }, atMs)
+  }
+
+  /** A client of another process has set global variables of a server. */
+  globalsSet(backend: string, names: readonly string[]): void {
+    this.#renewals.globalsSet(backend, names)
   }
 
   /** Resolves once every backend has been asked, whatever they answered. */
@@ -257,6 +257,7 @@ export class Cluster {
     return {
       cluster: this.name,
       pools: this.#pools,
+      renewals: this.#renewals,
       hold: this.#hold,
       sessions,
       waits: {

@@ -265,10 +265,12 @@ export class Pool {
   }
 
   /**
-   * The server has other defaults now: whoever comes begins with those, and whoever is there goes on with what was. Some
-   * take more than a reset: `byLogin`.
+   * What connections begin with is something else now: whoever comes begins with that, and whoever is there goes on with
+   * what was. Some of it takes more than a reset: `byLogin`.
    */
   renew(byLogin: boolean): void {
+    // What is being opened may have logged in before.
+    if (byLogin) this.#generation += 1
     for (const lease of [...this.#leases]) {
       lease.connection.dirty = true
       lease.outdated ||= byLogin

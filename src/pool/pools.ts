@@ -32,9 +32,6 @@ export interface PoolSnapshot extends PoolCounts {
 
 const SWEEP_MS = 1_000
 
-/** What a connection goes by as it was set globally at its login: a reset changes the variable, and nothing else. */
-const BY_LOGIN: ReadonlySet<string> = new Set(['max_allowed_packet'])
-
 export class Pools {
   readonly #options: PoolsOptions
   readonly #backends = new Map<string, BackendPools>()
@@ -62,9 +59,8 @@ export class Pools {
     return this.#backends.get(backend.id)?.lent ?? 0
   }
 
-  /** Global variables of a server have been set. */
-  renew(backend: string, names: readonly string[]): void {
-    const byLogin = names.some((name) => BY_LOGIN.has(name))
+  /** What connections to a server begin with is something else now; `byLogin`: and a reset does not give it to older ones. */
+  renew(backend: string, byLogin: boolean): void {
     for (const pool of this.#backends.get(backend)?.pools.values() ?? []) pool.renew(byLogin)
   }
 

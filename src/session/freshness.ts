@@ -40,10 +40,23 @@ export interface ClusterFreshness {
   readonly catchUpSeconds: Histogram
 }
 
+/** Something that a client was told is committed. */
+export interface Raised {
+  /** Null: how far the writer was is not known. */
+  readonly position: Position | null
+  readonly atMs: number
+  /** Keys of the tables that were written; null: nobody knows which. */
+  readonly tables: readonly string[] | null
+  /** It changed what accounts may do. */
+  readonly rights: boolean
+}
+
 /** Those that serve clients of the same clusters. */
 export interface OtherProcesses {
-  /** A client is about to be told that something is committed, in the tables of these keys; null: nobody knows which. */
-  tell(cluster: string, position: Position | null, atMs: number, tables: readonly string[] | null): void
+  /** A client is about to be told this. */
+  tell(cluster: string, raised: Raised): void
+  /** Global variables of a server have been set. */
+  tellGlobals(cluster: string, backend: string, names: readonly string[]): void
   /** Resolves once all is known here that their clients were told until now; null: it is. */
   readonly unheard: Promise<void> | null
 }
@@ -204,13 +217,18 @@ export class Freshness {
   /** Called before the client hears of it. */
   readonly committed: Committed = (position, doubt) => {
     const { floors, tables, others } = this.#shared.freshness
-    if (position === null && ((doubt === 'none' && floors.byPosition) || !this.mayHaveCommitted(doubt))) return
+    const rights = this.#statement?.rights === true
+    const isNothing = position === null && ((doubt === 'none' && floors.byPosition) || !this.mayHaveCommitted(doubt))
+    // What is not replicated has no position, and changes what may be done on the writer all the same.
+    if (isNothing && !rights) return
     const atMs = this.#shared.nowMs()
     this.#wrote = floors.raise(position, atMs)
     tables.raise(this.#wrote, this.#written)
     // It may have defined something anew.
     if (this.#statement === null || this.#statement.tables === null) tables.forget()
-    others?.tell(this.#shared.cluster, position, atMs, this.#written === null ? null : keysOf(this.#written))
+    if (rights) this.#shared.renewals.rightsChanged(this.#wrote)
+    const written = this.#written === null ? null : keysOf(this.#written)
+    others?.tell(this.#shared.cluster, { position, atMs, tables: written, rights })
     if (position === null && floors.byPosition) void settle(this.#shared.freshness, atMs)
   }
 

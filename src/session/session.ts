@@ -212,6 +212,7 @@ export class Session implements RequestTaker, PlainReader {
 
   /** Completes the login. A schema must exist and be ours to use, or the login fails as it would on the server. */
   private async open(): Promise<boolean> {
+    await this.renew()
     const refusal = await this.schemaRefusal()
     if (this.#ended) return false
     if (refusal !== null) return this.refuse(refusal)
@@ -219,6 +220,13 @@ export class Session implements RequestTaker, PlainReader {
     this.#isIn = true
     this.#isIdle = true
     return true
+  }
+
+  /** Whoever logs in has the rights of now, whichever process their change went through. */
+  private async renew(): Promise<void> {
+    const { freshness, renewals } = this.#shared
+    if (freshness.others !== null && freshness.others.unheard !== null) await freshness.others.unheard
+    renewals.comes()
   }
 
   /** Why the session cannot have its schema, as far as there is somebody to ask. */
@@ -485,7 +493,9 @@ export class Session implements RequestTaker, PlainReader {
     const mayHaveSet = reply.outcome === 'ok' || done.statements > 1
     if (mayHaveSet && done.assigns.some(isForAll)) {
       const names = done.assigns.filter(isForAll).map(({ name }) => name)
-      this.#shared.pools.renew(connection.backend.id, names)
+      const { renewals, freshness, cluster } = this.#shared
+      renewals.globalsSet(connection.backend.id, names)
+      freshness.others?.tellGlobals(cluster, connection.backend.id, names)
     }
     // A routine may set variables that its caller does not name, and servers do not tell.
     const mayHide = kind !== 'prepare' && classification.routines.length > 0
@@ -610,6 +620,7 @@ export class Session implements RequestTaker, PlainReader {
 
   private async becomeUser(before: Settings): Promise<void> {
     this.#state.startOver(this.#client.settingsAfterLogin(before))
+    await this.renew()
     const refusal = this.#client.loginRefusal ?? (await this.schemaRefusal())
     if (refusal === null) return this.#client.welcome()
     this.#shared.log.info({ session: this.id, why: refusal.message }, 'change of user refused')

@@ -12,6 +12,7 @@ import type { FailoverRecorder } from '../topology/failover-timeline.ts'
 import type { Backend, Topology } from '../topology/topology.ts'
 import type { FailoverHold } from './failover-hold.ts'
 import type { ClusterFreshness } from './freshness.ts'
+import type { Renewals } from './renewals.ts'
 import type { Sessions } from './sessions.ts'
 import type { Tally } from './tally.ts'
 import type { VariableSaver } from './variable-saver.ts'
@@ -19,6 +20,7 @@ import type { VariableSaver } from './variable-saver.ts'
 export interface Shared extends Loads {
   readonly cluster: string
   readonly pools: Pools
+  readonly renewals: Renewals
   readonly hold: FailoverHold
   readonly sessions: Sessions
   /** How long statements wait for a backend, and which setting says so. */

@@ -118,6 +118,8 @@ export interface Classification {
   readonly hint: RouteHint | null
   readonly freshness: FreshnessHint | null
   readonly kill: KillRequest | null
+  /** It changes what accounts may do, or which one a login is for: servers ask that of new connections anew. */
+  readonly rights: boolean
   /**
    * A SELECT from tables, and nothing besides: it asks nothing about its session and changes nothing of it, and neither its
    * text nor its author says anything of where it should go.

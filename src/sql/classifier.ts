@@ -1,6 +1,7 @@
 // What does this statement do? One pass over its bytes, then one look-up; the rules run once per digest. Pure: no await, no
 // log, no clock.
 
+import { changesRights } from './accounts.ts'
 import { behindKill } from './behind-kill.ts'
 import { familyOf } from './charsets.ts'
 import type { Classification, PinChange, SessionFact, SluiceCommand, TransactionEffect } from './classification.ts'
@@ -178,7 +179,7 @@ function classifyTokens(
   const normalised = digestText(text)
   const whole = command === null ? textEffect(text, context, vouched, DEPTH_MAX) : { statements: 1, combined: OWN }
   const { statements, combined } = whole
-  const { access, because, transaction, pins, facts, assigns, routines, tables, kill, literal } = combined
+  const { access, because, transaction, pins, facts, assigns, routines, tables, kill, rights, literal } = combined
   const known: Omit<Classification, 'plain'> = {
     access: doubt === null ? access : 'write',
     because: doubt === null ? because : `cannot be read with certainty: ${doubt}`,
@@ -195,6 +196,7 @@ function classifyTokens(
     hint,
     freshness,
     kill,
+    rights,
     command,
   }
   const classification = { ...known, plain: isPlain(known) }
@@ -215,7 +217,10 @@ function textEffect(
   depth: number,
 ): { readonly statements: number; readonly combined: Effect } {
   const parts = partsOf(text, context)
-  const effects = parts.map(({ from, to }) => effectOf({ text, from, to, context, vouched, depth }, innerEffect))
+  const effects = parts.map(({ from, to }) => {
+    const one = effectOf({ text, from, to, context, vouched, depth }, innerEffect)
+    return changesRights(text, from, to) ? { ...one, rights: true } : one
+  })
   return { statements: parts.length, combined: combine(effects) }
 }
 
@@ -256,6 +261,7 @@ function combine(effects: readonly Effect[]): Effect {
     routines: effects.flatMap(({ routines }) => routines),
     tables: effects.some((one) => one.tables === null) ? null : [...tables],
     kill: effects.find(({ kill }) => kill !== null)?.kill ?? null,
+    rights: effects.some(({ rights }) => rights),
     literal: effects.some(({ literal }) => literal),
   }
 }

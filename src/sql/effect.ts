@@ -15,6 +15,7 @@ export interface Effect {
   readonly routines: readonly string[]
   readonly tables: readonly string[] | null
   readonly kill: KillRequest | null
+  readonly rights: boolean
   /** The answer hangs on a literal's value, so it must not be remembered by digest. */
   readonly literal: boolean
 }
@@ -40,6 +41,7 @@ const NOTHING: Effect = {
   routines: [],
   tables: [],
   kill: null,
+  rights: false,
   literal: false,
 }
 

@@ -16,9 +16,18 @@ export interface Raised {
   readonly atMs: number
   /** Keys of the tables that were written; null: nobody knows which. */
   readonly tables: readonly string[] | null
+  /** It changed what accounts may do. */
+  readonly rights: boolean
   /** Whose client it was, and which of that worker's words this is (see `Board`). */
   readonly worker: number
   readonly count: number
+}
+
+/** Global variables of a backend that a client has set. */
+export interface GlobalsSet {
+  readonly cluster: string
+  readonly backend: string
+  readonly names: readonly string[]
 }
 
 /** What was heard of a backend last. */
@@ -46,6 +55,7 @@ export type ToWorker =
   | { readonly kind: 'topology'; readonly topology: Topology; readonly doubts: number }
   | { readonly kind: 'heard'; readonly heard: Heard }
   | { readonly kind: 'raised'; readonly raised: Raised }
+  | { readonly kind: 'globals'; readonly globals: GlobalsSet }
   /** Comes with the client's socket. */
   | { readonly kind: 'client'; readonly listener: string; readonly id: number }
   | { readonly kind: 'reload'; readonly config: Config }
@@ -58,6 +68,7 @@ export type ToSupervisor =
   | { readonly kind: 'left'; readonly id: number }
   | { readonly kind: 'doubt'; readonly cluster: string; readonly backend: string; readonly why: string }
   | { readonly kind: 'raised'; readonly raised: Raised }
+  | { readonly kind: 'globals'; readonly globals: GlobalsSet }
 
 /** A `StatementKind` on its way. */
 export type StatementRecord = Omit<StatementKind, 'durations'> & { readonly durations: DurationsRecord }

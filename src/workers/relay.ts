@@ -1,15 +1,15 @@
 // What clients of this worker were told is committed is told to the other workers, and theirs is heeded here. A read waits
 // until all is known that clients of any worker were told before it came.
 
-import type { OtherProcesses } from '../session/freshness.ts'
-import type { Position } from '../topology/claim.ts'
+import type { OtherProcesses, Raised as Told } from '../session/freshness.ts'
 import type { Board } from './board.ts'
-import type { Raised } from './messages.ts'
+import type { GlobalsSet, Raised } from './messages.ts'
 
 export interface RelayOptions {
   readonly board: Board
   readonly worker: number
   send(raised: Raised): void
+  sendGlobals(globals: GlobalsSet): void
   /** Takes in what a client of another worker was told. */
   heed(raised: Raised): void
   readonly clusters: readonly string[]
@@ -45,9 +45,13 @@ export class Relay implements OtherProcesses {
   }
 
   /** Called before the client hears of it. */
-  tell(cluster: string, position: Position | null, atMs: number, tables: readonly string[] | null): void {
+  tell(cluster: string, told: Told): void {
     const { board, worker, send } = this.#options
-    send({ cluster, position: position?.text ?? null, atMs, tables, worker, count: board.post() })
+    send({ ...told, cluster, position: told.position?.text ?? null, worker, count: board.post() })
+  }
+
+  tellGlobals(cluster: string, backend: string, names: readonly string[]): void {
+    this.#options.sendGlobals({ cluster, backend, names })
   }
 
   /** Another worker's word; every worker's arrive in the order in which it spoke. */
@@ -79,7 +83,7 @@ export class Relay implements OtherProcesses {
   /** Something was committed; the writer has it by now, and is asked how far it is. */
   private unknown(cluster: string, count: number): Raised {
     const { worker, nowMs } = this.#options
-    return { cluster, position: null, atMs: nowMs(), tables: null, worker, count }
+    return { cluster, position: null, atMs: nowMs(), tables: null, rights: false, worker, count }
   }
 
   private settle(): void {

@@ -306,7 +306,7 @@ class Supervisor implements AnyProxy {
       worker.heed(told.cluster)
       if (watched !== undefined) worker.tellTopology(watched.store.current)
     } else {
-      for (const other of this.workers) if (other !== worker) other.tell({ kind: 'raised', raised: told.raised })
+      for (const other of this.workers) if (other !== worker) other.tell(told)
     }
   }
 

@@ -11,7 +11,7 @@ import type { FailoverTimeline } from '../topology/failover-timeline.ts'
 import { BOARD_FD, Board } from './board.ts'
 import { Channel } from './channel.ts'
 import { clockOffsetMs } from './clock.ts'
-import type { Answerers, Begin, Question, Questions, Raised, ToSupervisor, ToWorker } from './messages.ts'
+import type { Answerers, Begin, GlobalsSet, Question, Questions, Raised, ToSupervisor, ToWorker } from './messages.ts'
 import { Relay } from './relay.ts'
 import { RemoteWatch } from './remote-watch.ts'
 
@@ -59,6 +59,7 @@ class Worker {
       worker,
       clusters: Object.keys(config.clusters),
       send: (raised) => this.tell({ kind: 'raised', raised }),
+      sendGlobals: (globals) => this.tell({ kind: 'globals', globals }),
       heed: (raised) => this.heed(raised),
       nowMs,
     })
@@ -94,6 +95,7 @@ class Worker {
     else if (told.kind === 'topology') this.#watches.get(told.topology.cluster)?.told(told.topology, told.doubts)
     else if (told.kind === 'heard') this.#watches.get(told.heard.cluster)?.heard(told.heard)
     else if (told.kind === 'raised') this.#relay.hear(told.raised)
+    else if (told.kind === 'globals') this.heedGlobals(told.globals)
     else if (told.kind === 'reload') this.#serving.reload(told.config)
     else void this.end(told.how)
   }
@@ -115,9 +117,13 @@ class Worker {
     void listener.receive(attach(handle), id).then(gone)
   }
 
-  private heed({ cluster, position, atMs, tables }: Raised): void {
+  private heed({ cluster, position, ...raised }: Raised): void {
     const known = position === null ? null : this.#positionOf(position)
-    this.#serving.clusters.get(cluster)?.raise({ position: known, atMs, tables })
+    this.#serving.clusters.get(cluster)?.raise({ ...raised, position: known })
+  }
+
+  private heedGlobals({ cluster, backend, names }: GlobalsSet): void {
+    this.#serving.clusters.get(cluster)?.globalsSet(backend, names)
   }
 
   /** What becomes of servers the supervisor writes down itself; what a failover did to sessions it asks for. */

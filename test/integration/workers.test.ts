@@ -12,17 +12,20 @@ const CONNECTIONS_MAX = 3
 describeEngines((engine) => {
   const cluster = clusterOf(engine)
   const schema = `workers_${engine}`
+  const guest = `guest_${engine}`
   let sluice: SluiceProcess
   let clients: Connection[] = []
 
   beforeAll(async () => {
     await cluster.writer.ask(`CREATE DATABASE ${schema}`)
     await cluster.writer.ask(`CREATE TABLE ${schema}.t (id INT PRIMARY KEY AUTO_INCREMENT, v INT)`)
+    await cluster.writer.ask(`CREATE USER ${guest}@'%' IDENTIFIED BY 'guest_pw'`)
     await cluster.settle()
     sluice = await SluiceProcess.start({
       seeds: cluster.seeds,
       cluster: `    pool: { connectionsMax: ${CONNECTIONS_MAX}, waitMsMax: 20000 }`,
-      users: "  - { name: root, password: '' }",
+      users: `  - { name: root, password: '' }
+  - { name: ${guest}, password: guest_pw }`,
       more: 'workers: 2\nlimits: { clientsMax: 12 }',
     })
     // Clients are taken as soon as one of them serves.
@@ -34,6 +37,7 @@ describeEngines((engine) => {
   })
   afterAll(async () => {
     await sluice.stop()
+    await cluster.writer.ask(`DROP USER ${guest}@'%'`)
     await cluster.writer.ask(`DROP DATABASE ${schema}`)
   })
   afterEach(async () => {
@@ -142,6 +146,46 @@ describeEngines((engine) => {
       const [{ insertId }] = (await writer.query('INSERT INTO t (v) VALUES (2)')) as [{ insertId: number }, unknown]
       const [rows] = await writer.query<RowDataPacket[]>('SELECT v FROM t WHERE id = ?', [insertId])
       expect(rows).toEqual([{ v: 2 }])
+    }
+  })
+
+  /** What four who only just log in, on whichever worker, are answered: rows, or the number of an error. */
+  async function newcomers(sql: string): Promise<unknown[]> {
+    const logins = Array.from({ length: 4 }, async () => {
+      const options = { host: '127.0.0.1', port: sluice.port, user: guest, password: 'guest_pw' }
+      const client = await createConnection(options)
+      clients.push(client)
+      return client.query(sql).then(
+        ([rows]) => rows,
+        (error: { errno: number }) => error.errno,
+      )
+    })
+    const answers = await Promise.all(logins)
+    for (const client of clients.splice(-4)) await client.end()
+    return answers
+  }
+
+  test('rights that change on one worker are there for whoever comes to another', async () => {
+    const root = await join('root')
+    const read = `/* sluice:writer */ SELECT COUNT(*) < 0 AS n FROM ${schema}.t`
+    expect(await newcomers(read)).toEqual(Array(4).fill(1142))
+    await root.query(`GRANT SELECT ON *.* TO ${guest}@'%'`)
+    expect(await newcomers(read)).toEqual(Array(4).fill([{ n: 0 }]))
+    await root.query(`REVOKE SELECT ON *.* FROM ${guest}@'%'`)
+    expect(await newcomers(read)).toEqual(Array(4).fill(1142))
+  })
+
+  test('what is set globally on one worker soon is there for whoever comes to another', async () => {
+    const root = await join('root')
+    const ask = '/* sluice:writer */ SELECT @@net_retry_count AS n'
+    const [{ n: before }] = (await newcomers(ask))[0] as [{ n: number }]
+    await root.query('SET GLOBAL net_retry_count = 77')
+    try {
+      const are = async () =>
+        (await newcomers(ask)).every((rows) => (rows as [{ n: number }])[0].n === 77) ? true : null
+      await until(are, SOON_MS, () => 'some begin with what was')
+    } finally {
+      await root.query(`SET GLOBAL net_retry_count = ${before}`)
     }
   })
 

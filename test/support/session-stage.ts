@@ -9,6 +9,7 @@ import { Floors, type Need } from '../../src/routing/floors.ts'
 import { TableFloors } from '../../src/routing/table-floors.ts'
 import { WriterShare } from '../../src/routing/writer-share.ts'
 import { FailoverHold } from '../../src/session/failover-hold.ts'
+import { Renewals } from '../../src/session/renewals.ts'
 import { Session } from '../../src/session/session.ts'
 import { Sessions } from '../../src/session/sessions.ts'
 import type { Shared } from '../../src/session/shared.ts'
@@ -193,6 +194,7 @@ export class Stage {
     return {
       cluster: 'main',
       pools: this.pools,
+      renewals: new Renewals({ pools: this.pools, floors: this.floors, topology: () => this.topology }),
       hold: this.hold,
       waits: {
         writer: { waitMsMax: this.#holdMsMax, setting: 'hold.waitMsMax' },

@@ -20,6 +20,7 @@ export function classification(change: Partial<Classification> = {}): Classifica
     hint: null,
     freshness: null,
     kill: null,
+    rights: false,
     command: null,
     plain: false,
     ...change,

@@ -4,7 +4,7 @@ import { closeSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { mariadbPosition } from '../../../src/protocol/mysql/positions.ts'
 import { Board, openBoard } from '../../../src/workers/board.ts'
-import type { Raised } from '../../../src/workers/messages.ts'
+import type { GlobalsSet, Raised } from '../../../src/workers/messages.ts'
 import { Relay } from '../../../src/workers/relay.ts'
 
 let fd: number
@@ -18,19 +18,22 @@ afterEach(() => {
 })
 
 const position = mariadbPosition('0-1-1')
+const told = (atMs: number, tables: readonly string[] | null) => ({ position, atMs, tables, rights: false })
 
 function worker(number: number) {
   const [sent, heeded]: [Raised[], Raised[]] = [[], []]
+  const globals: GlobalsSet[] = []
   const relay = new Relay({
     board: new Board(fd, number, 2),
     worker: number,
     clusters: ['main', 'other'],
     send: (raised) => sent.push(raised),
+    sendGlobals: (set) => globals.push(set),
     heed: (raised) => heeded.push(raised),
     nowMs: () => 7,
   })
   relay.start()
-  return { relay, sent, heeded }
+  return { relay, sent, heeded, globals }
 }
 
 async function isOver(promise: Promise<void> | null): Promise<boolean> {
@@ -45,16 +48,18 @@ async function isOver(promise: Promise<void> | null): Promise<boolean> {
 test('there is nothing to wait for while nobody was told of anything', () => {
   const [one, other] = [worker(1), worker(2)]
   expect([one.relay.unheard, other.relay.unheard]).toEqual([null, null])
-  one.relay.tell('main', position, 5, ['app.t'])
+  one.relay.tell('main', told(5, ['app.t']))
   expect(one.relay.unheard).toBe(null)
-  expect(one.sent).toEqual([{ cluster: 'main', position: '0-1-1', atMs: 5, tables: ['app.t'], worker: 1, count: 1 }])
+  expect(one.sent).toEqual([
+    { cluster: 'main', position: '0-1-1', atMs: 5, tables: ['app.t'], rights: false, worker: 1, count: 1 },
+  ])
 })
 
 test('a read waits for the word on its way, and for no later one', async () => {
   const [one, other] = [worker(1), worker(2)]
-  one.relay.tell('main', position, 5, null)
+  one.relay.tell('main', told(5, null))
   const first = other.relay.unheard
-  one.relay.tell('main', position, 6, null)
+  one.relay.tell('main', told(6, null))
   const second = other.relay.unheard
   expect(await isOver(first)).toBe(false)
   other.relay.hear(one.sent[0]!)
@@ -68,7 +73,7 @@ test('a read waits for the word on its way, and for no later one', async () => {
 describe('a word that does not come', () => {
   test('is waited for no longer than it may take, and stands for anything in every cluster then', async () => {
     const [one, other] = [worker(1), worker(2)]
-    one.relay.tell('main', position, 5, ['app.t'])
+    one.relay.tell('main', told(5, ['app.t']))
     const wait = other.relay.unheard
     await vi.advanceTimersByTimeAsync(49)
     expect(await isOver(wait)).toBe(false)
@@ -83,7 +88,7 @@ describe('a word that does not come', () => {
 
   test('because its worker died is made good by the worker in its place', async () => {
     const [one, other] = [worker(1), worker(2)]
-    one.relay.tell('main', position, 5, ['app.t'])
+    one.relay.tell('main', told(5, ['app.t']))
     const next = worker(1)
     expect(next.sent.map(({ cluster, position, count }) => ({ cluster, position, count }))).toEqual([
       { cluster: 'main', position: null, count: 0 },
@@ -98,9 +103,16 @@ describe('a word that does not come', () => {
   })
 })
 
+test('what was set globally is told, and no read waits for it', () => {
+  const [one, other] = [worker(1), worker(2)]
+  one.relay.tellGlobals('main', 'db1:3306', ['sort_buffer_size'])
+  expect(one.globals).toEqual([{ cluster: 'main', backend: 'db1:3306', names: ['sort_buffer_size'] }])
+  expect(other.relay.unheard).toBe(null)
+})
+
 test('a worker that comes later knows that something was committed before', () => {
   const one = worker(1)
-  one.relay.tell('main', position, 5, ['app.t'])
+  one.relay.tell('main', told(5, ['app.t']))
   const other = worker(2)
   expect(other.heeded.map(({ cluster, position }) => [cluster, position])).toEqual([
     ['main', null],
