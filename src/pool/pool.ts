@@ -98,6 +98,8 @@ export class Pool {
   #generation = 0
   /** Connections opened since then. */
   #openedSince = 0
+  /** Grows whenever connections begin with something else. */
+  #renewals = 0
 
   constructor(options: PoolOptions) {
     this.#options = options
@@ -269,6 +271,7 @@ export class Pool {
    * what was. Some of it takes more than a reset: `byLogin`.
    */
   renew(byLogin: boolean): void {
+    this.#renewals += 1
     // What is being opened may have logged in before.
     if (byLogin) this.#generation += 1
     for (const lease of [...this.#leases]) {
@@ -317,8 +320,13 @@ export class Pool {
   private async cleared(lease: Lease, keeper: Keeper | null, saving: Promise<boolean> | null): Promise<boolean> {
     if (saving !== null && !(await saving) && this.isKept(lease, keeper!)) return true
     if (!lease.connection.dirty || lease.outdated) return true
-    this.#options.onReset()
-    if (!(await lease.connection.reset())) return false
+    let renewals: number
+    do {
+      renewals = this.#renewals
+      this.#options.onReset()
+      if (!(await lease.connection.reset())) return false
+      // Nobody knows which came first, the reset or what it was to bring.
+    } while (renewals !== this.#renewals)
     return true
   }
 
@@ -384,9 +392,12 @@ export class Pool {
       this.#leases.size + this.#opening < connectionsMax
     ) {
       this.#opening += 1
-      const generation = this.#generation
+      const [generation, renewals] = [this.#generation, this.#renewals]
       void this.#options.open().then(
-        (connection) => this.opened(connection, generation),
+        (connection) => {
+          if (renewals !== this.#renewals) connection.dirty = true
+          this.opened(connection, generation)
+        },
         (error: Error) => this.openFailed(error),
       )
     }

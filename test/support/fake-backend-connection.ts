@@ -41,6 +41,8 @@ export class FakeBackendConnection implements BackendConnection {
   grants: readonly string[] = ['GRANT SELECT ON *.* TO `app`@`%`']
   /** Does a reset work? */
   resets = true
+  /** Set, no reset is answered before it resolves. */
+  resetting: Promise<void> | null = null
   /** What the next alignment is refused with. */
   refusal: Refusal | null = null
   /** What a read-out finds. */
@@ -159,6 +161,7 @@ export class FakeBackendConnection implements BackendConnection {
 
   async reset(): Promise<boolean> {
     this.calls.push('reset')
+    if (this.resetting !== null) await this.resetting
     this.dirty = false
     return this.resets
   }

@@ -377,3 +377,51 @@ test('a connection that was on its way when all were retired is not used', async
   expect(closed).toEqual(['proxy retired'])
   expect(lease.connection).toBe(opened[1])
 })
+
+describe('what connections begin with has changed', () => {
+  /** Opens when told to. */
+  function slowly(change: Partial<PoolLimits> = {}) {
+    const opening: ((connection: FakeBackendConnection) => void)[] = []
+    return { ...poolOf(change, () => new Promise((resolve) => opening.push(resolve))), opening }
+  }
+
+  test('a connection that was being reset is reset once more', async () => {
+    const { pool, opened } = poolOf({ connectionsMax: 1 })
+    const ann = keeper()
+    const lease = await use(pool, ann)
+    const [connection] = opened
+    let reset = () => {}
+    connection!.resetting = new Promise<void>((resolve) => {
+      reset = resolve
+    })
+    connection!.dirty = true
+    pool.forget(lease, ann)
+    pool.renew(false)
+    connection!.resetting = null
+    reset()
+    expect(await pool.acquire(keeper())).toBe(lease)
+    expect(connection!.calls).toEqual(['reset', 'reset'])
+  })
+
+  test('a connection that was being opened is reset before anybody gets it', async () => {
+    const { pool, opening } = slowly()
+    const lease = pool.acquire(keeper())
+    pool.renew(false)
+    const connection = new FakeBackendConnection()
+    opening[0]!(connection)
+    await lease
+    expect(connection.calls).toEqual(['reset'])
+  })
+
+  test('one that was being opened is closed where a reset is not enough', async () => {
+    const { pool, opening, closed } = slowly()
+    const lease = pool.acquire(keeper())
+    pool.renew(true)
+    opening[0]!(new FakeBackendConnection())
+    await vi.advanceTimersByTimeAsync(0)
+    const second = new FakeBackendConnection()
+    opening[1]!(second)
+    expect((await lease).connection).toBe(second)
+    expect([closed, second.calls]).toEqual([['proxy retired'], []])
+  })
+})
