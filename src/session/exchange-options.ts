@@ -23,6 +23,22 @@ function mayFailLate({ transaction, routines, statements, assigns }: Classificat
   return statements > 1 || routines.length > 0 || assigns.length > 1 || transaction.startsWith('begin')
 }
 
+/** Who sets what is reported hears no more from then on, nor of what the same statement set before. */
+function hushes({ assigns }: Classification): boolean {
+  return assigns.length > 0 && assigns.some(({ name, scope }) => name.startsWith('session_track_') && isOwn(scope))
+}
+
+function isOwn(scope: Assignment['scope']): boolean {
+  return scope === 'session' || scope === 'statement'
+}
+
+/** What a server may not report of what is set. */
+function untoldNames(classification: Classification, isHushed: boolean): readonly string[] {
+  if (!isHushed) return namesIn(classification, ({ unscoped }) => unscoped === true)
+  const setsNames = classification.assigns.some(({ scope }) => scope === 'names')
+  return [...namesIn(classification, ({ scope }) => scope === 'session'), ...(setsNames ? SET_BY_NAMES : [])]
+}
+
 function namesIn({ assigns }: Classification, wanted: (assignment: Assignment) => boolean): readonly string[] {
   return assigns.length === 0 ? NO_NAMES : assigns.filter(wanted).map(({ name }) => name)
 }
@@ -35,6 +51,8 @@ function startsClock({ assigns }: Classification): boolean {
 }
 
 const NO_NAMES: readonly string[] = []
+/** Besides the collation, which is asked for anyway. */
+const SET_BY_NAMES: readonly string[] = ['character_set_client', 'character_set_results']
 
 /** What that comes to for every plain read on a reader. */
 export const PLAIN_ON_READER: ExchangeOptions = {
@@ -45,6 +63,7 @@ export const PLAIN_ON_READER: ExchangeOptions = {
   mayChange: false,
   mayFailLate: false,
   sets: NO_NAMES,
+  hushes: false,
   startsClock: false,
   passing: NO_NAMES,
   calls: false,
@@ -59,6 +78,7 @@ export function exchangeOptions(
 ): ExchangeOptions {
   const isRun = kind !== 'prepare'
   const isFree = !pinned && classification.transaction === 'none'
+  const isHushed = isRun && hushes(classification)
   const passing = isRun ? namesIn(classification, ({ scope }) => scope === 'statement') : NO_NAMES
   return {
     // A writer that refuses is none any more, and what is held there is lost.
@@ -68,7 +88,8 @@ export function exchangeOptions(
     edit,
     mayChange: classification.access === 'write' || passing.length > 0,
     mayFailLate: isRun && (!autocommit || mayFailLate(classification)),
-    sets: isRun ? namesIn(classification, ({ unscoped }) => unscoped === true) : NO_NAMES,
+    sets: isRun ? untoldNames(classification, isHushed) : NO_NAMES,
+    hushes: isHushed,
     startsClock: isRun && startsClock(classification),
     passing,
     calls:

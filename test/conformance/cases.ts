@@ -37,6 +37,17 @@ const unflagged = (step: Step): Step => ({
   },
 })
 
+/** An OK may say that something changed, and tell nothing of it: what is to be told has changed as well. */
+const unmarked = (step: Step): Step => ({
+  ...step,
+  mask: (frame) => {
+    if (frame.payload[0] !== 0) return frame
+    const payload = Buffer.from(frame.payload.subarray(0, 7))
+    payload[4]! &= ~0x40
+    return { ...frame, payload }
+  },
+})
+
 /** Every case begins in its own empty schema, made by these. */
 export const SCHEMA = 'conformance'
 export const opening: readonly Step[] = [
@@ -1123,6 +1134,28 @@ export const CASES: readonly ConformanceCase[] = [
       q('SELECT FOUND_ROWS(), @@time_zone, COUNT(*) FROM t'),
       q('SET NAMES utf8mb4'),
     ]),
+  },
+  {
+    promise: 'what is set together with what the server is to report',
+    steps: [
+      multiStatements(true),
+      table,
+      unmarked(q("SET NAMES latin1, time_zone = '+03:00', session_track_system_variables = 'autocommit'")),
+      q('SELECT @@time_zone, @@character_set_client, @@collation_connection'),
+      q("SET sql_mode = '', sql_safe_updates = 1"),
+      q(
+        "SET session_track_system_variables = CONCAT(@@global.session_track_system_variables, ',sql_mode'), div_precision_increment = 'x'",
+      ),
+      q('SHOW WARNINGS'),
+      q(
+        "SET session_track_system_variables = 'time_zone', @@session.time_zone = '-01:00'; INSERT INTO t (n) VALUES (1); USE mysql",
+      ),
+      q('SELECT DATABASE(), @@time_zone, @@sql_safe_updates'),
+      q(`SELECT COUNT(*), LAST_INSERT_ID() FROM ${SCHEMA}.t`),
+      q("SET session_track_system_variables = '', sql_safe_updates = 0; SELECT * FROM nosuch"),
+      q('SHOW WARNINGS'),
+      q('SELECT @@sql_safe_updates'),
+    ],
   },
   {
     promise: 'questions in a session that wants no rows',

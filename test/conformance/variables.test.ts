@@ -34,6 +34,23 @@ describeEngines((engine) => {
   }
   const join = (port: number) => WireClient.connect({ port, capabilities, sessionTrack: false })
 
+  test.each([
+    ['before', "SET sql_safe_updates = 1, session_track_system_variables = 'time_zone'"],
+    [
+      'behind',
+      "SET session_track_system_variables = CONCAT(@@global.session_track_system_variables, ',sql_mode'), @@session.sql_safe_updates = 1",
+    ],
+    ['after', "SET session_track_system_variables = ''", 'SET sql_safe_updates = 1'],
+  ])("what is set %s what the server is to report is its session's alone", async (_place, ...statements) => {
+    const client = await join(sluice.port)
+    const neighbour = await join(sluice.port)
+    const read = "SELECT CONCAT('safe: ', @@sql_safe_updates + 0)"
+    for (const statement of statements) expect(await ask(client, statement)).toMatch(/^\0/)
+    expect(await ask(neighbour, read)).toContain('safe: 0')
+    expect(await ask(client, read)).toContain('safe: 1')
+    for (const each of [client, neighbour]) each.end()
+  })
+
   test('every variable follows its session', async () => {
     const direct = await join(cluster.writerPort)
     const through = await join(sluice.port)

@@ -242,8 +242,7 @@ export class MysqlBackend implements BackendConnection, Aligned {
     // MySQL tells it with the next OK; of what MariaDB says in an EOF has changed, it tells no more.
     this.untold ||= isUnreported && exchange.changedInEof && this.engine === 'mariadb'
     this.unreported = isUnreported || this.untold
-    const { sets } = options
-    const isUntold = sets.length > 0 && this.engine === 'mariadb' && reply.outcome === 'ok'
+    const isUntold = this.leavesUntold(reply, options)
     if (!isUntold && !exchange.collationUnknown) {
       this.leaveDoubtful()
       return reply
@@ -257,12 +256,17 @@ export class MysqlBackend implements BackendConnection, Aligned {
       .finally(() => this.leaveDoubtful())
   }
 
+  private leavesUntold({ outcome, didNothing }: Reply, { sets, hushes, mayFailLate }: ExchangeOptions): boolean {
+    if (sets.length === 0 || !(hushes || this.engine === 'mariadb')) return false
+    return outcome === 'ok' || (hushes && mayFailLate && !didNothing)
+  }
+
   /** What the server has not told of what was set; null: only a collation. */
   private async complete(reply: Reply, untold: ExchangeOptions | null): Promise<Reply> {
     const { diagnosticsBytesMax } = this.#options
     const whole = await (untold === null
       ? withCollation(this, reply, diagnosticsBytesMax)
-      : withUntold(this, reply, untold))
+      : withUntold(this, reply, untold, diagnosticsBytesMax))
     if (whole.changed !== null && whole.changed !== reply.changed) this.#alignment.follow(whole.changed)
     return whole
   }

@@ -357,7 +357,7 @@ export class Exchange {
   /** Neither errors nor EOFs tell what was committed before them, and no later answer does. */
   private endPositions(): void {
     const { stop, okLayout } = this.#tracker
-    const isMute = this.#variables !== null && [...this.#variables.keys()].some(isTracker)
+    const isMute = this.options.hushes || (this.#variables !== null && [...this.#variables.keys()].some(isTracker))
     const isUntold = !okLayout || !this.#line.tellsPositions || isMute
     const doubt = stop === 'error' ? 'failed' : isUntold ? 'untold' : 'none'
     if (doubt !== 'none' || !this.#positioned) this.options.committed(null, doubt)

@@ -8,6 +8,7 @@ import {
   type ReadOut,
   type ReadOutWish,
   type Reply,
+  type Row,
   type Settings,
   type SettingsChange,
 } from '../protocol.ts'
@@ -81,44 +82,66 @@ export async function hasUserVariables(connection: Asker): Promise<boolean> {
   return !Array.isArray(rows) || rows[0]?.[0] !== '0'
 }
 
-/** MariaDB does not report what is set as `@@name`. */
+/** MariaDB does not report what is set as `@@name`, and no server what is set together with what it is to report. */
 export async function withUntold(
   connection: Asker,
   reply: Reply,
-  { sets: names, startsClock }: Pick<ExchangeOptions, 'sets' | 'startsClock'>,
+  { sets: names, hushes, startsClock }: Pick<ExchangeOptions, 'sets' | 'hushes' | 'startsClock'>,
+  bytesMax: number,
 ): Promise<Reply> {
-  // The collation may follow from what was set.
-  const asked = [...names, 'collation_connection'].map((name) => `@@session.${quoteName(name)}`)
-  const rows = await connection.query(`SELECT ${asked.join(', ')} LIMIT 1`)
-  const values = Array.isArray(rows) ? (rows[0] ?? []) : []
-  if (values.length === 0) return { ...reply, unmovable: true, disturbed: true }
+  // The collation may follow from what was set; a text of several statements may also have used another schema.
+  const wanted = [...names, 'collation_connection'].map((name) => `@@session.${quoteName(name)}`)
+  const question = `SELECT ${[...wanted, ...(hushes ? ['DATABASE()'] : [])].join(', ')} LIMIT 1`
+  const { conditions, row } = await askedBehind(connection, reply, question, bytesMax)
+  if (row === null) return { ...reply, unmovable: true, disturbed: true }
   const variables = new Map(reply.changed?.variables ?? [])
-  for (const [index, name] of names.entries()) if (isKept(name)) variables.set(name, values[index] ?? '')
+  for (const [index, name] of names.entries()) {
+    const value = row[index] ?? ''
+    if (isKept(name)) variables.set(name, isTracker(name) ? (SWITCHES.get(value) ?? value) : value)
+  }
   if (startsClock && names.includes('timestamp')) variables.set('timestamp', 'DEFAULT')
-  variables.set('collation_connection', values.at(-1) ?? '')
+  variables.set('collation_connection', row[names.length] ?? '')
   addFollowing(variables)
-  const insertId = names.some(isInsertId) ? BigInt(values[names.findIndex(isInsertId)] ?? 0) : reply.insertId
-  const changed = { schema: reply.changed?.schema, variables }
+  const insertId = names.some(isInsertId) ? BigInt(row[names.findIndex(isInsertId)] ?? 0) : reply.insertId
+  const changed = { schema: hushes ? (row.at(-1) ?? null) : reply.changed?.schema, variables }
   return {
     ...reply,
     changed,
     insertId,
-    unmovable: reply.unmovable || names.some((name, index) => isUnmovable(name, values[index] ?? '')),
+    unmovable: reply.unmovable || names.some((name, index) => isUnmovable(name, row[index] ?? '')),
+    conditions,
     disturbed: true,
   }
 }
 
-/** SET NAMES reports character sets only. The question wipes out what it warned of. */
+/** As reports say it. */
+const SWITCHES: ReadonlyMap<string, string> = new Map([
+  ['0', 'OFF'],
+  ['1', 'ON'],
+])
+
+/** SET NAMES reports character sets only. */
 export async function withCollation(connection: Asker, reply: Reply, bytesMax: number): Promise<Reply> {
-  const { form } = connection
-  const asked = [...(reply.warnings > 0 ? [SHOW_WARNINGS] : []), 'SELECT @@collation_connection LIMIT 1']
-  const replies = await askAll(connection, asked)
-  if (replies.some((one) => errorIn(one) !== null)) return { ...reply, unmovable: true, disturbed: true }
-  const conditions = reply.warnings > 0 ? conditionsIn(replies[0]!, form, bytesMax) : null
-  const collation = rowsIn(replies.at(-1)!, form)[0]![0]!
-  const variables = new Map([...(reply.changed?.variables ?? []), ['collation_connection', collation]])
+  const { conditions, row } = await askedBehind(connection, reply, 'SELECT @@collation_connection LIMIT 1', bytesMax)
+  if (row === null) return { ...reply, unmovable: true, disturbed: true }
+  const variables = new Map([...(reply.changed?.variables ?? []), ['collation_connection', row[0]!]])
   addFollowing(variables)
   return { ...reply, changed: { schema: reply.changed?.schema, variables }, conditions, disturbed: true }
+}
+
+/** The question's only row, and what it wipes out of what the statement warned of; null: the server would not tell. */
+async function askedBehind(
+  connection: Asker,
+  { warnings, outcome }: Reply,
+  question: string,
+  bytesMax: number,
+): Promise<Pick<Reply, 'conditions'> & { readonly row: Row | null }> {
+  const { form } = connection
+  const leaves = warnings > 0 || outcome === 'error'
+  const replies = await askAll(connection, [...(leaves ? [SHOW_WARNINGS] : []), question])
+  if (replies.some((one) => errorIn(one) !== null)) return { conditions: null, row: null }
+  const conditions = leaves ? conditionsIn(replies[0]!, form, bytesMax) : null
+  return { conditions, row: rowsIn(replies.at(-1)!, form)[0] ?? null }
 }
 
 function askAll(connection: Asker, statements: readonly string[]): Promise<readonly OwnReply[]> {

@@ -34,3 +34,23 @@ test('to prepare a statement changes nothing that executing it would', () => {
   expect([prepared.passing, prepared.mayFailLate]).toEqual([[], false])
   expect([executed.passing, executed.mayFailLate]).toEqual([['max_statement_time'], true])
 })
+
+test('who sets what is reported is asked for all that the statement sets', () => {
+  const sets = classification({
+    access: 'session',
+    assigns: [
+      { scope: 'session', name: 'tx_read_only', value: '1' },
+      { scope: 'session', name: 'session_track_system_variables', value: null },
+      { scope: 'names', name: 'names', value: 'latin1' },
+      { scope: 'global', name: 'max_connections', value: '5' },
+    ],
+  })
+  const { hushes, sets: names } = exchangeOptions(sets, { kind: 'statement' }, { ...FREE, onReader: false })
+  expect(hushes).toBe(true)
+  expect(names).toEqual([
+    'tx_read_only',
+    'session_track_system_variables',
+    'character_set_client',
+    'character_set_results',
+  ])
+})
