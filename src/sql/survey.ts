@@ -80,6 +80,9 @@ const FACT_FUNCTIONS: ReadonlyMap<string, SessionFact> = new Map([
   ['found_rows', 'found-rows'],
   ['row_count', 'row-count'],
   ['connection_id', 'connection-id'],
+  // The XPath may name user variables: '/a/b[$@i]'.
+  ['extractvalue', 'user-variable'],
+  ['updatexml', 'user-variable'],
 ])
 
 const VERSION_FUNCTIONS: ReadonlySet<string> = new Set(['version', 'icu_version'])

@@ -551,6 +551,16 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'user variables that only an XPath names',
+    steps: [
+      q('SET @i = 2'),
+      q("SELECT EXTRACTVALUE('<a><b>first</b><b>second</b></a>', '/a/b[$@i]')"),
+      q("SELECT UPDATEXML('<a><b>first</b><b>second</b></a>', '/a/b[$@i]', '')"),
+      prepare("SELECT EXTRACTVALUE('<a><b>first</b><b>second</b></a>', '/a/b[$@i]')"),
+      execute(0),
+    ],
+  },
+  {
     promise: 'a reset forgets everything but the schema',
     steps: [
       table,
