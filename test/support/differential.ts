@@ -81,12 +81,18 @@ export function prepare(sql: string, which: number | 'next' = 'next'): Step {
 
 export type Value = string | number | null
 
+type Which = number | 'last'
+
+function idOf(which: Which, prepared: readonly number[]): number {
+  return which === 'last' ? LAST_PREPARED_ID : (prepared[which] ?? 0)
+}
+
 /**
  * Executes the `which`th prepared statement (from 0), or `last`: what was prepared last, as MariaDB's clients say it. With
  * `types: false` the client relies on what it said before.
  */
 export function execute(
-  which: number | 'last',
+  which: Which,
   values: readonly Value[] = [],
   options: { cursor?: boolean; types?: boolean } = {},
 ): Step {
@@ -95,8 +101,7 @@ export function execute(
     text: `EXECUTE ${which} ${JSON.stringify(values)}${cursor ? ' with a cursor' : ''}`,
     kind: cursor ? 'cursor' : 'query',
     payload: ({ client, prepared }) => {
-      const id = which === 'last' ? LAST_PREPARED_ID : (prepared[which] ?? 0)
-      return executePayload(id, values, { cursor, types, client })
+      return executePayload(idOf(which, prepared), values, { cursor, types, client })
     },
   }
 }
@@ -137,7 +142,7 @@ function aboutStatement(
   text: string,
   command: number,
   kind: ReplyKind | null,
-  which: number,
+  which: Which,
   rest: Buffer = Buffer.alloc(0),
 ): Step {
   return {
@@ -145,20 +150,20 @@ function aboutStatement(
     kind,
     payload: ({ prepared }) => {
       const id = Buffer.alloc(4)
-      id.writeUInt32LE(prepared[which] ?? 0)
+      id.writeUInt32LE(idOf(which, prepared))
       return buildCommand(command, Buffer.concat([id, rest]))
     },
   }
 }
 
-export function fetchRows(which: number, rows: number): Step {
+export function fetchRows(which: Which, rows: number): Step {
   const count = Buffer.alloc(4)
   count.writeUInt32LE(rows)
   return aboutStatement(`FETCH ${rows} of`, COMMAND.STMT_FETCH, 'fetch', which, count)
 }
-export const closeStatement = (which: number) => aboutStatement('CLOSE', COMMAND.STMT_CLOSE, null, which)
-export const resetStatement = (which: number) => aboutStatement('RESET', COMMAND.STMT_RESET, 'single', which)
-export function longData(which: number, parameter: number, data: string): Step {
+export const closeStatement = (which: Which) => aboutStatement('CLOSE', COMMAND.STMT_CLOSE, null, which)
+export const resetStatement = (which: Which) => aboutStatement('RESET', COMMAND.STMT_RESET, 'single', which)
+export function longData(which: Which, parameter: number, data: string): Step {
   const head = Buffer.alloc(2)
   head.writeUInt16LE(parameter)
   const rest = Buffer.concat([head, Buffer.from(data)])

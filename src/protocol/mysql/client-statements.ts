@@ -150,17 +150,17 @@ export class ClientStatements {
   }
 
   private close(id: number): void {
-    const statement = this.#statements.get(id)
-    if (statement === undefined) return
+    const statement = this.find(id)
+    if (statement === null) return
     statement.cursorHome?.closeCursor(statement)
     this.forget(statement)
   }
 
   private keepLongData(message: Message): void {
     const { statementId, parameter } = parseLongData(message.payload)
-    const statement = this.#statements.get(statementId)
+    const statement = this.find(statementId)
     // There is no answer to long data: the server, too, says what is wrong when the statement is executed.
-    if (statement === undefined) return
+    if (statement === null) return
     const { requestBytesMax } = this.#bounds
     statement.longDataBytes += message.bytes.length
     if (statement.longDataBytes > requestBytesMax) {
@@ -169,12 +169,16 @@ export class ClientStatements {
     statement.longData.push(message.bytes)
   }
 
+  private find(id: number): ClientStatement | null {
+    if (id === LAST_PREPARED_ID && this.#client.engine === 'mariadb') return this.#last
+    return this.#statements.get(id) ?? null
+  }
+
   private statementFor(payload: Buffer, where: string): ClientStatement | null {
     const { engine } = this.#client
     const id = statementIdOf(payload)
-    const isLast = id === LAST_PREPARED_ID && engine === 'mariadb'
-    const statement = isLast ? this.#last : this.#statements.get(id)
-    if (statement != null) return statement
+    const statement = this.find(id)
+    if (statement !== null) return statement
     // MySQL looks statements up in one place, MariaDB in each command.
     const place = engine === 'mysql' ? 'mysql_stmt_precheck' : where
     this.#client.fail(
