@@ -64,6 +64,9 @@ const NONE: readonly PinReason[] = []
 const NO_SAVEPOINTS: readonly string[] = []
 const NOTHING: ReadonlyMap<string, string> = new Map()
 
+/** What SET TRANSACTION said of the next transaction, as far as the connection still knows it. */
+type NextSaid = 'nothing' | 'holds' | 'may hold'
+
 export class SessionState {
   #settings: Settings
   #transaction: 'none' | 'open' | 'read-only' = 'none'
@@ -71,6 +74,7 @@ export class SessionState {
   #hasSnapshot = false
   /** Of a READ ONLY transaction. */
   #savepoints: Savepoints = NO_SAVEPOINTS
+  #next: NextSaid = 'nothing'
   #autocommit = true
   #pins: Map<PinReason, Pin> | null = null
   #override: RouteHint | null = null
@@ -111,6 +115,7 @@ export class SessionState {
 
   /** It has left something on its connection that only a reset wipes out. */
   get leavesTraces(): boolean {
+    if (this.#next === 'may hold') return true
     if (this.#pins === null) return false
     for (const reason of this.#pins.keys()) if (!TRACELESS.has(reason)) return true
     return false
@@ -320,6 +325,7 @@ export class SessionState {
     this.#transaction = 'none'
     this.#hasSnapshot = false
     this.#savepoints = NO_SAVEPOINTS
+    this.#next = 'nothing'
   }
 
   private observeTransaction(classification: Classification, reply: Reply, nowMs: number): void {
@@ -327,14 +333,16 @@ export class SessionState {
       if (this.#transaction === 'none') {
         this.#transaction = classification.transaction === 'begin-read-only' ? 'read-only' : 'open'
       }
+      this.#next = 'nothing'
       this.pin('transaction', null, classification, nowMs)
       return
     }
+    const next = nextAfter(this.#next, classification, reply)
     this.endTransaction()
+    this.#next = next
     // SET TRANSACTION … speaks of the next transaction on this very connection.
-    if (classification.transaction === 'next' && reply.outcome === 'ok') {
-      this.pin('transaction', null, classification, nowMs)
-    } else this.unpin('transaction')
+    if (next === 'holds') this.pin('transaction', null, classification, nowMs)
+    else this.unpin('transaction')
   }
 
   /** `schema`: in which the statement found the session. */
@@ -366,6 +374,16 @@ export class SessionState {
       else if (assignment.name === MONOTONIC_VARIABLE) this.wish({ monotonic: booleanIn(assignment) })
     }
   }
+}
+
+/**
+ * What SET TRANSACTION has said holds until a transaction ends: one that was begun, or that of a statement which reads or
+ * writes tables, unless they have no transactions.
+ */
+function nextAfter(next: NextSaid, { transaction, tables }: Classification, { outcome }: Reply): NextSaid {
+  if (transaction === 'next' && outcome === 'ok') return 'holds'
+  if (next !== 'holds' || transaction === 'end' || transaction === 'implicit-commit') return 'nothing'
+  return tables?.length === 0 || outcome !== 'ok' ? 'holds' : 'may hold'
 }
 
 /** Reads of the transaction see what was committed until this statement, and nothing newer. */

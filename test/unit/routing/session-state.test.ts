@@ -50,3 +50,14 @@ test('what a statement with variables changed is no riddle, unless a routine may
   expect(names(after(['INSERT INTO t VALUES (f(@never_set))', changed]))).toEqual(['unknown-state: '])
   expect(names(after(['INSERT INTO t VALUES (1)', changed]))).toEqual(['unknown-state: '])
 })
+
+test('what SET TRANSACTION said holds until a transaction, and is wiped out where that had none', () => {
+  const said = ['SET TRANSACTION READ ONLY'] as const
+  const unrelated = [['SELECT 1'], ['SET @a = 1'], ['SELECT * FROM t', { outcome: 'error' }]] as const
+  expect(names(after(said, ...unrelated))).toEqual(['transaction: '])
+  const read = after(said, ...unrelated, ['SELECT * FROM t'])
+  expect([names(read), read.leavesTraces]).toEqual([[], true])
+  const ended = after(said, ['BEGIN', { transaction: 'open' }], ['COMMIT'])
+  expect([names(ended), ended.leavesTraces]).toEqual([[], false])
+  expect(after(said, ['ROLLBACK']).leavesTraces).toBe(false)
+})
