@@ -72,42 +72,43 @@ export class ReplyTracker {
   columnCount = 0
   parameterCount = 0
 
-  #insertId: number | bigint = 0
-  #kind: Exclude<ReplyKind, 'cursor'> = 'query'
-  #mayWait = false
-  #deprecateEof = true
-  #optionalMetadata = false
-  #place = ANSWER
+  // Not #private: beyond a dozen of those, V8 now and then keeps an object as a hash table, and this one is asked with every frame.
+  private lastInsertId: number | bigint = 0
+  private kind: Exclude<ReplyKind, 'cursor'> = 'query'
+  private mayWait = false
+  private deprecateEof = true
+  private optionalMetadata = false
+  private place = ANSWER
   /** Bytes of a frame that are still to be skipped. */
-  #bodyLeft = 0
+  private bodyLeft = 0
   /** The frame begun last was full: the next one continues it, whatever it begins with. */
-  #continues = false
+  private continues = false
   /** Definitions still to come. */
-  #definitions = 0
+  private definitions = 0
   /** The definitions are sent (always, but for a client that chose resultset_metadata = NONE). */
-  #described = true
+  private described = true
   /** The result under way is the row of a CALL's OUT parameters. */
-  #outParameters = false
-  #begun = false
+  private outParameters = false
+  private begun = false
   /** A reader's place inside a frame. */
-  #at = 0
+  private at = 0
 
   /** Gets ready for a new reply. */
   begin(kind: ReplyKind, form: ReplyForm): void {
-    this.#kind = kind === 'cursor' ? 'query' : kind
-    this.#mayWait = kind === 'cursor'
-    this.#deprecateEof = form.deprecateEof
-    this.#optionalMetadata = form.optionalMetadata
-    this.#place = kind === 'fetch' || kind === 'field-list' ? ROWS : ANSWER
-    this.#bodyLeft = 0
-    this.#continues = false
-    this.#definitions = 0
-    this.#outParameters = false
-    this.#begun = false
+    this.kind = kind === 'cursor' ? 'query' : kind
+    this.mayWait = kind === 'cursor'
+    this.deprecateEof = form.deprecateEof
+    this.optionalMetadata = form.optionalMetadata
+    this.place = kind === 'fetch' || kind === 'field-list' ? ROWS : ANSWER
+    this.bodyLeft = 0
+    this.continues = false
+    this.definitions = 0
+    this.outParameters = false
+    this.begun = false
     this.status = 0
     this.warnings = 0
     this.affectedRows = 0
-    this.#insertId = 0
+    this.lastInsertId = 0
     this.rows = 0
     this.stop = 'none'
     this.ended = false
@@ -118,7 +119,7 @@ export class ReplyTracker {
 
   /** What has been passed so far ends with a whole message: an error of our own may follow. */
   get atFrameBoundary(): boolean {
-    return this.#bodyLeft === 0 && !this.#continues
+    return this.bodyLeft === 0 && !this.continues
   }
 
   /** The server says that the session's state changed; the tracking part of the OK tells what. */
@@ -128,7 +129,7 @@ export class ReplyTracker {
 
   /** As the last OK told. */
   get insertId(): bigint {
-    return BigInt(this.#insertId)
+    return BigInt(this.lastInsertId)
   }
 
   /** Walks from `from` to the next notable frame, or as far as it can read. Throws MalformedMessage. */
@@ -136,20 +137,20 @@ export class ReplyTracker {
     const limit = chunk.length
     let at = from
     this.stop = 'none'
-    if (this.#bodyLeft > 0) {
-      const step = Math.min(this.#bodyLeft, limit - at)
+    if (this.bodyLeft > 0) {
+      const step = Math.min(this.bodyLeft, limit - at)
       at += step
-      this.#bodyLeft -= step
-      if (this.#bodyLeft === 0 && !this.#continues) this.messagePassed()
+      this.bodyLeft -= step
+      if (this.bodyLeft === 0 && !this.continues) this.messagePassed()
     }
-    while (limit - at >= HEADER_BYTES && !this.ended && this.#bodyLeft === 0) {
-      if (this.#place === ROWS && !this.#continues) at = this.passRows(chunk, at)
+    while (limit - at >= HEADER_BYTES && !this.ended && this.bodyLeft === 0) {
+      if (this.place === ROWS && !this.continues) at = this.passRows(chunk, at)
       if (limit - at < HEADER_BYTES) break
       const length = chunk[at]! | (chunk[at + 1]! << 8) | (chunk[at + 2]! << 16)
-      if (!this.#continues) {
+      if (!this.continues) {
         if (length > 0 && limit - at === HEADER_BYTES) break
         // Nearly all frames are rows, and no row begins with 0xff, none but a giant with 0xfe.
-        if (this.#place !== ROWS || chunk[at + HEADER_BYTES]! >= LEAD.EOF) {
+        if (this.place !== ROWS || chunk[at + HEADER_BYTES]! >= LEAD.EOF) {
           const look = this.look(chunk, at, length)
           if (look === WAIT) break
           if (look === STOPPED) return this.stopped(chunk, at, length)
@@ -161,14 +162,14 @@ export class ReplyTracker {
         }
       }
       this.sequence = chunk[at + 3]!
-      this.#begun = true
-      if (this.#place === ROWS && !this.#continues) this.rows += 1
-      this.#continues = length === PAYLOAD_BYTES_MAX
+      this.begun = true
+      if (this.place === ROWS && !this.continues) this.rows += 1
+      this.continues = length === PAYLOAD_BYTES_MAX
       at += HEADER_BYTES + length
       if (at > limit) {
-        this.#bodyLeft = at - limit
+        this.bodyLeft = at - limit
         at = limit
-      } else if (!this.#continues && this.#place !== ROWS) this.messagePassed()
+      } else if (!this.continues && this.place !== ROWS) this.messagePassed()
     }
     this.forwardable = at
     return 'none'
@@ -191,7 +192,7 @@ export class ReplyTracker {
     if (rows === 0) return from
     this.rows += rows
     this.sequence = chunk[last + 3]!
-    this.#begun = true
+    this.begun = true
     return at
   }
 
@@ -200,52 +201,52 @@ export class ReplyTracker {
     this.end = at + HEADER_BYTES + length
     this.forwardable = at
     this.sequence = chunk[at + 3]!
-    this.first = !this.#begun
-    this.#begun = true
+    this.first = !this.begun
+    this.begun = true
     return this.stop
   }
 
   /** A definition has gone by: what may come next? */
   private messagePassed(): void {
-    if (this.#place !== COLUMNS && this.#place !== PARAMETERS) return
-    this.#definitions--
-    if (this.#definitions === 0) this.definitionsPassed()
+    if (this.place !== COLUMNS && this.place !== PARAMETERS) return
+    this.definitions--
+    if (this.definitions === 0) this.definitionsPassed()
   }
 
   private definitionsPassed(): void {
-    if (!this.#deprecateEof) this.#place = this.#place === PARAMETERS ? PARAMETERS_END : COLUMNS_END
-    else if (this.#place === PARAMETERS) this.expectColumns()
-    else if (this.#kind === 'prepare') this.ended = true
-    else this.#place = ROWS
+    if (!this.deprecateEof) this.place = this.place === PARAMETERS ? PARAMETERS_END : COLUMNS_END
+    else if (this.place === PARAMETERS) this.expectColumns()
+    else if (this.kind === 'prepare') this.ended = true
+    else this.place = ROWS
   }
 
   private expectParameters(): void {
-    this.#place = PARAMETERS
-    this.#definitions = this.#described ? this.parameterCount : 0
+    this.place = PARAMETERS
+    this.definitions = this.described ? this.parameterCount : 0
     if (this.parameterCount === 0) this.expectColumns()
-    else if (this.#definitions === 0) this.definitionsPassed()
+    else if (this.definitions === 0) this.definitionsPassed()
   }
 
   private expectColumns(): void {
-    this.#place = COLUMNS
-    this.#definitions = this.#described ? this.columnCount : 0
+    this.place = COLUMNS
+    this.definitions = this.described ? this.columnCount : 0
     // Only a prepared statement can have none. Undescribed columns still have their EOF.
     if (this.columnCount === 0) this.ended = true
-    else if (this.#definitions === 0) this.definitionsPassed()
+    else if (this.definitions === 0) this.definitionsPassed()
   }
 
   private look(chunk: Buffer, at: number, length: number): number {
     const lead = length === 0 ? -1 : chunk[at + HEADER_BYTES]!
     const end = at + HEADER_BYTES + length
-    this.#at = at + HEADER_BYTES + 1
+    this.at = at + HEADER_BYTES + 1
     if (lead === LEAD.ERROR) return this.lookAtError(chunk, end)
-    switch (this.#place) {
+    switch (this.place) {
       case ROWS: {
-        const bytesMax = this.#deprecateEof ? PAYLOAD_BYTES_MAX - 1 : EOF_BYTES_MAX
+        const bytesMax = this.deprecateEof ? PAYLOAD_BYTES_MAX - 1 : EOF_BYTES_MAX
         if (lead !== LEAD.EOF || length > bytesMax) return SKIP
         if (end > chunk.length) return WAIT
         this.readEnd(chunk, end)
-        if (this.#kind === 'query') this.resultPassed()
+        if (this.kind === 'query') this.resultPassed()
         else this.ended = true
         return STOPPED
       }
@@ -271,7 +272,7 @@ export class ReplyTracker {
   }
 
   private lookAtError(chunk: Buffer, end: number): number {
-    if (end > chunk.length) return this.mustBeShort(end - this.#at + 1)
+    if (end > chunk.length) return this.mustBeShort(end - this.at + 1)
     this.errno = this.u16(chunk, end)
     this.stop = 'error'
     this.okLayout = false
@@ -280,11 +281,11 @@ export class ReplyTracker {
   }
 
   private definitionsEnded(): void {
-    if (this.#place === PARAMETERS_END) this.expectColumns()
-    else if (this.#kind === 'prepare') this.ended = true
-    else if (this.#mayWait && this.hasCursor) this.ended = true
-    else this.#place = ROWS
-    this.#outParameters = (this.status & STATUS.PS_OUT_PARAMS) !== 0
+    if (this.place === PARAMETERS_END) this.expectColumns()
+    else if (this.kind === 'prepare') this.ended = true
+    else if (this.mayWait && this.hasCursor) this.ended = true
+    else this.place = ROWS
+    this.outParameters = (this.status & STATUS.PS_OUT_PARAMS) !== 0
   }
 
   /** Servers say so too of a cursor that is open in a routine or block, but then there is more to come. */
@@ -295,14 +296,14 @@ export class ReplyTracker {
 
   private resultPassed(): void {
     // MySQL ends the row of OUT parameters with an EOF that denies it, but the OK of the CALL always follows.
-    const isMore = (this.status & STATUS.MORE_RESULTS_EXISTS) !== 0 || this.#outParameters
-    this.#outParameters = false
-    if (isMore) this.#place = ANSWER
+    const isMore = (this.status & STATUS.MORE_RESULTS_EXISTS) !== 0 || this.outParameters
+    this.outParameters = false
+    if (isMore) this.place = ANSWER
     else this.ended = true
   }
 
   private lookAtAnswer(chunk: Buffer, lead: number, end: number): number {
-    const kind = this.#kind
+    const kind = this.kind
     if (kind === 'statistics') {
       this.stop = 'text'
       this.okLayout = false
@@ -335,25 +336,25 @@ export class ReplyTracker {
   }
 
   private lookAtColumnCount(chunk: Buffer, end: number): number {
-    this.#at--
+    this.at--
     this.rows = 0
     this.columnCount = this.count(chunk, end)
-    this.#described = !this.#optionalMetadata || this.#at >= end || chunk[this.#at] !== 0
-    this.#begun = true
+    this.described = !this.optionalMetadata || this.at >= end || chunk[this.at] !== 0
+    this.begun = true
     this.expectColumns()
     return PASSED
   }
 
   private lookAtPrepared(chunk: Buffer, lead: number, end: number): number {
-    if (lead !== LEAD.OK || end - this.#at + 1 < PREPARE_OK_BYTES_MIN) {
+    if (lead !== LEAD.OK || end - this.at + 1 < PREPARE_OK_BYTES_MIN) {
       throw new MalformedMessage('not the answer to a prepare')
     }
-    const at = this.#at
+    const at = this.at
     this.statementId = chunk.readUInt32LE(at)
     this.columnCount = chunk.readUInt16LE(at + 4)
     this.parameterCount = chunk.readUInt16LE(at + 6)
     this.warnings = end - at >= 11 ? chunk.readUInt16LE(at + 9) : 0
-    this.#described = !this.#optionalMetadata || end - at < 12 || chunk[at + 11] !== 0
+    this.described = !this.optionalMetadata || end - at < 12 || chunk[at + 11] !== 0
     this.stop = 'prepared'
     this.okLayout = false
     this.expectParameters()
@@ -363,7 +364,7 @@ export class ReplyTracker {
   /** A message that begins with 0xfe is an EOF or, from newer servers, an OK: only their lengths differ. */
   private readEnd(chunk: Buffer, end: number): void {
     this.stop = 'eof'
-    const length = end - this.#at + 1
+    const length = end - this.at + 1
     if (length >= OK_BYTES_MIN) {
       this.readOk(chunk, end)
       return
@@ -376,7 +377,7 @@ export class ReplyTracker {
   private readOk(chunk: Buffer, end: number): void {
     this.okLayout = true
     this.affectedRows = Number(this.integer(chunk, end))
-    this.#insertId = this.integer(chunk, end)
+    this.lastInsertId = this.integer(chunk, end)
     this.status = this.u16(chunk, end)
     this.warnings = this.u16(chunk, end)
   }
@@ -400,9 +401,9 @@ export class ReplyTracker {
   }
 
   private advance(bytes: number, end: number): number {
-    const at = this.#at
+    const at = this.at
     if (at + bytes > end) throw new MalformedMessage('an answer ends too early')
-    this.#at = at + bytes
+    this.at = at + bytes
     return at
   }
 }
