@@ -35,23 +35,12 @@ function isInstalled() {
   }
 }
 
-/** What is run or imported by its name in dist. */
-const ENTRIES = ['src/main.ts', 'src/lab/index.ts', 'src/lab/prepare.ts']
-/** Libraries that are no modules of this kind ask for others by this name. */
-const REQUIRE =
-  "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);"
-
-/**
- * Makes dist of src and of the libraries, over what is there: somebody may be running it. A few files instead of many
- * hundreds start in two thirds of the time. False if a type is wrong; tsc said which.
- */
+/** Makes dist of src and of the libraries, over what is there. False if a type is wrong; tsc said which. */
 export function build() {
   const dist = join(root, 'dist')
   const begunMs = Date.now()
   if (!ran(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.json', '--noEmit'])) return false
-  const how = ['--bundle', '--splitting', '--format=esm', '--platform=node', '--target=node20', '--sourcemap']
-  const where = ['--outdir=dist', '--outbase=src', '--chunk-names=parts/[name]-[hash]', '--log-level=warning']
-  if (!ran('node_modules/.bin/esbuild', [...ENTRIES, ...how, ...where, `--banner:js=${REQUIRE}`])) return false
+  if (!ran(process.execPath, ['node_modules/vite/bin/vite.js', 'build', '--config', 'scripts/bundle.mjs'])) return false
   cpSync(join(root, 'src/admin/page'), join(dist, 'admin/page'), { recursive: true })
   if (existsSync(join(dist, 'main.js'))) chmodSync(join(dist, 'main.js'), 0o755)
   removeOlder(dist, begunMs - 1000)

@@ -47,6 +47,7 @@ const SUB_BITS = 2
 const SUB_BUCKETS = 1 << SUB_BITS
 /** Times from 2^30 microseconds (18 minutes) on share the last bucket. */
 const OCTAVE_MAX = 30
+const US_MAX = 2 ** OCTAVE_MAX
 const BUCKETS = (OCTAVE_MAX - SUB_BITS + 2) * SUB_BUCKETS
 
 /** Durations as a value, for other processes. */
@@ -129,7 +130,7 @@ function bucketOf(durationMs: number): number {
   // A whole number that is below 2^k exactly when the duration is at most 2^k microseconds.
   const us = Math.ceil(durationMs * 1000) - 1
   if (!(us >= SUB_BUCKETS)) return Math.max(us, 0)
-  if (us >= 2 ** OCTAVE_MAX) return BUCKETS - 1
+  if (us >= US_MAX) return BUCKETS - 1
   const octave = 31 - Math.clz32(us)
   return (octave - SUB_BITS + 1) * SUB_BUCKETS + ((us >> (octave - SUB_BITS)) & (SUB_BUCKETS - 1))
 }

@@ -28,7 +28,7 @@ import type { MysqlClient } from './client.ts'
 import { type BackendLogin, changeUser, openBackend, targetOf } from './connect.ts'
 import { Exchange, type Line, TOO_MANY_PREPARED } from './exchange.ts'
 import { closeFrames, executeBytes, needsUntold, withStatementId } from './execute.ts'
-import { frame } from './frames.ts'
+import { frame, Heads } from './frames.ts'
 import { BYTE_MEANING, type MysqlIdentity } from './identity.ts'
 import { Killing } from './killing.ts'
 import {
@@ -131,6 +131,7 @@ export class MysqlBackend implements BackendConnection, Aligned {
       onWriter: false,
       mayMakeRoom: false,
       tellsPositions: true,
+      heads: new Heads(),
       heed: (exchange) => this.heed(exchange),
     }
     this.attach()

@@ -84,6 +84,7 @@ export class MysqlClient implements ClientConnection {
   /** How many conditions the session's last statement left. */
   warnings = 0
   readonly capabilities: number
+  readonly engine: 'mysql' | 'mariadb'
   readonly #options: ClientOptions
   readonly #extendedCapabilities: number
   readonly #reader: MessageReader
@@ -111,6 +112,7 @@ export class MysqlClient implements ClientConnection {
   constructor(login: ClientLogin, sessionId: number, options: ClientOptions) {
     this.sessionId = sessionId
     this.#options = options
+    this.engine = serverVersion(options.serverVersion).engine
     this.#login = login
     this.#reader = login.reader
     this.#scramble = login.scramble.toString('latin1')
@@ -230,10 +232,6 @@ export class MysqlClient implements ClientConnection {
     this.onGone = nothing
     this.#transport.end()
     this.awake()
-  }
-
-  get engine(): 'mysql' | 'mariadb' {
-    return serverVersion(this.#options.serverVersion).engine
   }
 
   /** A server would have told these with the next OK, and told us. */

@@ -170,12 +170,23 @@ export function parseExecute(
   }
   const valuesAt = reader.at
   let route: string | null = null
-  if (types.some(isRoute)) {
+  if (types.length > 0 && types.some(isRoute)) {
     const nulls = payload.subarray(nullsAt, boundAt)
     route = findRoute(reader, types, (index) => isNull(nulls, index) || isLong(index))
   }
-  const parts = { nullsAt, boundAt, typesBound, typesAt, valuesAt }
-  return { statementId, flags, cursor, named, parameterCount: count, ...parts, route }
+  return {
+    statementId,
+    flags,
+    cursor,
+    named,
+    parameterCount: count,
+    nullsAt,
+    boundAt,
+    typesBound,
+    typesAt,
+    valuesAt,
+    route,
+  }
 }
 
 function asksForCursor(flags: number): boolean {

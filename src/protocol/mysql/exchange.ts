@@ -5,7 +5,7 @@ import { BackendLost, ClientLost, type ExchangeOptions, type Reply, type ReplyTo
 import type { Transport } from '../transport.ts'
 import type { MysqlClient } from './client.ts'
 import { editedResult } from './edited-result.ts'
-import { frame, HEADER_BYTES, writeHeader } from './frames.ts'
+import { frame, HEADER_BYTES, type Heads, writeHeader } from './frames.ts'
 import {
   buildError,
   COMMAND,
@@ -56,6 +56,7 @@ export interface Line {
   readonly mayMakeRoom: boolean
   /** The server tells with every OK what was committed. */
   readonly tellsPositions: boolean
+  readonly heads: Heads
   /** The connection has its say on how the exchange ended; what it says is the reply. */
   heed(exchange: Exchange): Reply | Promise<Reply>
 }
@@ -65,7 +66,6 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
 /** ER_PARSE_ERROR, ER_UNKNOWN_STMT_HANDLER, ER_SP_DOES_NOT_EXIST, ER_SP_WRONG_NO_OF_ARGS. */
 const NOTHING_DONE: ReadonlySet<number> = new Set([1064, 1243, 1305, 1318])
-const REPEATS_COUNT: ReadonlySet<number> = new Set([COMMAND.INIT_DB, COMMAND.SET_OPTION])
 
 export class Exchange {
   readonly client: MysqlClient
@@ -178,7 +178,7 @@ export class Exchange {
       const replaced = this.replacement(stop, chunk)
       if (tracker.ended) this.endPositions()
       if (this.#cutAt > 0) {
-        this.forward(chunk.subarray(gone, this.#cutAt))
+        this.forward(gone === 0 ? this.#line.heads.of(chunk, this.#cutAt) : chunk.subarray(gone, this.#cutAt))
         this.#cutAt = 0
         gone = at
       } else if (replaced !== null) {
@@ -275,7 +275,8 @@ export class Exchange {
 
   /** MySQL repeats here how many conditions the statement before left on the connection, whoever's that was. */
   private get repeatsCount(): boolean {
-    return REPEATS_COUNT.has(this.request.command) && this.client.engine === 'mysql'
+    const { command } = this.request
+    return (command === COMMAND.INIT_DB || command === COMMAND.SET_OPTION) && this.client.engine === 'mysql'
   }
 
   private repeatCount(chunk: Buffer): void {
@@ -299,8 +300,7 @@ export class Exchange {
     this.#status = tracker.status
     if (tracker.warnings > 0) this.#warned = true
     if (!tracker.okLayout) return tracker.hasStateChanges && !this.showsInEof ? quietEof(chunk, tracker) : null
-    const insertId = tracker.insertId
-    if (insertId !== 0n) this.#insertId = insertId
+    if (tracker.hasInsertId) this.#insertId = tracker.insertId
     const start = tracker.start + HEADER_BYTES
     if (this.client.owed !== null) return this.repaid(chunk.subarray(start, tracker.end), tracker.hasStateChanges)
     if (!tracker.hasStateChanges) return null

@@ -200,6 +200,23 @@ export function frameCount(length: number): number {
   return Math.floor(length / PAYLOAD_BYTES_MAX) + 1
 }
 
+const HEAD_BYTES_MAX = 512
+
+/** Shows the beginnings of chunks. Those read into one buffer come again and again, and nearly always to the same length. */
+export class Heads {
+  #chunk: Buffer | null = null
+  #head: Buffer = NOTHING
+
+  of(chunk: Buffer, length: number): Buffer {
+    if (chunk === this.#chunk && this.#head.length === length) return this.#head
+    // Longer ones are not worth being kept alive.
+    if (chunk.length > HEAD_BYTES_MAX) return chunk.subarray(0, length)
+    this.#chunk = chunk
+    this.#head = chunk.subarray(0, length)
+    return this.#head
+  }
+}
+
 /** Gives frames later sequence numbers, in place: an answer that goes on behind another. Headers come whole. */
 export class FrameNumbers {
   shift = 0

@@ -127,6 +127,10 @@ export class ReplyTracker {
     return (this.status & STATUS.SESSION_STATE_CHANGED) !== 0
   }
 
+  get hasInsertId(): boolean {
+    return this.lastInsertId !== 0
+  }
+
   /** As the last OK told. */
   get insertId(): bigint {
     return BigInt(this.lastInsertId)

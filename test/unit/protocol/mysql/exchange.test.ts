@@ -3,7 +3,7 @@
 import { describe, expect, test } from 'vitest'
 import type { MysqlClient } from '../../../../src/protocol/mysql/client.ts'
 import { Exchange } from '../../../../src/protocol/mysql/exchange.ts'
-import { frame, Message } from '../../../../src/protocol/mysql/frames.ts'
+import { frame, Heads, Message } from '../../../../src/protocol/mysql/frames.ts'
 import {
   buildCommand,
   buildError,
@@ -79,6 +79,7 @@ function stage(options: Partial<ExchangeOptions> = {}) {
     onWriter: false,
     mayMakeRoom: false,
     tellsPositions: true,
+    heads: new Heads(),
     status: STATUS.AUTOCOMMIT,
     heed: ({ reply }: Exchange) => reply,
   }
