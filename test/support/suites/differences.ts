@@ -111,6 +111,28 @@ export const BY_NATURE: Record<EngineName, readonly Difference[]> = {
   ],
   mariadb: [
     {
+      because: 'information_schema.PROCESSLIST keeps a connection of the pool when the session that used it has ended',
+      scripts: ['sp_notembedded'],
+    },
+    {
+      because: 'a transaction that the server ends for its silence: the session goes on, and is told 1213',
+      scripts: ['transaction_timeout'],
+    },
+    {
+      because: "a trigger whose file is changed on the writer's machine",
+      scripts: ['trigger-compat', 'trigger_wl3253'],
+    },
+    { because: 'a status counter of the connection: reads are done by readers', scripts: ['win_i_s'] },
+    { because: 'a plan in EXPLAIN, and its words in SHOW WARNINGS', scripts: ['subselect_mat_cost_bugs'] },
+    {
+      because: 'information_schema.PROCESSLIST numbers sessions as the writer does',
+      scripts: ['sp-threads'],
+    },
+    {
+      because: 'the row that a warning about an argument of a CALL names is that of what the connection did before',
+      scripts: ['sp'],
+    },
+    {
       because: 'a status counter asked of performance_schema: the work was done by a reader',
       scripts: ['bug12427262'],
     },
