@@ -8,9 +8,6 @@ export interface Sender {
   sendNow(bytes: Buffer): boolean
 }
 
-/** Longer ones are not worth a copy. */
-export const POSTED_BYTES_MAX = 8 * 1024
-
 const SHEET_BYTES = 256 * 1024
 const LONE_TURNS_MAX = 5
 

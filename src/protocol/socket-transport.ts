@@ -14,9 +14,9 @@ import {
   type WritingHandle,
   writeDirectly,
 } from './direct-io.ts'
-import { POSTED_BYTES_MAX, post, type Sender, sendPosted } from './outbox.ts'
+import { post, type Sender, sendPosted } from './outbox.ts'
 import { StreamTransport, transportOn } from './stream-transport.ts'
-import type { Transport } from './transport.ts'
+import { SHORT_BYTES_MAX, type Transport } from './transport.ts'
 
 const READ_BYTES = 64 * 1024
 const KEEP_ALIVE_MS = 30_000
@@ -28,7 +28,7 @@ const VIEWS_MAX = 512
 class ReadBuffer {
   /** For Node. */
   readonly onread: net.OnReadOpts
-  readonly #buffer = Buffer.allocUnsafeSlow(READ_BYTES)
+  readonly bytes = Buffer.allocUnsafeSlow(READ_BYTES)
   readonly #views: (Buffer | null)[] = new Array(VIEWS_MAX + 1).fill(null)
 
   constructor() {
@@ -36,15 +36,15 @@ class ReadBuffer {
       ;(transportOn(this as net.Socket) as SocketTransport).received(bytes)
       return true
     }
-    this.onread = { buffer: this.#buffer, callback: deliver }
+    this.onread = { buffer: this.bytes, callback: deliver }
   }
 
   /** The first of its bytes. */
   view(bytes: number): Buffer {
-    if (bytes > VIEWS_MAX) return this.#buffer.subarray(0, bytes)
+    if (bytes > VIEWS_MAX) return this.bytes.subarray(0, bytes)
     let view = this.#views[bytes]!
     if (view === null) {
-      view = this.#buffer.subarray(0, bytes)
+      view = this.bytes.subarray(0, bytes)
       this.#views[bytes] = view
     }
     return view
@@ -53,11 +53,22 @@ class ReadBuffer {
 
 /** All clients read into this one: a request is copied out of it, or done with, before the next read. */
 const readsOfClients = new ReadBuffer()
+/**
+ * And all backends into this one, as long as their answers are short: what all read into stays in the processor's caches.
+ * Measured with 64 busy clients at a tenth of the processor time of a statement.
+ */
+const readsOfBackends = new ReadBuffer()
+/** After so many short reads a connection reads as all do again. */
+const SHORT_READS_MAX = 64
 
 class SocketTransport extends StreamTransport implements Sender, Reader {
-  readonly #reads: ReadBuffer
+  #reads: ReadBuffer
+  /** What a backend with long answers reads into: they are passed on from where they are. */
+  #ownReads: ReadBuffer | null = null
+  /** Short reads in a row. */
+  #shortReads = 0
   /** Of the stream, which finds it by a long way. */
-  #handle: (WritingHandle & ReadingHandle) | null
+  #handle: SocketHandle | null
   /** Bytes that were written directly and not taken yet. */
   #pendingBytes = 0
   /** A `write` gave false, and is owed a call of `onDrain`. */
@@ -66,13 +77,34 @@ class SocketTransport extends StreamTransport implements Sender, Reader {
   constructor(socket: net.Socket, reads: ReadBuffer, peer: Peer) {
     super(socket, { events: false, peerAddress: peer.peerAddress, peerPort: peer.peerPort })
     this.#reads = reads
-    this.#handle = (socket as SocketWithHandle)._handle as (WritingHandle & ReadingHandle) | null
+    this.#handle = (socket as SocketWithHandle)._handle as SocketHandle | null
     if (this.#handle !== null) readDirectly(this.#handle, this)
   }
 
   /** For those who read. */
   received(bytes: number): void {
-    this.onBytes(this.#reads.view(bytes))
+    let reads = this.#reads
+    if (bytes > SHORT_BYTES_MAX) {
+      if (reads === readsOfBackends) reads = this.readAlone(bytes)
+      this.#shortReads = 0
+    } else if (reads === this.#ownReads) {
+      this.#shortReads += 1
+      if (this.#shortReads > SHORT_READS_MAX) this.readInto(readsOfBackends)
+    }
+    this.onBytes(reads.view(bytes))
+  }
+
+  private readAlone(bytes: number): ReadBuffer {
+    this.#ownReads ??= new ReadBuffer()
+    this.#reads.bytes.copy(this.#ownReads.bytes, 0, 0, bytes)
+    this.readInto(this.#ownReads)
+    return this.#ownReads
+  }
+
+  /** From the next read on. */
+  private readInto(reads: ReadBuffer): void {
+    this.#reads = reads
+    this.#handle!.useUserBuffer(reads.bytes)
   }
 
   override detach(): Duplex {
@@ -87,11 +119,11 @@ class SocketTransport extends StreamTransport implements Sender, Reader {
 
   override write(bytes: Buffer, stays = false): boolean {
     if (this.closed) return true
-    const isPostable = bytes.length <= POSTED_BYTES_MAX && this.#pendingBytes === 0 && directIo()
-    if (isPostable && post(this, bytes, stays)) return true
+    const isShort = bytes.length <= SHORT_BYTES_MAX
+    if (isShort && this.#pendingBytes === 0 && directIo() && post(this, bytes, stays)) return true
     // What was written before goes first.
     sendPosted()
-    if (this.sendNow(bytes)) return true
+    if (this.sendNow(isShort && !stays ? Buffer.from(bytes) : bytes)) return true
     this.#draining = this.#pendingBytes > 0
     return false
   }
@@ -138,6 +170,7 @@ interface Handle {
   readStop(): number
   useUserBuffer(buffer: Uint8Array): void
 }
+type SocketHandle = Handle & WritingHandle & ReadingHandle
 type SocketWithHandle = { _handle?: Partial<Handle> | null }
 
 /**
@@ -183,7 +216,7 @@ export function transportOf(stream: Duplex): Transport {
 /** Connects to a backend. Rejects when that fails, and when `signal` aborts first. */
 export function connectSocket(host: string, port: number, signal: AbortSignal): Promise<Transport> {
   return new Promise((resolve, reject) => {
-    const reads = new ReadBuffer()
+    const reads = adoption === 'works' ? readsOfBackends : new ReadBuffer()
     const socket = net.connect({
       host,
       port,

@@ -1,7 +1,7 @@
 // A Transport over any Duplex: TLS sockets, and in-memory pairs in tests. How every kind of transport ends is told here.
 
 import type { Duplex } from 'node:stream'
-import type { Transport } from './transport.ts'
+import { SHORT_BYTES_MAX, type Transport } from './transport.ts'
 
 /** How long a connection that was ended may take to send what is left and to be closed by the other side. */
 const LINGER_MS = 2_000
@@ -76,7 +76,8 @@ export class StreamTransport implements Transport {
   write(bytes: Buffer): boolean {
     if (this.#closed) return true
     const { stream } = this
-    stream.write(this.#pendingBytesMax === 0 ? bytes : Buffer.from(bytes))
+    const stays = this.#pendingBytesMax === 0 && bytes.length > SHORT_BYTES_MAX
+    stream.write(stays ? bytes : Buffer.from(bytes))
     if (stream.writableLength <= this.#pendingBytesMax) return true
     if (!this.#draining) this.awaitDrain()
     return false

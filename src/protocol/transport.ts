@@ -1,10 +1,14 @@
 // The one place where sockets are known: bytes in, bytes out, backpressure, close. Everything above sees a Transport.
 
+/** What is longer is not worth a copy. */
+export const SHORT_BYTES_MAX = 8 * 1024
+
 /** A two-way stream of bytes. One owner at a time sets the three callbacks. */
 export interface Transport {
   /**
-   * Called with bytes as they arrive, never re-entered. The view is valid during the call only: the buffer behind it
-   * is used again (for clients it is shared by all of them), so copy what must outlive the call.
+   * Called with bytes as they arrive, never re-entered. The view is valid during the call only: the buffer behind it is
+   * used again, by others too, so copy what must outlive the call. What is longer than `SHORT_BYTES_MAX` stays for as long as
+   * this transport reads no more (not a client's).
    */
   onBytes: (bytes: Buffer) => void
   /** Everything written so far has been taken by the kernel; called only after a `write` that returned false. */
@@ -21,8 +25,9 @@ export interface Transport {
   /** Bytes that the kernel has not taken, those aside that go out at the end of this turn of the event loop. */
   readonly pendingBytes: number
   /**
-   * True: they are on their way, or copied. False: not all taken yet; `bytes` must stay untouched, and no more should be
-   * produced, until `onDrain`. `stays`: nobody will ever write there again, so that no copy is needed.
+   * True: they are on their way, or copied. False: not all taken yet; no more should be produced until `onDrain`, and
+   * `bytes`, if longer than `SHORT_BYTES_MAX`, must stay untouched. `stays`: nobody will ever write there again, so that no
+   * copy is needed.
    */
   write(bytes: Buffer, stays?: boolean): boolean
   /** Stops and starts reading. While paused at most what was already read is delivered, later, after `resume`. */

@@ -2,7 +2,8 @@
 
 import { setImmediate as turn } from 'node:timers/promises'
 import { beforeEach, expect, test } from 'vitest'
-import { POSTED_BYTES_MAX, post, type Sender, sendPosted } from '../../../src/protocol/outbox.ts'
+import { post, type Sender, sendPosted } from '../../../src/protocol/outbox.ts'
+import { SHORT_BYTES_MAX } from '../../../src/protocol/transport.ts'
 
 let sent: string[] = []
 
@@ -94,7 +95,7 @@ test('what a sender is not done with is left alone', async () => {
 })
 
 test('more than it has room for goes out sooner', async () => {
-  const long = Buffer.alloc(POSTED_BYTES_MAX, 'x')
+  const long = Buffer.alloc(SHORT_BYTES_MAX, 'x')
   for (let count = 0; count < 100; count++) expect(post(one, long, false)).toBe(true)
   expect(sent.length).toBeGreaterThan(0)
   await turn()
