@@ -13,24 +13,19 @@ export interface ReaderLoads {
   reaches(backend: Backend, need: Need): boolean
 }
 
-/** Whose reads they must be, and what they must have; null: those of any reader, and nothing. */
-export interface Wanted {
-  readonly endpoint: Endpoint | null
-  readonly need: Need | null
-}
-
 /** A usable reader, or member of the endpoint. */
 export function isCandidate(backend: Backend, endpoint: Endpoint | null, loads: ReaderLoads): boolean {
   return loads.usable(backend) && (endpoint === null ? backend.role === 'reader' : isMember(endpoint, backend))
 }
 
 /**
- * Among `backends`, or where `wanted` is given among those of them that are that. `turn` breaks ties fairly when it differs
- * from call to call (a counter will do). Null when there is nobody to pick.
+ * Among `backends` those that may read for `endpoint` (null: whichever reader) and have what is needed (null: nothing). `turn` breaks
+ * ties fairly when it differs from call to call (a counter will do). Null when there is nobody to pick.
  */
 export function pickReader(
   backends: readonly Backend[],
-  wanted: Wanted | null,
+  endpoint: Endpoint | null,
+  need: Need | null,
   loads: ReaderLoads,
   turn: number,
 ): Backend | null {
@@ -38,7 +33,7 @@ export function pickReader(
   let bestLoad = Number.POSITIVE_INFINITY
   let equals = 0
   for (const backend of backends) {
-    if (!maySend(backend, wanted, loads)) continue
+    if (!mayRead(backend, endpoint, need, loads)) continue
     const load = loadOf(backend, loads)
     if (load > bestLoad) continue
     equals = load === bestLoad ? equals + 1 : 1
@@ -48,17 +43,16 @@ export function pickReader(
   if (equals <= 1) return best
   let left = turn % equals
   for (const backend of backends) {
-    if (!maySend(backend, wanted, loads) || loadOf(backend, loads) !== bestLoad) continue
+    if (!mayRead(backend, endpoint, need, loads) || loadOf(backend, loads) !== bestLoad) continue
     if (left === 0) return backend
     left -= 1
   }
   return best
 }
 
-function maySend(backend: Backend, wanted: Wanted | null, loads: ReaderLoads): boolean {
-  if (backend.weight <= 0) return false
-  if (wanted === null) return true
-  return isCandidate(backend, wanted.endpoint, loads) && (wanted.need === null || loads.reaches(backend, wanted.need))
+function mayRead(backend: Backend, endpoint: Endpoint | null, need: Need | null, loads: ReaderLoads): boolean {
+  if (backend.weight <= 0 || !isCandidate(backend, endpoint, loads)) return false
+  return need === null || loads.reaches(backend, need)
 }
 
 function loadOf(backend: Backend, loads: ReaderLoads): number {

@@ -75,7 +75,7 @@ export function route(
   const wish = wishFor(classification, session, policy)
   if (wish.route === 'writer') return toWriter(topology, loads, `${wish.whose} asks for the writer`)
   if (classification.transaction === 'begin-read-only') {
-    return toReaders({ wish, session, topology, policy, loads }, 'a read-only transaction')
+    return toReaders(wish, session, topology, policy, loads, 'a read-only transaction')
   }
   const { variablesAt } = session
   if (access === 'read' && classification.facts.includes('user-variable') && variablesAt !== null) {
@@ -85,10 +85,10 @@ export function route(
   }
   if (access === 'session') return toSessionPlace(classification, session, topology, loads)
   if (access === 'read' && session.autocommit)
-    return toReaders({ wish, session, topology, policy, loads }, classification.because)
+    return toReaders(wish, session, topology, policy, loads, classification.because)
   if (access === 'read') return toWriter(topology, loads, 'autocommit is off: the read opens a transaction')
   if (wish.explicit && wish.route !== 'split' && leavesNothing(classification)) {
-    return toReaders({ wish, session, topology, policy, loads }, `${wish.whose} vouches for it`)
+    return toReaders(wish, session, topology, policy, loads, `${wish.whose} vouches for it`)
   }
   return toWriter(topology, loads, classification.because)
 }
@@ -112,8 +112,13 @@ function wishFor(classification: Classification, session: SessionView, policy: R
   }
   const userRoute = policy.userRoutes.get(session.user)
   if (userRoute !== undefined) return { route: userRoute, whose: 'the user', explicit: false }
-  return { route: policy.listenerRoute, whose: 'the listener', explicit: false }
+  return policy.listenerRoute === 'split'
+    ? TO_SPLIT
+    : { route: policy.listenerRoute, whose: 'the listener', explicit: false }
 }
+
+/** What nearly every statement is asked for. */
+const TO_SPLIT: Wish = { route: 'split', whose: 'the listener', explicit: false }
 
 function nameOf(hint: RouteHint): RouteName {
   return hint.to === 'endpoint' ? (hint.endpoint ?? '') : named(hint.to)
@@ -147,17 +152,14 @@ function toSessionPlace(classification: Classification, session: SessionView, to
   return { action: 'send', backend: anybody, target: 'reader', because: `${because}; no writer is known` }
 }
 
-/** What a choice of readers is made from. */
-interface Choice {
-  readonly wish: Wish
-  readonly session: SessionView
-  readonly topology: Topology
-  readonly policy: RoutingPolicy
-  readonly loads: Loads
-}
-
-function toReaders(choice: Choice, because: string): Route {
-  const { wish, session, topology, policy, loads } = choice
+function toReaders(
+  wish: Wish,
+  session: SessionView,
+  topology: Topology,
+  policy: RoutingPolicy,
+  loads: Loads,
+  because: string,
+): Route {
   const endpoint = wish.route === 'split' || wish.route === 'reader' ? null : (policy.endpoints.get(wish.route) ?? null)
   if (endpoint === null && wish.route !== 'split' && wish.route !== 'reader') {
     const known = [...policy.endpoints.keys()].join(', ') || 'none'
@@ -168,13 +170,13 @@ function toReaders(choice: Choice, because: string): Route {
   const { need } = session
   // One turn for one decision: two would leave every other reader out.
   const { turn } = loads
-  const backend = pickReader(topology.backends, { endpoint, need }, loads, turn)
+  const backend = pickReader(topology.backends, endpoint, need, loads, turn)
   if (backend !== null) return { action: 'send', backend, target, because }
   const candidates = topology.backends.filter((each) => isCandidate(each, endpoint, loads))
   const whom = endpoint === null ? 'reader' : `member of ${endpoint.name}`
-  const pick = (readers: readonly Backend[]) => pickReader(readers, null, loads, turn)
+  const pick = (readers: readonly Backend[]) => pickReader(readers, endpoint, null, loads, turn)
   if (need !== null && candidates.some(({ weight }) => weight > 0))
-    return toFresh(choice, need, { candidates, target, because, whom, pick })
+    return toFresh(session, topology, loads, need, { candidates, target, because, whom, pick })
   if (policy.fallback === 'error') return { action: 'reject', code: 'NO_READER', because: `no usable ${whom}` }
   if (policy.fallback === 'wait') return { action: 'hold', target, because: `${because}; no usable ${whom}` }
   if (loads.writerShareOpen) return instead(topology, loads, `${because}; no usable ${whom}, so the writer serves it`)
@@ -199,7 +201,7 @@ interface Behind {
 }
 
 /** There are readers, and none of them is known to have what must be seen. */
-function toFresh({ session, topology, loads }: Choice, need: Need, behind: Behind): Route {
+function toFresh(session: SessionView, topology: Topology, loads: Loads, need: Need, behind: Behind): Route {
   const { candidates, target, because, whom, pick } = behind
   const able = candidates.filter(({ weight }) => weight > 0)
   const quickest = session.waited ? null : pick(loads.quickest(able, need))

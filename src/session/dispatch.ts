@@ -267,14 +267,10 @@ export class Dispatch {
     this.#shared.metrics.retries.labels(error.progress).value += 1
   }
 
-  private count(
-    { classification, decision, need, arrivedMs, startedMs }: Answered,
-    connection: BackendConnection,
-    outcome: Reply['outcome'],
-  ): void {
+  private count(answered: Answered, connection: BackendConnection, outcome: Reply['outcome']): void {
+    const { classification, decision, need, arrivedMs, startedMs } = answered
     const failed = outcome !== 'ok'
-    const target = targetOf(decision!, connection)
-    this.#shared.tally.count(classification, { target, because: decision!.because, failed, arrivedMs }, startedMs)
+    this.#shared.tally.count(answered, targetOf(decision!, connection), failed)
     this.freshness.answered(classification, decision!, connection, need)
     const isWrite = classification.access === 'write' && !failed
     this.#shared.failovers.answered(connection.backend.id, isWrite, startedMs - arrivedMs)

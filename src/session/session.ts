@@ -632,7 +632,7 @@ export class Session implements RequestTaker, PlainReader {
 
   /** No backend had a part in the answer. */
   private countOwn(classification: Classification, because: string, failed = false): void {
-    this.#shared.tally.countOwn(classification, { because, failed, arrivedMs: this.#sinceMs })
+    this.#shared.tally.countOwn(classification, because, failed, this.#sinceMs)
   }
 
   private countFailed(because: string): void {

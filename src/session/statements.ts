@@ -30,17 +30,6 @@ export interface StatementKind {
   lastMs: number
 }
 
-/** How a statement came to its end. Moments are on the proxy's clock. */
-export interface Outcome {
-  readonly target: string
-  /** Why it went there. */
-  readonly because: string
-  /** It was answered with an error. */
-  readonly failed: boolean
-  /** When the request came. */
-  readonly arrivedMs: number
-}
-
 interface Kept extends StatementKind {
   /** Met since room was made last. */
   met: boolean
@@ -61,7 +50,15 @@ export class Statements {
     return [...this.#kinds.values()]
   }
 
-  count(classification: Classification, { target, because, failed, arrivedMs }: Outcome, nowMs: number): void {
+  /** One came at `arrivedMs` and was answered, with an error or not; `because`: why it went to `target`. On the proxy's clock. */
+  count(
+    classification: Classification,
+    target: string,
+    because: string,
+    failed: boolean,
+    arrivedMs: number,
+    nowMs: number,
+  ): void {
     if (this.#max === 0) return
     const kind = this.#kinds.get(classification.digest) ?? this.begin(classification, nowMs)
     kind.met = true

@@ -2,7 +2,8 @@
 
 import type { Child, Metrics } from '../metrics.ts'
 import type { Access, Classification } from '../sql/classification.ts'
-import type { Outcome, Statements } from './statements.ts'
+import type { Answered } from './sending.ts'
+import type { Statements } from './statements.ts'
 
 export class Tally {
   readonly #cluster: string
@@ -18,25 +19,29 @@ export class Tally {
     this.#nowMs = nowMs
   }
 
-  /** `sentMs`: when a backend got it. */
-  count(classification: Classification, outcome: Outcome, sentMs: number): void {
+  /** It came back from `target`; `failed`: with an error. */
+  count({ classification, decision, arrivedMs, startedMs }: Answered, target: string, failed: boolean): void {
     const nowMs = this.#nowMs()
-    const { statementSeconds, backendSeconds } = this.#metrics
-    statementSeconds.observeMs(nowMs - outcome.arrivedMs)
-    backendSeconds.observeMs(nowMs - sentMs)
-    this.add(classification, outcome, nowMs)
+    this.#metrics.backendSeconds.observeMs(nowMs - startedMs)
+    this.add(classification, target, decision!.because, failed, arrivedMs, nowMs)
   }
 
   /** What no backend answered. */
-  countOwn(classification: Classification, outcome: Omit<Outcome, 'target'>): void {
-    const nowMs = this.#nowMs()
-    this.#metrics.statementSeconds.observeMs(nowMs - outcome.arrivedMs)
-    this.add(classification, { target: 'proxy', ...outcome }, nowMs)
+  countOwn(classification: Classification, because: string, failed: boolean, arrivedMs: number): void {
+    this.add(classification, 'proxy', because, failed, arrivedMs, this.#nowMs())
   }
 
-  private add(classification: Classification, outcome: Outcome, nowMs: number): void {
-    this.childrenFor(outcome.target)[classification.access].value += 1
-    this.#statements.count(classification, outcome, nowMs)
+  private add(
+    classification: Classification,
+    target: string,
+    because: string,
+    failed: boolean,
+    arrivedMs: number,
+    nowMs: number,
+  ): void {
+    this.#metrics.statementSeconds.observeMs(nowMs - arrivedMs)
+    this.childrenFor(target)[classification.access].value += 1
+    this.#statements.count(classification, target, because, failed, arrivedMs, nowMs)
   }
 
   private childrenFor(target: string): Record<Access, Child> {

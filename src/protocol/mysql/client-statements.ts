@@ -3,11 +3,12 @@
 
 import { ProxyError } from '../../errors.ts'
 import type { ClientRequest } from '../protocol.ts'
-import { FrameError, type Message } from './frames.ts'
+import { FrameError, HEADER_BYTES, type Message } from './frames.ts'
 import {
   CAPABILITY,
   COMMAND,
   EXECUTE_HEAD_BYTES,
+  executedId,
   LAST_PREPARED_ID,
   layoutOf,
   MalformedMessage,
@@ -55,19 +56,18 @@ export class ClientStatements {
 
   /** The request in a COM_STMT_… message, or null if it is answered already. Throws MalformedMessage and FrameError. */
   read(message: Message): MysqlRequest | null {
-    const { payload } = message
     switch (message.command) {
       case COMMAND.STMT_PREPARE:
         return this.prepare(message)
       case COMMAND.STMT_SEND_LONG_DATA:
-        if (!this.isIgnored(payload, LONG_DATA_HEAD_BYTES)) this.keepLongData(message)
+        if (!this.isIgnored(message.payload, LONG_DATA_HEAD_BYTES)) this.keepLongData(message)
         return null
       case COMMAND.STMT_FETCH:
         return this.fetch(message)
       case COMMAND.STMT_RESET:
         return this.reset(message)
       case COMMAND.STMT_CLOSE:
-        if (!this.isIgnored(payload, CLOSE_BYTES)) this.close(statementIdOf(payload))
+        if (!this.isIgnored(message.payload, CLOSE_BYTES)) this.close(statementIdOf(message.payload))
         return null
       default:
         return this.execute(message)
@@ -101,21 +101,25 @@ export class ClientStatements {
   }
 
   private execute(message: Message): MysqlRequest | null {
-    const { payload } = message
-    const isBulk = payload[0] === COMMAND.STMT_BULK_EXECUTE
-    if (!isBulk && payload.length < EXECUTE_HEAD_BYTES) throw new MalformedMessage('an execution without its head')
-    const statement = this.statementFor(payload, 'mysqld_stmt_execute')
+    const { bytes, command } = message
+    const isBulk = command === COMMAND.STMT_BULK_EXECUTE
+    // The payload itself is not looked at where it need not be: to show it takes an object.
+    if (!isBulk && bytes.length < HEADER_BYTES + EXECUTE_HEAD_BYTES)
+      throw new MalformedMessage('an execution without its head')
+    const id = isBulk ? statementIdOf(message.payload) : executedId(bytes)
+    const statement = this.statementFor(id, 'mysqld_stmt_execute')
     if (statement === null) return null
     statement.rephrase(null)
     const attributes = hasAttributes(this.#client)
-    const isLast = statementIdOf(payload) === LAST_PREPARED_ID
-    const layout = isBulk || !(attributes || isLast) ? null : layoutOf(payload, statement.parameterCount, attributes)
+    const isLast = id === LAST_PREPARED_ID
+    const mustLook = !isBulk && (attributes || isLast)
+    const layout = mustLook ? layoutOf(message.payload, statement.parameterCount, attributes) : null
     // Whoever does not know its number cannot know that the types were told before, nor how many parameters there are.
     if (isLast && !isBulk && statement.parameterCount > 0 && layout?.typesBound !== true) {
       throw new MalformedMessage('parameters without their types')
     }
     const route = layout?.route ?? null
-    const isForCursor = !isBulk && opensCursor(payload)
+    const isForCursor = !isBulk && opensCursor(bytes)
     return requestOf('execute', message, isForCursor ? 'cursor' : 'query', {
       sql: statement.sql,
       prepared: statement,
@@ -127,7 +131,7 @@ export class ClientStatements {
   private fetch(message: Message): MysqlRequest | null {
     const { engine } = this.#client
     if (engine === 'mysql' && message.payload.length < FETCH_BYTES) throw new MalformedMessage('half a fetch')
-    const statement = this.statementFor(message.payload, 'mysqld_stmt_fetch')
+    const statement = this.statementFor(statementIdOf(message.payload), 'mysqld_stmt_fetch')
     if (statement === null) return null
     if (statement.cursorHome !== null) {
       return requestOf('continue', message, 'fetch', { sql: statement.sql, prepared: statement })
@@ -138,7 +142,7 @@ export class ClientStatements {
   }
 
   private reset(message: Message): MysqlRequest | null {
-    const statement = this.statementFor(message.payload, 'mysqld_stmt_reset')
+    const statement = this.statementFor(statementIdOf(message.payload), 'mysqld_stmt_reset')
     if (statement === null) return null
     statement.forgetLongData()
     if (statement.cursorHome !== null) {
@@ -174,9 +178,8 @@ export class ClientStatements {
     return this.#statements.get(id) ?? null
   }
 
-  private statementFor(payload: Buffer, where: string): ClientStatement | null {
+  private statementFor(id: number, where: string): ClientStatement | null {
     const { engine } = this.#client
-    const id = statementIdOf(payload)
     const statement = this.find(id)
     if (statement !== null) return statement
     // MySQL looks statements up in one place, MariaDB in each command.

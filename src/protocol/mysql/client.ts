@@ -106,8 +106,6 @@ export class MysqlClient implements ClientConnection {
   /** Takes the next request, when it has come. */
   #taker: RequestTaker | null = null
   #takeBytes: ((bytes: Buffer) => void) | null = null
-  /** The next one; what came behind it is in the reader. */
-  #message: Message | null = null
 
   constructor(login: ClientLogin, sessionId: number, options: ClientOptions) {
     this.sessionId = sessionId
@@ -312,8 +310,8 @@ export class MysqlClient implements ClientConnection {
   private receive(bytes: Buffer): void {
     if (this.#takeBytes !== null) return this.#takeBytes(bytes)
     if (this.#taker !== null) {
-      this.#message = this.#reader.whole(bytes)
-      if (this.#message !== null) return this.awake()
+      const whole = this.#reader.whole(bytes)
+      if (whole !== null) return this.awake(whole)
     }
     this.#reader.push(bytes)
     // Whoever sends ahead of the answers waits until they are given; who is not read cannot be seen to go.
@@ -321,11 +319,13 @@ export class MysqlClient implements ClientConnection {
     else if (this.#reader.bufferedBytes > AHEAD_BYTES_MAX) this.#transport.pause()
   }
 
-  private take(): Taken {
+  /** `whole`: what came, if that is one message; else what came is in the reader. */
+  private take(whole: Message | null): Taken {
+    let next = whole
     while (!this.gone) {
       try {
-        const message = this.#message ?? this.#reader.shift()
-        this.#message = null
+        const message = next ?? this.#reader.shift()
+        next = null
         if (message === null) return undefined
         this.sequence = (message.lastSequence + 1) & 0xff
         this.#renumbering = null
@@ -341,12 +341,12 @@ export class MysqlClient implements ClientConnection {
   }
 
   /** Something came for whoever waits for a request, or nothing will any more. */
-  private awake(): void {
+  private awake(whole: Message | null = null): void {
     const taker = this.#taker
     if (taker === null) return
     let request: Taken
     try {
-      request = this.take()
+      request = this.take(whole)
       if (request === undefined) return
     } catch (error) {
       this.#taker = null

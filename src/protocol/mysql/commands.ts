@@ -61,7 +61,7 @@ function isRoute(type: NamedType): boolean {
   return type.name === ROUTE_ATTRIBUTE
 }
 
-function nullBitmapBytes(count: number): number {
+export function nullBitmapBytes(count: number): number {
   return Math.ceil(count / 8)
 }
 
@@ -193,9 +193,15 @@ function asksForCursor(flags: number): boolean {
   return (flags & ~EXECUTE.PARAMETER_COUNT_AVAILABLE) !== 0
 }
 
-/** Does an execution with a whole head ask for a cursor? */
-export function opensCursor(execution: Buffer): boolean {
-  return asksForCursor(execution[FLAGS_AT]!)
+/** Does an execution ask for a cursor? `bytes`: the message, its head whole. */
+export function opensCursor(bytes: Buffer): boolean {
+  return asksForCursor(bytes[HEADER_BYTES + FLAGS_AT]!)
+}
+
+/** Which statement it is of. */
+export function executedId(bytes: Buffer): number {
+  const at = HEADER_BYTES + 1
+  return (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0
 }
 
 /** The same; null when it is not what it says it is, which the server will tell in its own words. */

@@ -1,7 +1,7 @@
 // Commands about prepared statements, with the server's numbers in place of ours. Pure.
 
 import { frame, HEADER_BYTES, type Message, PAYLOAD_BYTES_MAX } from './frames.ts'
-import { bindTypes, buildStatementCommand, COMMAND, layoutOf } from './messages.ts'
+import { bindTypes, buildStatementCommand, COMMAND, EXECUTE_HEAD_BYTES, layoutOf, nullBitmapBytes } from './messages.ts'
 import type { PreparedEntry } from './prepared.ts'
 import type { ClientStatement, MysqlRequest } from './request.ts'
 
@@ -9,8 +9,12 @@ const ID_AT = HEADER_BYTES + 1
 
 /** The request's bytes with the server's number; in place, since they are a copy of what the client sent. */
 export function withStatementId(message: Message, id: number): Buffer {
-  message.bytes.writeUInt32LE(id, ID_AT)
-  return message.bytes
+  const { bytes } = message
+  bytes[ID_AT] = id
+  bytes[ID_AT + 1] = id >>> 8
+  bytes[ID_AT + 2] = id >>> 16
+  bytes[ID_AT + 3] = id >>> 24
+  return bytes
 }
 
 /**
@@ -42,6 +46,10 @@ function withTypes(request: MysqlRequest, entry: PreparedEntry, attributes: bool
   const { message } = request
   const statement = request.prepared!
   if (statement.parameterCount === 0) return null
+  if (!attributes && tellsAgain(message, statement)) {
+    entry.types = statement.types
+    return null
+  }
   const layout = layoutOf(message.payload, statement.parameterCount, attributes)
   if (layout === null) return null
   if (layout.typesBound) {
@@ -55,6 +63,14 @@ function withTypes(request: MysqlRequest, entry: PreparedEntry, attributes: bool
   const payload = bindTypes(message.payload, layout, types)
   if (payload.length < PAYLOAD_BYTES_MAX) payload.writeUInt32LE(entry.id, 1)
   return frame(payload, message.sequence)
+}
+
+/** What nearly all do: in an execution without attributes, the types that the client told last. */
+function tellsAgain({ bytes, isShort }: Message, { types, parameterCount }: ClientStatement): boolean {
+  const boundAt = HEADER_BYTES + EXECUTE_HEAD_BYTES + nullBitmapBytes(parameterCount)
+  if (types === null || types.length !== 2 * parameterCount || !isShort || bytes[boundAt] !== 1) return false
+  for (let at = 0; at < types.length; at++) if (bytes[boundAt + 1 + at] !== types[at]) return false
+  return true
 }
 
 function rememberTypes(

@@ -167,10 +167,10 @@ function someStatements(): Statements {
   const update = classifyForStage('update t set a = 1')
   for (const target of ['reader', 'reader', 'writer']) {
     const because = target === 'reader' ? 'a read' : 'no usable reader, so the writer serves it'
-    kinds.count(select, { target, because, failed: false, arrivedMs: NOW_MS - 1_000 }, NOW_MS - 999)
+    kinds.count(select, target, because, false, NOW_MS - 1_000, NOW_MS - 999)
   }
   for (const failed of [false, true]) {
-    kinds.count(update, { target: 'writer', because: 'a write', failed, arrivedMs: NOW_MS - 500 }, NOW_MS - 400)
+    kinds.count(update, 'writer', 'a write', failed, NOW_MS - 500, NOW_MS - 400)
   }
   return kinds
 }

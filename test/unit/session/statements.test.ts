@@ -2,17 +2,20 @@
 
 import { describe, expect, test } from 'vitest'
 import { Statements } from '../../../src/session/statements.ts'
+import type { Classification } from '../../../src/sql/classification.ts'
 import { classifyForStage, Stage } from '../../support/session-stage.ts'
 
-const outcome = { target: 'reader', because: 'a read', failed: false, arrivedMs: 0 }
+/** A read that came at 0 and was answered by a reader. */
+const count = (statements: Statements, classification: Classification, nowMs: number) =>
+  statements.count(classification, 'reader', 'a read', false, 0, nowMs)
 
 describe('kinds of statements', () => {
   test('add up what became of them', () => {
     const statements = new Statements('main', 10)
     const select = classifyForStage('select 1')
-    statements.count(select, outcome, 4)
-    statements.count(select, { ...outcome, target: 'writer', because: 'no usable reader', failed: true }, 8)
-    statements.count(select, outcome, 2)
+    count(statements, select, 4)
+    statements.count(select, 'writer', 'no usable reader', true, 0, 8)
+    count(statements, select, 2)
     expect(statements.kinds).toMatchObject([
       {
         cluster: 'main',
@@ -34,7 +37,7 @@ describe('kinds of statements', () => {
 
   test('are bounded: who was met lately stays', () => {
     const statements = new Statements('main', 3)
-    const met = (name: string) => statements.count(classifyForStage(`select ${name}`), outcome, 1)
+    const met = (name: string) => count(statements, classifyForStage(`select ${name}`), 1)
     for (const name of ['a', 'b', 'c', 'd']) met(name)
     met('b')
     met('e')
@@ -45,7 +48,7 @@ describe('kinds of statements', () => {
 
   test('are not kept where none are asked for', () => {
     const statements = new Statements('main', 0)
-    statements.count(classifyForStage('select 1'), outcome, 1)
+    count(statements, classifyForStage('select 1'), 1)
     expect(statements.kinds).toEqual([])
   })
 })
