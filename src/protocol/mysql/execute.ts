@@ -46,8 +46,8 @@ function withTypes(request: MysqlRequest, entry: PreparedEntry, attributes: bool
   const { message } = request
   const statement = request.prepared!
   if (statement.parameterCount === 0) return null
-  if (!attributes && tellsAgain(message, statement)) {
-    entry.types = statement.types
+  if (!attributes && tellsNothingNew(message, statement, entry)) {
+    entry.types = statement.types ?? entry.types
     return null
   }
   const layout = layoutOf(message.payload, statement.parameterCount, attributes)
@@ -65,10 +65,16 @@ function withTypes(request: MysqlRequest, entry: PreparedEntry, attributes: bool
   return frame(payload, message.sequence)
 }
 
-/** What nearly all do: in an execution without attributes, the types that the client told last. */
-function tellsAgain({ bytes, isShort }: Message, { types, parameterCount }: ClientStatement): boolean {
+/** What nearly all do, in an execution without attributes: they tell no types, or those that they told last. */
+function tellsNothingNew(
+  { bytes, isShort }: Message,
+  { types, parameterCount }: ClientStatement,
+  entry: PreparedEntry,
+): boolean {
   const boundAt = HEADER_BYTES + EXECUTE_HEAD_BYTES + nullBitmapBytes(parameterCount)
-  if (types === null || types.length !== 2 * parameterCount || !isShort || bytes[boundAt] !== 1) return false
+  if (!isShort) return false
+  if (bytes[boundAt] === 0) return types === null || types === entry.types
+  if (bytes[boundAt] !== 1 || types === null || types.length !== 2 * parameterCount) return false
   for (let at = 0; at < types.length; at++) if (bytes[boundAt + 1 + at] !== types[at]) return false
   return true
 }
