@@ -210,6 +210,11 @@ export class Pool {
     if (lease.place === 'idle' && lease.keeper === keeper) this.clear(lease)
   }
 
+  /** What all keepers left is saved now, and they come back to nothing. */
+  vacateAll(): void {
+    for (const lease of this.#idle.all) if (lease.keeper !== null) this.clear(lease)
+  }
+
   /** Idle connections close now, lent ones when they are given back; later ones are opened anew. */
   retire(): void {
     this.#generation += 1

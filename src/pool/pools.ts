@@ -64,6 +64,11 @@ export class Pools {
     for (const pool of this.#backends.get(backend)?.pools.values() ?? []) pool.renew(byLogin)
   }
 
+  /** Nobody comes back to what is idle now. */
+  vacate(backend: string): void {
+    for (const pool of this.#backends.get(backend)?.pools.values() ?? []) pool.vacateAll()
+  }
+
   /** What a server calls the connections that are ours. */
   serverIds(backend: string): Set<number> {
     const ids = new Set<number>()

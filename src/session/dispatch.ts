@@ -234,7 +234,8 @@ export class Dispatch {
     )
     sending.waited = true
     this.checkInterruption()
-    if (isThere) return true
+    // It may have rights from before the reader heard of new ones.
+    if (isThere) return !this.#leases.leaveOutdated()
     const error = decision.isLast === true ? this.freshness.giveUp(decision) : null
     if (error === null && decision.isLast === true) return true
     this.#leases.giveBack()

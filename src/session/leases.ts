@@ -81,6 +81,7 @@ export class Leases implements Keeper, Unsaved {
 
   /** Takes the connection with the user variables or the one used last again, if it leads to `backend` and is free. */
   reclaim(backend: Backend): boolean {
+    this.#shared.renewals.lends()
     return this.reclaimOne(this.#places.unreadHome, backend) || this.reclaimOne(this.#last?.lease ?? null, backend)
   }
 
@@ -122,6 +123,16 @@ export class Leases implements Keeper, Unsaved {
     if (lease === null) return
     this.#current = null
     lease.pool.release(lease)
+  }
+
+  /** The same where it is for nobody else any more, and the session wants it no more either. True: so it was. */
+  leaveOutdated(): boolean {
+    this.#shared.renewals.lends()
+    const lease = this.#current
+    if (lease === null || !lease.outdated) return false
+    this.giveBack()
+    lease.pool.vacate(lease, this)
+    return true
   }
 
   /** The same, and nothing that was left there may stay. */

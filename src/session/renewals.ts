@@ -6,7 +6,7 @@ import type { Floors } from '../routing/floors.ts'
 import { type Topology, writerOf } from '../topology/topology.ts'
 
 export interface RenewalsOptions {
-  readonly pools: Pick<Pools, 'renew'>
+  readonly pools: Pick<Pools, 'renew' | 'vacate'>
   readonly floors: Pick<Floors, 'reaches'>
   readonly topology: () => Topology
 }
@@ -20,6 +20,8 @@ export class Renewals {
   #version = 0
   /** Backends whose connections have been renewed since. */
   readonly #renewed = new Set<string>()
+  /** Somebody has come since, and there are readers that had not heard of it. */
+  #isAwaited = false
 
   constructor(options: RenewalsOptions) {
     this.#options = options
@@ -39,15 +41,30 @@ export class Renewals {
 
   /** Somebody comes, and has the rights of now: the writer's at once, and a reader's once it has heard of them. */
   comes(): void {
+    if (this.#version !== 0) this.renew()
+  }
+
+  /** A connection is about to be lent: readers may have heard more since somebody came. */
+  lends(): void {
+    if (this.#isAwaited) this.renew()
+  }
+
+  private renew(): void {
     const version = this.#version
-    if (version === 0) return
     const { pools, floors, topology } = this.#options
     const writer = writerOf(topology())?.id ?? null
+    this.#isAwaited = false
     for (const { id } of topology().backends) {
       if (this.#renewed.has(id)) continue
-      if (id !== writer && !floors.reaches(id, { version, position: null, only: null })) continue
+      const isWriter = id === writer
+      if (!isWriter && !floors.reaches(id, { version, position: null, only: null })) {
+        this.#isAwaited = true
+        continue
+      }
       this.#renewed.add(id)
       pools.renew(id, true)
+      // Whoever came before the reader had heard of them may come back to what began before.
+      if (!isWriter) pools.vacate(id)
     }
   }
 }

@@ -491,6 +491,8 @@ export class Session implements RequestTaker, PlainReader {
     if (reply.disturbed) this.#leases.disturbed('all')
     if (reply.conditions !== null) diagnostics.saveConditions(reply.conditions)
     const mayHaveSet = reply.outcome === 'ok' || done.statements > 1
+    // So a server reads what may be done in a schema.
+    if (mayHaveSet && done.assigns.some(({ scope }) => scope === 'schema')) this.#shared.renewals.comes()
     if (mayHaveSet && done.assigns.some(isForAll)) {
       const names = done.assigns.filter(isForAll).map(({ name }) => name)
       const { renewals, freshness, cluster } = this.#shared

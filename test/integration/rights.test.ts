@@ -11,6 +11,8 @@ const LEARN_MS_MAX = 20_000
 const READ = 'SELECT v FROM rights.t'
 const READ_WRITER = `/* sluice:writer */ ${READ}`
 const SELECT_DENIED = 1142
+const USERS = `  - { name: root, password: '' }
+  - { name: guest, password: guest_pw }`
 
 describeEngines((engine) => {
   const cluster = clusterOf(engine)
@@ -18,11 +20,7 @@ describeEngines((engine) => {
   let clients: Connection[] = []
 
   beforeAll(async () => {
-    sluice = await startSluice({
-      seeds: cluster.seeds,
-      users: `  - { name: root, password: '' }
-  - { name: guest, password: guest_pw }`,
-    })
+    sluice = await startSluice({ seeds: cluster.seeds, users: USERS })
     const root = await cluster.writer.connect()
     await root.query('CREATE DATABASE rights; CREATE TABLE rights.t (v INT); INSERT INTO rights.t VALUES (7)')
     await root.query(`CREATE USER guest@'%' IDENTIFIED BY 'guest_pw'`)
@@ -39,9 +37,10 @@ describeEngines((engine) => {
     clients = []
   })
 
-  async function join(user: 'root' | 'guest'): Promise<Connection> {
+  async function join(user: 'root' | 'guest', { port } = sluice): Promise<Connection> {
     const password = user === 'root' ? '' : 'guest_pw'
-    const client = await createConnection({ host: '127.0.0.1', port: sluice.port, user, password })
+    const options = { host: '127.0.0.1', port, user, password }
+    const client = await createConnection({ ...options, multipleStatements: true })
     client.on('error', () => {})
     clients.push(client)
     return client
@@ -84,6 +83,34 @@ describeEngines((engine) => {
       }
     })
 
+    test('is there on readers that only just hear of it, though older connections are idle there', async () => {
+      const root = await join('root')
+      for (let at = 0; at < 4; at++) expect(await newcomer(READ)).toBe(SELECT_DENIED)
+      await root.query(`GRANT SELECT ON *.* TO guest@'%'`)
+      for (let at = 0; at < 4; at++) expect(await newcomer(READ)).toEqual(ROWS)
+      await root.query(`REVOKE SELECT ON *.* FROM guest@'%'`)
+      for (let at = 0; at < 4; at++) expect(await newcomer(READ)).toBe(SELECT_DENIED)
+    })
+
+    test('is there for whoever says USE, in that schema', async () => {
+      // One reader, so that its connections are those from before.
+      const { writer, readers } = cluster
+      const alone = await startSluice({ seeds: [writer.address, readers[0]!.address], users: USERS })
+      const [root, guest] = [await join('root', alone), await join('guest', alone)]
+      const read = () => guest.query('/* sluice:reader */ SELECT v FROM t')
+      const denied = expect.objectContaining({ errno: SELECT_DENIED })
+      for (let times = 0; times < 2; times++) {
+        await root.query(`GRANT SELECT ON rights.* TO guest@'%'`)
+        await guest.query('USE rights')
+        expect((await read())[0]).toEqual(ROWS)
+        await root.query(`REVOKE SELECT ON rights.* FROM guest@'%'; GRANT INSERT ON rights.t TO guest@'%'`)
+        await guest.query('USE rights')
+        await expect(read()).rejects.toEqual(denied)
+      }
+      await root.query(`REVOKE INSERT ON rights.t FROM guest@'%'`)
+      await alone.stop()
+    })
+
     test('is there for whoever becomes that user', async () => {
       const root = await join('root')
       const client = await join('root')
@@ -97,13 +124,7 @@ describeEngines((engine) => {
     })
 
     test('is there if it was said by a prepared statement, or as one of several', async () => {
-      const root = await createConnection({
-        host: '127.0.0.1',
-        port: sluice.port,
-        user: 'root',
-        multipleStatements: true,
-      })
-      clients.push(root)
+      const root = await join('root')
       expect(await newcomer(READ_WRITER)).toBe(SELECT_DENIED)
       await root.query(`SELECT 1; GRANT SELECT ON *.* TO guest@'%'; SELECT 2`)
       expect(await newcomer(READ_WRITER)).toEqual(ROWS)

@@ -12,6 +12,7 @@ const at = (sequence: number) => mariadbPosition(`0-1-${sequence}`)
 const [WRITER, READER] = topology.backends.map(({ id }) => id) as [string, string]
 
 let renewed: (readonly [string, boolean])[]
+let vacated: string[]
 let progress: Map<string, Progress>
 let floors: Floors
 let renewals: Renewals
@@ -21,7 +22,11 @@ beforeEach(() => {
   floors = new Floors((id) => progress.get(id) ?? null)
   floors.follow(topology)
   hears(READER, 0)
-  const pools = { renew: (backend: string, byLogin: boolean) => renewed.push([backend, byLogin]) }
+  vacated = []
+  const pools = {
+    renew: (backend: string, byLogin: boolean) => renewed.push([backend, byLogin]),
+    vacate: (backend: string) => vacated.push(backend),
+  }
   renewals = new Renewals({ pools, floors, topology: () => topology })
 })
 
@@ -39,6 +44,20 @@ test('on the writer at once, and on a reader as soon as it has heard of them', (
     [WRITER, true],
     [READER, true],
   ])
+})
+
+test('on a reader that hears of them only after somebody has come, and nobody goes back to what began there before', () => {
+  renewals.rightsChanged(floors.raise(at(1), 1))
+  hears(READER, 1)
+  renewals.lends()
+  expect(renewed).toEqual([])
+  renewals.rightsChanged(floors.raise(at(2), 2))
+  renewals.comes()
+  expect(vacated).toEqual([])
+  hears(READER, 2)
+  for (let times = 0; times < 3; times++) renewals.lends()
+  expect(renewed.map(([id]) => id)).toEqual([WRITER, READER])
+  expect(vacated).toEqual([READER])
 })
 
 test('once for each change', () => {
