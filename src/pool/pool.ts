@@ -123,15 +123,15 @@ export class Pool {
   /**
    * A connection for this keeper: the one it used last if that is still free, else one whose settings match, else any,
    * else a new one, else the first that is given back. At once where one is free.
-   * Rejects with ProxyError (wait too long, too many waiting) or ConnectFailed.
+   * Rejects with ProxyError (wait too long, too many waiting) or ConnectFailed. `waitMsMax`: where that is less than the settings say.
    */
-  acquire(keeper: Keeper): Lease | Promise<Lease> {
+  acquire(keeper: Keeper, waitMsMax?: number): Lease | Promise<Lease> {
     const lease = this.take(keeper)
     if (lease !== null) return lease
     // Those who wait have a connection cleared for each of them, as long as there are any.
     const other = this.choose(keeper)
     if (other !== null) this.clear(other)
-    return this.wait(keeper)
+    return this.wait(keeper, Math.min(waitMsMax ?? Number.POSITIVE_INFINITY, this.#options.limits.waitMsMax))
   }
 
   /** The same, if one is free just as it is. */
@@ -364,8 +364,8 @@ export class Pool {
     return best
   }
 
-  private wait(keeper: Keeper): Promise<Lease> {
-    const { waitMsMax, waitersMax } = this.#options.limits
+  private wait(keeper: Keeper, waitMsMax: number): Promise<Lease> {
+    const { waitersMax } = this.#options.limits
     if (this.#waiters.size >= waitersMax) {
       const text = `${waitersMax} statements already wait for a connection to ${this.#options.name} (pool.waitersMax)`
       return Promise.reject(new ProxyError('POOL_WAITERS_MAX', text))

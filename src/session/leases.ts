@@ -93,12 +93,12 @@ export class Leases implements Keeper, Unsaved {
     return lease === null ? null : this.use(lease)
   }
 
-  /** Takes a connection to `backend`; at once if one is free. Rejects with ProxyError or ConnectFailed. */
-  acquire(backend: Backend): Lease | Promise<Lease> {
+  /** Takes a connection to `backend`; at once if one is free. Rejects with ProxyError or ConnectFailed; see `Pool.acquire`. */
+  acquire(backend: Backend, waitMsMax?: number): Lease | Promise<Lease> {
     if (this.reclaim(backend)) return this.#current!
     const { identity, account } = this.#client
     const pool = this.#shared.pools.of(backend, identity, account)
-    const lease = pool.acquire(this)
+    const lease = pool.acquire(this, waitMsMax)
     if (!(lease instanceof Promise)) return this.use(lease)
     this.#awaited = pool
     return lease.then((granted) => this.use(granted)).finally(() => this.awaitNothing())

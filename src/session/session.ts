@@ -48,6 +48,9 @@ const refusedByTransaction = ([level, , text]: Row): Row => [
   `Cannot execute statement in a READ ONLY transaction${text!.includes('MariaDB') ? '' : '.'}`,
 ]
 
+/** Whoever logs in waits no longer for a look at its schema: clients give up a login sooner than a statement. */
+const SCHEMA_WAIT_MS_MAX = 3_000
+
 /** Longer statements are shown cut, however whole they were asked for. */
 const TEXT_BYTES_MAX = 1024 * 1024
 
@@ -235,7 +238,7 @@ export class Session implements RequestTaker, PlainReader {
     // Whoever comes while there is no writer may wait with the first statement.
     if (this.#state.settings.schema === null || writer === null) return null
     try {
-      const lease = await this.#leases.acquire(writer)
+      const lease = await this.#leases.acquire(writer, SCHEMA_WAIT_MS_MAX)
       const refusal = await lease.connection.align(this.#state.settings)
       if (refusal === null) this.#leases.giveBack()
       return refusal

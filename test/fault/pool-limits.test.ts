@@ -165,6 +165,18 @@ describeEngines((engine) => {
       expect(await signed()).toEqual([2])
     })
 
+    test('lets a client in soon, however long statements may wait', async () => {
+      await hold(patient)
+      const startedMs = performance.now()
+      const client = await clients.connect(patient.port, schema)
+      expect(performance.now() - startedMs).toBeLessThan(DEADLINE_MS / 2)
+      const done = client.query('INSERT INTO log (who) VALUES (4)')
+      await awaitWaiting(patient, 1)
+      await holder.commit()
+      await done
+      expect(await signed()).toEqual([4])
+    })
+
     test('lets a client in all the same, whose schema could not be looked at in time', async () => {
       await hold(hasty)
       const client = await clients.connect(hasty.port, schema)
