@@ -3,6 +3,7 @@
 
 import type { Conditions, Reply } from '../protocol/protocol.ts'
 import type { Classification, PinChange, SessionFact } from '../sql/classification.ts'
+import { skipsRows } from '../sql/classifier.ts'
 
 /** Whether FOUND_ROWS() after a statement without rows may be another than before. */
 const HIDING = new WeakMap<Classification, boolean>()
@@ -76,11 +77,11 @@ export class Diagnostics {
   }
 
   /** Takes in one statement's outcome. True: the conditions there are now, if any, are this statement's. */
-  observe(classification: Classification, reply: Reply): boolean {
+  observe(classification: Classification, reply: Reply, sql: Buffer | null = null): boolean {
     const failed = reply.outcome !== 'ok'
     const { facts } = classification
     this.#rowCount = failed ? -1 : reply.affectedRows
-    this.observeFoundRows(classification, reply, failed)
+    this.observeFoundRows(classification, reply, failed, sql)
     if (!failed) this.observePrepared(classification)
     if (maySetInsertId(classification, reply)) this.#mayHaveInsertId = true
     if (!failed && (facts.includes('diagnostics') || reply.keepsConditions)) return false
@@ -162,7 +163,12 @@ export class Diagnostics {
     this.#prepared = null
   }
 
-  private observeFoundRows(classification: Classification, { rows, didNothing }: Reply, failed: boolean): void {
+  private observeFoundRows(
+    classification: Classification,
+    { rows, didNothing }: Reply,
+    failed: boolean,
+    sql: Buffer | null,
+  ): void {
     const isNothing = didNothing && classification.statements === 1
     if (
       isNothing ||
@@ -174,7 +180,7 @@ export class Diagnostics {
       return
     }
     if (failed ? this.countsFailed(classification, rows) : this.countsUntold(classification, rows))
-      this.#foundRows = null
+      this.#foundRows = failed ? null : withSkipped(rows, classification, sql)
     else if (rows >= 0 && !failed) this.#foundRows = rows
     this.#keptFoundRows = (failed || rows < 0) && this.#foundRows !== null
   }
@@ -277,10 +283,20 @@ const READS_DERIVED = /\bfrom\s+(?!dual\b|\?)(\(|[\w`.]+(?!\w*\s*\())/i
 
 const SHOWS_NO_TABLE = /^show (create (?!table\b|view\b)|grants\b)/i
 
-/** SQL_CALC_FOUND_ROWS: it is not the number of rows in the answer. */
-function countsOtherwise({ pins, statements }: Classification): boolean {
-  return statements > 1 || pins.some(({ reason }) => reason === 'found-rows')
+/** SQL_CALC_FOUND_ROWS, or an offset: it is not the number of rows in the answer. */
+function countsOtherwise({ pins, statements, digestText }: Classification): boolean {
+  return statements > 1 || skipsRows(digestText) || pins.some(({ reason }) => reason === 'found-rows')
 }
+
+/** Rows that were found of a SELECT whose text says how many it skips; null: that is not certain. */
+function withSkipped(rows: number, classification: Classification, sql: Buffer | null): number | null {
+  if (sql === null || rows <= 0 || classification.pins.length > 0 || !isOneSelect(classification, true)) return null
+  const text = sql.toString('latin1')
+  const found = /--|#/.test(text) ? null : SKIPS.exec(text)
+  return found === null ? null : Number(found[1] ?? found[2]) + rows
+}
+
+const SKIPS = /\blimit\s+(?:(\d+)\s*,\s*\d+|\d+\s+offset\s+(\d+))\s*$/i
 
 /** A routine that it calls may run others. */
 function isOneSelect({ statements, routines, digestText }: Classification, countsSubqueries: boolean): boolean {

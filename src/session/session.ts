@@ -486,7 +486,9 @@ export class Session implements RequestTaker, PlainReader {
     const { metrics } = this.#shared
     const { diagnostics } = this.#state
     const replaced =
-      kind === 'prepare' ? diagnostics.prepared(classification, reply) : diagnostics.observe(classification, reply)
+      kind === 'prepare'
+        ? diagnostics.prepared(classification, reply)
+        : diagnostics.observe(classification, reply, this.#request?.sql ?? null)
     const done = kind === 'prepare' ? inert(classification) : classification
     const begun = this.#state.observe(done, reply, this.#shared.recentMs())
     for (const reason of begun) metrics.pins.labels(reason).value += 1

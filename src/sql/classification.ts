@@ -121,8 +121,8 @@ export interface Classification {
   /** It changes what accounts may do, or which one a login is for: servers ask that of new connections anew. */
   readonly rights: boolean
   /**
-   * A SELECT from tables, and nothing besides: it asks nothing about its session and changes nothing of it, and neither its
-   * text nor its author says anything of where it should go.
+   * A SELECT from tables, and nothing besides: it asks nothing about its session and changes nothing of it, finds what it
+   * answers with, and neither its text nor its author says anything of where it should go.
    */
   readonly plain: boolean
   /** A command of our own: `SLUICE EXPLAIN …`, `SLUICE SHOW SESSION`, `… TOPOLOGY`, `… POSITION`. */

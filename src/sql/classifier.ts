@@ -133,11 +133,16 @@ const SELECTS = /^select\b/i
 function isPlain(classification: Omit<Classification, 'plain'>): boolean {
   const { access, statements, transaction, tables, hint, freshness, kill, command, digestText } = classification
   if (access !== 'read' || statements !== 1 || transaction !== 'none' || !SELECTS.test(digestText)) return false
+  if (skipsRows(digestText)) return false
   if (hint !== null || freshness !== null || kill !== null || command !== null) return false
   const { pins, facts, assigns, assigned, routines } = classification
   const isQuiet = [pins, facts, assigns, assigned, routines].every(({ length }) => length === 0)
   return isQuiet && tables !== null && tables.length > 0
 }
+
+/** Rows before an offset are found, and no part of the answer. */
+export const skipsRows = (digestText: string) => SKIPS.test(digestText)
+const SKIPS = /\blimit \S+(,| offset)|\boffset\b/i
 
 function lowered(names: readonly string[] | undefined): ReadonlySet<string> {
   return new Set(names?.map((name) => name.toLowerCase()))

@@ -1111,6 +1111,29 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'rows found before an offset',
+    steps: [
+      table,
+      rows,
+      ...[
+        'SELECT id FROM t ORDER BY id LIMIT 1, 1',
+        'SELECT id FROM t LIMIT 1 OFFSET 1',
+        'SELECT id FROM t ORDER BY v LIMIT 7, 1',
+        'SELECT DISTINCT v FROM t LIMIT 1, 1',
+        'SELECT v, COUNT(*) FROM t GROUP BY v ORDER BY v DESC LIMIT 1 OFFSET 1',
+        'SELECT t.id FROM t JOIN t AS other ORDER BY other.v, t.id LIMIT 2, 3',
+        'SELECT 1 UNION SELECT 2 UNION SELECT 3 LIMIT 1, 1',
+        '(SELECT id FROM t LIMIT 1, 1) UNION ALL (SELECT id FROM t ORDER BY v LIMIT 1)',
+        'SELECT id FROM (SELECT id FROM t LIMIT 1, 1) AS s',
+        'SELECT id FROM t LIMIT 0',
+      ].flatMap((reads) => [q(reads), q('SELECT FOUND_ROWS()')]),
+      prepare('SELECT id FROM t ORDER BY id LIMIT ?, ?'),
+      execute(0, [1, 1]),
+      prepare('SELECT FOUND_ROWS()'),
+      execute(1, []),
+    ],
+  },
+  {
     promise: 'rows found before what was prepared in SQL and looks for none',
     steps: [
       table,

@@ -23,6 +23,22 @@ test.each([
 ])('FOUND_ROWS() stays known over %s', (sql) => expect(after(two, [sql]).foundRows).toBe(2))
 
 test.each([
+  ['SELECT a FROM t ORDER BY a LIMIT 10, 2', 2, 12],
+  ['SELECT a FROM t LIMIT 2 OFFSET 10', 1, 11],
+  ['SELECT a FROM t LIMIT 2', 2, 2],
+  ['SELECT a FROM t LIMIT 10, 2', 0, null],
+  ['SELECT a FROM t LIMIT ?, ?', 2, null],
+  ['SELECT a FROM t LIMIT 1, 2 -- LIMIT 5, 2', 2, null],
+  ['SELECT a FROM t UNION SELECT a FROM u LIMIT 10, 2', 2, null],
+  ['SELECT SQL_CALC_FOUND_ROWS a FROM t LIMIT 10, 2', 2, null],
+  ['SELECT a FROM (SELECT a FROM t LIMIT 10, 2) AS u', 2, null],
+])('rows before an offset are found: %s, of which %i are answered', (sql, rows, expected) => {
+  const diagnostics = new Diagnostics(false)
+  diagnostics.observe(classifyMysql(sql), reply({ rows }), Buffer.from(sql))
+  expect(diagnostics.foundRows).toBe(expected)
+})
+
+test.each([
   'INSERT INTO t SELECT 1',
   'INSERT INTO t TABLE u',
   'CREATE TABLE u SELECT 1',
