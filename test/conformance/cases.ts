@@ -284,6 +284,21 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: "the server's character set and its collation are one variable, whichever is set last",
+    steps: [
+      q('SET collation_server = utf8mb4_bin'),
+      q('SELECT @@collation_server, @@character_set_server'),
+      q('SET character_set_server = latin1'),
+      q('SELECT @@collation_server, @@character_set_server'),
+      q('SET collation_server = latin1_bin'),
+      q('SELECT @@collation_server, @@character_set_server'),
+      q('SET @@character_set_server = utf8mb4, @@div_precision_increment = 5'),
+      q('SELECT @@collation_server, @@character_set_server'),
+      q('SET character_set_server = DEFAULT'),
+      q('SELECT @@collation_server, @@character_set_server'),
+    ],
+  },
+  {
     promise: 'session variables follow the session',
     steps: [
       q("SET time_zone = '+03:00'"),

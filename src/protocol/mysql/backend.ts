@@ -54,7 +54,7 @@ import {
   rowsIn,
 } from './own-replies.ts'
 import { PreparedCache, type PreparedEntry } from './prepared.ts'
-import { CLEAR, catchUpSql, hasUserVariables, readOut, untoldChange, withCollation, withUntold } from './questions.ts'
+import { CLEAR, catchUpSql, hasUserVariables, readOut, untoldChange, withCollations, withUntold } from './questions.ts'
 import { type ReplyForm, ReplyTracker } from './reply-tracker.ts'
 import type { ClientStatement, MysqlRequest } from './request.ts'
 import { READERS_WAIT } from './variables.ts'
@@ -244,11 +244,12 @@ export class MysqlBackend implements BackendConnection, Aligned {
     this.untold ||= isUnreported && exchange.changedInEof && this.engine === 'mariadb'
     this.unreported = isUnreported || this.untold
     const isUntold = this.leavesUntold(reply, options)
-    if (!isUntold && !exchange.collationUnknown) {
+    const collations = exchange.unknownCollations
+    if (!isUntold && collations.length === 0) {
       this.leaveDoubtful()
       return reply
     }
-    return this.complete(reply, isUntold ? options : null)
+    return this.complete(reply, isUntold ? options : null, collations)
       .catch((error: unknown) => {
         // The statement has run and was answered: only what it changed is not known, and goes with the connection.
         if (error instanceof BackendLost) return { ...reply, unmovable: true, disturbed: true }
@@ -262,11 +263,11 @@ export class MysqlBackend implements BackendConnection, Aligned {
     return outcome === 'ok' || (hushes && mayFailLate && !didNothing)
   }
 
-  /** What the server has not told of what was set; null: only a collation. */
-  private async complete(reply: Reply, untold: ExchangeOptions | null): Promise<Reply> {
+  /** What the server has not told of what was set; null: only collations. */
+  private async complete(reply: Reply, untold: ExchangeOptions | null, collations: readonly string[]): Promise<Reply> {
     const { diagnosticsBytesMax } = this.#options
     const whole = await (untold === null
-      ? withCollation(this, reply, diagnosticsBytesMax)
+      ? withCollations(this, reply, collations, diagnosticsBytesMax)
       : withUntold(this, reply, untold, diagnosticsBytesMax))
     if (whole.changed !== null && whole.changed !== reply.changed) this.#alignment.follow(whole.changed)
     return whole

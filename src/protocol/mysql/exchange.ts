@@ -24,7 +24,16 @@ import { positionOf } from './positions.ts'
 import type { ReplyForm, ReplyTracker, Stop } from './reply-tracker.ts'
 import type { MysqlRequest } from './request.ts'
 import { passOn, Uploading } from './uploading.ts'
-import { addFollowing, isInsertId, isKept, isReported, isTracker, isUnmovable, MULTI_STATEMENTS } from './variables.ts'
+import {
+  addFollowing,
+  COLLATION_OF,
+  isInsertId,
+  isKept,
+  isReported,
+  isTracker,
+  isUnmovable,
+  MULTI_STATEMENTS,
+} from './variables.ts'
 
 /** A backend that is read-only says one of these instead of executing anything. */
 const READ_ONLY: ReadonlySet<number> = new Set([1792, 1836, 1874])
@@ -91,7 +100,8 @@ export class Exchange {
   #schema: string | null | undefined = undefined
   #variables: Map<string, string> | null = null
   #stateChanged = false
-  #collationUnknown = false
+  /** What only the server can tell by now. */
+  #collations: readonly string[] = NO_COLLATIONS
   #warned = false
   #unmovable = false
   /** The server has told what was committed. */
@@ -148,9 +158,10 @@ export class Exchange {
     return this.endedInEof && this.#tracker.hasStateChanges
   }
 
-  /** The connection's collation follows from something that was set; only the server can tell which it is. */
-  get collationUnknown(): boolean {
-    return this.#collationUnknown && this.#variables?.has('collation_connection') !== true
+  /** Collations that follow from something that was set; only the server can tell which they are. */
+  get unknownCollations(): readonly string[] {
+    if (this.#collations.length === 0) return NO_COLLATIONS
+    return this.#collations.filter((name) => this.#variables?.has(name) !== true)
   }
 
   /** The answer to a prepare: the server's number for the statement, and how many parameters it has. */
@@ -336,7 +347,8 @@ export class Exchange {
   private take({ kind, name, value }: TrackedChange): void {
     if (kind === TRACK.SYSTEM_VARIABLES) {
       if (this.options.passing.includes(name)) return
-      if (name === 'character_set_connection') this.#collationUnknown = true
+      const collation = COLLATION_OF.get(name)
+      if (collation !== undefined) this.#collations = [...this.#collations, collation]
       const text = name === 'timestamp' && this.options.startsClock ? 'DEFAULT' : (value?.toString() ?? '')
       if (isUnmovable(name, text)) this.#unmovable = true
       if (isKept(name)) this.keep(name, text)
@@ -520,5 +532,6 @@ function isReadOnly(errno: number, error: Buffer): boolean {
 }
 
 const noDrain = () => {}
+const NO_COLLATIONS: readonly string[] = []
 
 const NOTHING: ReadonlyMap<string, string> = new Map()

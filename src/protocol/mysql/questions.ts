@@ -86,9 +86,10 @@ export async function hasUserVariables(connection: Asker): Promise<boolean> {
 export async function withUntold(
   connection: Asker,
   reply: Reply,
-  { sets: names, hushes, startsClock }: Pick<ExchangeOptions, 'sets' | 'hushes' | 'startsClock'>,
+  { sets, hushes, startsClock }: Pick<ExchangeOptions, 'sets' | 'hushes' | 'startsClock'>,
   bytesMax: number,
 ): Promise<Reply> {
+  const names = sets.map((name) => (name === 'character_set_server' ? 'collation_server' : name))
   // The collation may follow from what was set; a text of several statements may also have used another schema.
   const wanted = [...names, 'collation_connection'].map((name) => `@@session.${quoteName(name)}`)
   const question = `SELECT ${[...wanted, ...(hushes ? ['DATABASE()'] : [])].join(', ')} LIMIT 1`
@@ -120,11 +121,18 @@ const SWITCHES: ReadonlyMap<string, string> = new Map([
   ['1', 'ON'],
 ])
 
-/** SET NAMES reports character sets only. */
-export async function withCollation(connection: Asker, reply: Reply, bytesMax: number): Promise<Reply> {
-  const { conditions, row } = await askedBehind(connection, reply, 'SELECT @@collation_connection LIMIT 1', bytesMax)
+/** SET NAMES and the like report character sets only; `names`: the collations that go with them. */
+export async function withCollations(
+  connection: Asker,
+  reply: Reply,
+  names: readonly string[],
+  bytesMax: number,
+): Promise<Reply> {
+  const question = `SELECT ${names.map((name) => `@@${name}`).join(', ')} LIMIT 1`
+  const { conditions, row } = await askedBehind(connection, reply, question, bytesMax)
   if (row === null) return { ...reply, unmovable: true, disturbed: true }
-  const variables = new Map([...(reply.changed?.variables ?? []), ['collation_connection', row[0]!]])
+  const variables = new Map(reply.changed?.variables ?? [])
+  for (const [index, name] of names.entries()) variables.set(name, row[index]!)
   addFollowing(variables)
   return { ...reply, changed: { schema: reply.changed?.schema, variables }, conditions, disturbed: true }
 }

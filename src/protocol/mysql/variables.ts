@@ -37,6 +37,12 @@ export function addFollowing(changed: Map<string, string>): void {
   changed.set(BIG_SELECTS, size === NO_JOIN_SIZE ? 'ON' : 'OFF')
 }
 
+/** These follow from a collation, and say less than it does: where one is told, the collation must be known. */
+export const COLLATION_OF: ReadonlyMap<string, string> = new Map([
+  ['character_set_connection', 'collation_connection'],
+  ['character_set_server', 'collation_server'],
+])
+
 /** What a session's own trackers are set to: kept for it, but never given to a connection, whose trackers serve us. */
 const TRACKERS = 'session_track_'
 
@@ -44,6 +50,7 @@ const TRACKERS = 'session_track_'
 const NOT_KEPT: ReadonlySet<string> = new Set([
   'character_set_connection', // Follows from collation_connection.
   'character_set_database',
+  'character_set_server', // Follows from collation_server.
   'collation_database',
   'error_count',
   'gtid_next',
