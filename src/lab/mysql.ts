@@ -185,7 +185,12 @@ function transactionsIn(gtids: string): number {
 
 async function replicationError(server: Connection): Promise<string> {
   const [[row]] = await server.query<RowDataPacket[]>('SHOW REPLICA STATUS')
-  return [row?.Last_IO_Error, row?.Last_SQL_Error].filter((text) => text).join('; ')
+  // The status of the whole names the worker that failed, and not why.
+  const [workers] = await server.query<RowDataPacket[]>(
+    "SELECT last_error_message AS why FROM performance_schema.replication_applier_status_by_worker WHERE last_error_message <> ''",
+  )
+  const whys = workers.map(({ why }) => why)
+  return [row?.Last_IO_Error, row?.Last_SQL_Error, ...whys].filter((text) => text).join('; ')
 }
 
 export const mysqlWords: ReplicationWords = {
