@@ -50,7 +50,7 @@ export class Statements {
     return [...this.#kinds.values()]
   }
 
-  /** One came at `arrivedMs` and was answered, with an error or not; `because`: why it went to `target`. On the proxy's clock. */
+  /** One came at `arrivedMs` and was answered, with an error or not; `because`: why it went to `target`. On the proxy's clock. Called for every statement, so it takes no object. */
   count(
     classification: Classification,
     target: string,
