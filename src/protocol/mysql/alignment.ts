@@ -117,7 +117,11 @@ export class Alignment {
       const replies = await this.#connection.ask(commands)
       for (const [index, reply] of replies.entries()) {
         const error = errorIn(reply)
-        if (error !== null) return refusalOf(whats[index]!, reply, error)
+        if (error !== null) {
+          // MariaDB keeps it over whatever SET succeeds after it.
+          this.#connection.stained = true
+          return refusalOf(whats[index]!, reply, error)
+        }
         // A variable may be deprecated, say. Where MySQL answers other commands with a count, it is that of a statement before.
         if (index === 0 && sql !== null && parseOk(reply.at(-1)!, capabilities).warnings > 0)
           this.#connection.stained = true

@@ -57,7 +57,7 @@ import { PreparedCache, type PreparedEntry } from './prepared.ts'
 import { CLEAR, catchUpSql, hasUserVariables, readOut, untoldChange, withCollations, withUntold } from './questions.ts'
 import { type ReplyForm, ReplyTracker } from './reply-tracker.ts'
 import type { ClientStatement, MysqlRequest } from './request.ts'
-import { READERS_WAIT } from './variables.ts'
+import { isReported, READERS_WAIT } from './variables.ts'
 
 /** What the connection is busy with. */
 type Work = Exchange | { readonly replies: OwnReplies; readonly done: (lost: BackendLost | null) => void }
@@ -66,6 +66,8 @@ const NO_VARIABLES: readonly SavedVariable[] = []
 
 /** ER_UNKNOWN_SYSTEM_VARIABLE. */
 const UNKNOWN_VARIABLE = 1193
+/** Changes when it is set to what it is. */
+const A_CHANGE = 'session_track_schema'
 const NO_PRESETS: ReadonlyMap<string, string> = new Map()
 
 export class MysqlBackend implements BackendConnection, Aligned {
@@ -81,6 +83,7 @@ export class MysqlBackend implements BackendConnection, Aligned {
   stained = false
   unreported = false
   untold = false
+  #putBack = false
   onLost: () => void = () => {}
   readonly #options: ConnectOptions
   readonly #login: BackendLogin
@@ -238,11 +241,13 @@ export class MysqlBackend implements BackendConnection, Aligned {
       return replyOf(this, request, client, options)
     }
     const reply = this.learned(exchange, request, client)
-    const { mayChange, mayFailLate } = options
+    const { mayChange, mayFailLate, passing } = options
     const isUnreported = (mayChange && exchange.endedInEof) || (reply.outcome === 'error' && mayFailLate)
     // MySQL tells it with the next OK; of what MariaDB says in an EOF has changed, it tells no more.
     this.untold ||= isUnreported && exchange.changedInEof && this.engine === 'mariadb'
-    this.unreported = isUnreported || this.untold
+    // What SET STATEMENT has put back MariaDB tells with another change, and with nothing else.
+    this.#putBack = this.engine === 'mariadb' && passing.some((name) => isReported(this.settings, name))
+    this.unreported = isUnreported || this.untold || this.#putBack
     const isUntold = this.leavesUntold(reply, options)
     const collations = exchange.unknownCollations
     if (!isUntold && collations.length === 0) {
@@ -319,13 +324,15 @@ export class MysqlBackend implements BackendConnection, Aligned {
   }
 
   async collect(client: ClientConnection): Promise<Collected> {
-    // A PING leaves diagnostics and all the rest as they are.
-    const [reply] = await this.ask([[buildCommand(COMMAND.PING), 'single']])
-    this.unreported = false
-    const { status } = parseOk(reply!.at(-1)!, this.capabilities)
-    const told = changesIn(reply!, this.capabilities)
     const { untold } = this
+    // Both leave diagnostics as they are; a PING leaves all the rest as well.
+    const question = this.#putBack ? buildQuery(`SET ${A_CHANGE} = ON`, this.attributes) : buildCommand(COMMAND.PING)
+    const [reply] = await this.ask([[question, 'single']])
+    this.unreported = false
     this.untold = false
+    const { status } = parseOk(reply!.at(-1)!, this.capabilities)
+    const told = changesIn(reply!, this.capabilities).filter(({ name }) => !this.#putBack || name !== A_CHANGE)
+    this.#putBack = false
     ;(client as MysqlClient).owe(told)
     const changed = untold ? await this.askForChange() : changeOf(told)
     if (changed !== null) this.#alignment.follow(changed)

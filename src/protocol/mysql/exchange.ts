@@ -335,12 +335,15 @@ export class Exchange {
     return rewriteOk(payload, capabilities, this.client.capabilities, (change) => this.isVisible(change))
   }
 
-  /** The first OK since tells of them, whichever connection it comes from. */
+  /** The first OK since tells of them, to MariaDB the first that tells of anything, whichever connection it comes from. */
   private repaid(payload: Buffer, hasChanges: boolean): Buffer | null {
-    const owed = this.client.owed!.filter((change) => this.isVisible(change))
-    this.client.owed = null
     const own = hasChanges ? this.withVisible(payload) : payload
-    if (owed.length > 0) return withChanges(own, owed)
+    const { client } = this
+    if (client.engine === 'mysql' || parseOk(own, client.capabilities).changes !== null) {
+      const owed = client.owed!.filter((change) => this.isVisible(change))
+      client.owed = null
+      if (owed.length > 0) return withChanges(own, owed)
+    }
     return own === payload ? null : own
   }
 
