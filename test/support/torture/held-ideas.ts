@@ -148,7 +148,8 @@ export const handlerOpen: Idea = (author) => {
 }
 
 export const xa: Idea = (author) => {
-  const id = `'${author.name}'`
+  // Replicas of MySQL apply independent transactions side by side, and fail where two in a row have the same id.
+  const id = `'${author.fresh(author.name)}'`
   author.sql(`XA START ${id}`)
   some(author, 2, INSIDE)
   author.sql(`XA END ${id}`)

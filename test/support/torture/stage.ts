@@ -12,6 +12,8 @@ import type { Play, Role } from './play.ts'
 /** How long a move may take before the next session has its turn: it waits for a connection that others hold. */
 const TURN_MS = 12
 
+const UNTOLD = STATUS.SESSION_STATE_CHANGED | STATUS.QUERY_WAS_SLOW
+
 interface Answer {
   readonly move: Move | null
   readonly text: string
@@ -206,17 +208,18 @@ class Actor {
 
 /**
  * Without what differs and tells a client nothing, or next to it: the mark that something changed where it is not told what
- * (which hangs on what else is tracked), the state of the transaction (a question of our own after a failed statement
- * hears of it first), the next AUTO_INCREMENT of a table (readers do not hear of values that failed inserts used up), and how MariaDB describes the columns of conditions that the session has carried into another
- * character set.
+ * (which hangs on what else is tracked), the mark that it took longer than `long_query_time`, the state of the transaction
+ * (a question of our own after a failed statement hears of it first), the next AUTO_INCREMENT of a table (readers do not
+ * hear of values that failed inserts used up), and how MariaDB describes the columns of conditions that the session has
+ * carried into another character set.
  */
 function alike(answer: string): string {
-  const unmarked = (flags: string) => (Number.parseInt(flags, 16) & ~0x40).toString(16)
+  const unmarked = (flags: string) => (Number.parseInt(flags, 16) & ~(UNTOLD >> 8)).toString(16)
   return answer
     .replace(/ ?\.\.\.[T_][A-Za-z_]{7}(?= |$)/gm, '')
     .replace(
       / status=(\d+)( warnings=.* text=.*?) {1,2}[0-9a-f]*$/gm,
-      (_all, status, rest) => ` status=${Number(status) & ~STATUS.SESSION_STATE_CHANGED}${rest}`,
+      (_all, status, rest) => ` status=${Number(status) & ~UNTOLD}${rest}`,
     )
     .replace(
       /^( *\d+: fe[0-9a-f]{6})([0-9a-f]{2})((?:[0-9a-f]{4})?)(?:000b050908[0-9a-f]{16})? .*$/gm,
