@@ -455,6 +455,27 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'variables that have two names',
+    engine: 'mariadb',
+    steps: [
+      q("SET default_storage_engine = 'MyISAM'"),
+      q("SET storage_engine = 'MEMORY'"),
+      q('SELECT @@storage_engine, @@default_storage_engine'),
+      q("SET default_storage_engine = 'InnoDB'"),
+      q('SELECT @@storage_engine, @@default_storage_engine'),
+      q('SET @@tmp_memory_table_size = 65536'),
+      q('SET tmp_table_size = 1048576'),
+      q('SELECT @@tmp_memory_table_size, @@tmp_table_size'),
+      q('SET log_slow_min_examined_row_limit = 5, min_examined_row_limit = 7'),
+      q('SELECT @@log_slow_min_examined_row_limit, @@min_examined_row_limit'),
+      q("SET log_slow_disabled_statements = 'call', log_slow_admin_statements = OFF"),
+      q('SELECT @@log_slow_disabled_statements, @@log_slow_admin_statements, @@log_slow_slave_statements'),
+      q("SET log_slow_filter = 'filesort'"),
+      q('SET log_queries_not_using_indexes = ON'),
+      q('SELECT @@log_slow_filter, @@log_queries_not_using_indexes'),
+    ],
+  },
+  {
     promise: 'what SET STATEMENT has put back is told with the next change of anything',
     engine: 'mariadb',
     steps: [

@@ -54,7 +54,7 @@ import {
   rowsIn,
 } from './own-replies.ts'
 import { PreparedCache, type PreparedEntry } from './prepared.ts'
-import { CLEAR, catchUpSql, hasUserVariables, readOut, untoldChange, withCollations, withUntold } from './questions.ts'
+import { CLEAR, catchUpSql, hasUserVariables, readOut, untoldChange, withSources, withUntold } from './questions.ts'
 import { type ReplyForm, ReplyTracker } from './reply-tracker.ts'
 import type { ClientStatement, MysqlRequest } from './request.ts'
 import { isReported, READERS_WAIT } from './variables.ts'
@@ -249,12 +249,12 @@ export class MysqlBackend implements BackendConnection, Aligned {
     this.#putBack = this.engine === 'mariadb' && passing.some((name) => isReported(this.settings, name))
     this.unreported = isUnreported || this.untold || this.#putBack
     const isUntold = this.leavesUntold(reply, options)
-    const collations = exchange.unknownCollations
-    if (!isUntold && collations.length === 0) {
+    const sources = exchange.unknownSources
+    if (!isUntold && sources.length === 0) {
       this.leaveDoubtful()
       return reply
     }
-    return this.complete(reply, isUntold ? options : null, collations)
+    return this.complete(reply, isUntold ? options : null, sources)
       .catch((error: unknown) => {
         // The statement has run and was answered: only what it changed is not known, and goes with the connection.
         if (error instanceof BackendLost) return { ...reply, unmovable: true, disturbed: true }
@@ -268,11 +268,11 @@ export class MysqlBackend implements BackendConnection, Aligned {
     return outcome === 'ok' || (hushes && mayFailLate && !didNothing)
   }
 
-  /** What the server has not told of what was set; null: only collations. */
-  private async complete(reply: Reply, untold: ExchangeOptions | null, collations: readonly string[]): Promise<Reply> {
+  /** What the server has not told of what was set; null: only `sources`. */
+  private async complete(reply: Reply, untold: ExchangeOptions | null, sources: readonly string[]): Promise<Reply> {
     const { diagnosticsBytesMax } = this.#options
     const whole = await (untold === null
-      ? withCollations(this, reply, collations, diagnosticsBytesMax)
+      ? withSources(this, reply, sources, diagnosticsBytesMax)
       : withUntold(this, reply, untold, diagnosticsBytesMax))
     if (whole.changed !== null && whole.changed !== reply.changed) this.#alignment.follow(whole.changed)
     return whole

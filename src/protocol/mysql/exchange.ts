@@ -26,13 +26,13 @@ import type { MysqlRequest } from './request.ts'
 import { passOn, Uploading } from './uploading.ts'
 import {
   addFollowing,
-  COLLATION_OF,
   isInsertId,
   isKept,
   isReported,
   isTracker,
   isUnmovable,
   MULTI_STATEMENTS,
+  SOURCE_OF,
 } from './variables.ts'
 
 /** A backend that is read-only says one of these instead of executing anything. */
@@ -101,7 +101,7 @@ export class Exchange {
   #variables: Map<string, string> | null = null
   #stateChanged = false
   /** What only the server can tell by now. */
-  #collations: readonly string[] = NO_COLLATIONS
+  #sources: readonly string[] = NO_SOURCES
   #warned = false
   #unmovable = false
   /** The server has told what was committed. */
@@ -158,10 +158,10 @@ export class Exchange {
     return this.endedInEof && this.#tracker.hasStateChanges
   }
 
-  /** Collations that follow from something that was set; only the server can tell which they are. */
-  get unknownCollations(): readonly string[] {
-    if (this.#collations.length === 0) return NO_COLLATIONS
-    return this.#collations.filter((name) => this.#variables?.has(name) !== true)
+  /** Variables that say more than those that were told; only the server can tell what. */
+  get unknownSources(): readonly string[] {
+    if (this.#sources.length === 0) return NO_SOURCES
+    return this.#sources.filter((name) => this.#variables?.has(name) !== true)
   }
 
   /** The answer to a prepare: the server's number for the statement, and how many parameters it has. */
@@ -350,8 +350,8 @@ export class Exchange {
   private take({ kind, name, value }: TrackedChange): void {
     if (kind === TRACK.SYSTEM_VARIABLES) {
       if (this.options.passing.includes(name)) return
-      const collation = COLLATION_OF.get(name)
-      if (collation !== undefined) this.#collations = [...this.#collations, collation]
+      const source = SOURCE_OF.get(name)
+      if (source !== undefined) this.#sources = [...this.#sources, source]
       const text = name === 'timestamp' && this.options.startsClock ? 'DEFAULT' : (value?.toString() ?? '')
       if (isUnmovable(name, text)) this.#unmovable = true
       if (isKept(name)) this.keep(name, text)
@@ -535,6 +535,6 @@ function isReadOnly(errno: number, error: Buffer): boolean {
 }
 
 const noDrain = () => {}
-const NO_COLLATIONS: readonly string[] = []
+const NO_SOURCES: readonly string[] = []
 
 const NOTHING: ReadonlyMap<string, string> = new Map()

@@ -24,6 +24,7 @@ import {
   isTracker,
   isUnmovable,
   quoteName,
+  SOURCE_OF,
 } from './variables.ts'
 
 const SHOW_WARNINGS = 'SHOW WARNINGS'
@@ -89,7 +90,7 @@ export async function withUntold(
   { sets, hushes, startsClock }: Pick<ExchangeOptions, 'sets' | 'hushes' | 'startsClock'>,
   bytesMax: number,
 ): Promise<Reply> {
-  const names = sets.map((name) => (name === 'character_set_server' ? 'collation_server' : name))
+  const names = sets.map((name) => SOURCE_OF.get(name) ?? name)
   // The collation may follow from what was set; a text of several statements may also have used another schema.
   const wanted = [...names, 'collation_connection'].map((name) => `@@session.${quoteName(name)}`)
   const question = `SELECT ${[...wanted, ...(hushes ? ['DATABASE()'] : [])].join(', ')} LIMIT 1`
@@ -121,8 +122,8 @@ const SWITCHES: ReadonlyMap<string, string> = new Map([
   ['1', 'ON'],
 ])
 
-/** SET NAMES and the like report character sets only; `names`: the collations that go with them. */
-export async function withCollations(
+/** What was told says less than is to be known; `names`: the variables that say it, as SOURCE_OF has them. */
+export async function withSources(
   connection: Asker,
   reply: Reply,
   names: readonly string[],

@@ -37,10 +37,23 @@ export function addFollowing(changed: Map<string, string>): void {
   changed.set(BIG_SELECTS, size === NO_JOIN_SIZE ? 'ON' : 'OFF')
 }
 
-/** These follow from a collation, and say less than it does: where one is told, the collation must be known. */
-export const COLLATION_OF: ReadonlyMap<string, string> = new Map([
+/**
+ * These say with other words what another variable says, or a part of it: where one is told, the other must be known, and is
+ * what is kept. But for the character sets only MariaDB has them.
+ */
+export const SOURCE_OF: ReadonlyMap<string, string> = new Map([
   ['character_set_connection', 'collation_connection'],
   ['character_set_server', 'collation_server'],
+  ['log_queries_not_using_indexes', 'log_slow_filter'],
+  ['log_slow_admin_statements', 'log_slow_disabled_statements'],
+  ['log_slow_min_examined_row_limit', 'min_examined_row_limit'],
+  ['log_slow_query', 'slow_query_log'],
+  ['log_slow_query_time', 'long_query_time'],
+  ['log_slow_slave_statements', 'log_slow_disabled_statements'],
+  ['old', 'old_mode'],
+  ['storage_engine', 'default_storage_engine'],
+  ['tmp_memory_table_size', 'tmp_table_size'],
+  ['wsrep_causal_reads', 'wsrep_sync_wait'],
 ])
 
 /** What a session's own trackers are set to: kept for it, but never given to a connection, whose trackers serve us. */
@@ -48,9 +61,7 @@ const TRACKERS = 'session_track_'
 
 /** Reported, but not a state to give to another connection: read-only, following from others, or used up by one statement. */
 const NOT_KEPT: ReadonlySet<string> = new Set([
-  'character_set_connection', // Follows from collation_connection.
   'character_set_database',
-  'character_set_server', // Follows from collation_server.
   'collation_database',
   'error_count',
   'gtid_next',
@@ -92,7 +103,7 @@ export function isInsertId(name: string): boolean {
 }
 
 export function isKept(name: string): boolean {
-  return !NOT_KEPT.has(name)
+  return !NOT_KEPT.has(name) && !SOURCE_OF.has(name)
 }
 
 export function isTracker(name: string): boolean {
@@ -154,14 +165,15 @@ export function alignmentSql(
   if (!armed) parts.push(ARMED, ...presetsSql(presets))
   if (gtids !== null) parts.push(`${GTIDS} = ${gtids}`)
   const setsJoinSize = from.variables.get(JOIN_SIZE) !== to.variables.get(JOIN_SIZE)
-  for (const [name, value] of to.variables) {
-    if (isOurs(name) || presets.has(name) || from.variables.get(name) === value || NAMES.includes(name)) continue
-    if (name !== BIG_SELECTS || !setsJoinSize) parts.push(`SESSION ${name} = ${literal(name, value)}`)
-  }
+  const stays = (name: string) => isOurs(name) || presets.has(name) || (name === BIG_SELECTS && setsJoinSize)
+  // First of all: where two names are one variable, what is set counts.
   for (const name of from.variables.keys()) {
-    if (isOurs(name) || presets.has(name) || to.variables.has(name)) continue
-    if (name === BIG_SELECTS && setsJoinSize) continue
+    if (stays(name) || to.variables.has(name)) continue
     parts.push(`SESSION ${name} = ${REVERSED.has(name) ? `@@GLOBAL.${name}` : 'DEFAULT'}`)
+  }
+  for (const [name, value] of to.variables) {
+    if (stays(name) || from.variables.get(name) === value || NAMES.includes(name)) continue
+    parts.push(`SESSION ${name} = ${literal(name, value)}`)
   }
   // It follows that one, and so must be set after it, whatever it was.
   if (setsJoinSize) parts.push(`SESSION ${BIG_SELECTS} = ${to.variables.get(BIG_SELECTS) ?? 'DEFAULT'}`)

@@ -38,6 +38,7 @@ export const LEFT_OUT: ReadonlyMap<string, string> = new Map([
   ['error_count', "is the server's own"],
   ['last_gtid', "is the server's own"],
   ['pseudo_thread_id', 'names the connection, and needs a right to be set'],
+  ['enable_cascade_triggers', 'is warned of in other words once a connection has been reset'],
   ['require_row_format', 'needs a right to be set once it is ON'],
   ['max_relay_log_size', "is the servers', whatever MariaDB says of its scope"],
   ['connection_memory_limit', 'what it does depends on what the connection did before'],
