@@ -173,8 +173,9 @@ export class Dispatch {
     throw new ProxyError('BACKEND_CONNECT_FAILED', `no backend could serve the statement in ${ATTEMPTS_MAX} attempts`)
   }
 
-  private decide({ decided, request, need, waited }: Sending): Route {
-    return this.route(decided, request.routeAttribute, need, waited)
+  private decide({ classification, decided, request, need, waited }: Sending): Route {
+    // What a reader could not serve is for the writer, whoever vouched for it.
+    return this.route(decided, decided === classification ? request.routeAttribute : null, need, waited)
   }
 
   /** There is a connection as decided, with nothing to be done before the statement. */
@@ -355,6 +356,7 @@ export class Dispatch {
       because: 'a reader cannot serve it',
       hint: null,
       plain: false,
+      transaction: classification.transaction === 'begin-read-only' ? 'begin' : classification.transaction,
     }
     if (outcome === 'refused') {
       this.#shared.learn(asWrite)
