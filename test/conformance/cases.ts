@@ -455,6 +455,17 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'a switch that only the mighty may set, and everybody to its default',
+    engine: 'mariadb',
+    steps: [
+      q('SET @@binlog_annotate_row_events = DEFAULT'),
+      q('CREATE TABLE t (id INT)'),
+      q('INSERT INTO t VALUES (1)'),
+      q('SELECT @@binlog_annotate_row_events, id FROM t'),
+      q('SHOW WARNINGS'),
+    ],
+  },
+  {
     promise: 'a variable that readers do not let anybody set',
     engine: 'mariadb',
     steps: [

@@ -5,7 +5,15 @@ import type { Refusal, SavedVariable, Settings, SettingsChange } from '../protoc
 import { NO_SETTINGS, sameSettings, settingsOf, withChange } from '../settings.ts'
 import { buildCommand, buildQuery, COMMAND, parseOk } from './messages.ts'
 import { type Asker, changeOf, changesIn, errorIn, type OwnCommand, refusalOf } from './own-replies.ts'
-import { alignmentSql, armingSql, BASE_VARIABLES, gtidTracker, MULTI_STATEMENTS, quoteName } from './variables.ts'
+import {
+  alignmentSql,
+  armingSql,
+  BASE_VARIABLES,
+  gtidTracker,
+  isSameValue,
+  MULTI_STATEMENTS,
+  quoteName,
+} from './variables.ts'
 
 /** The connection, as far as its alignment needs it. */
 export interface Aligned extends Asker {
@@ -147,7 +155,8 @@ export class Alignment {
       const [reply] = await this.#connection.ask([[buildQuery(sql, attributes), 'single']])
       const changed = errorIn(reply!) === null ? changeOf(changesIn(reply!, capabilities)) : null
       if (changed !== null) this.follow(changed)
-      if (this.#settings.variables.get(name) !== value) return refusal
+      if (!isSameValue(this.#settings.variables.get(name), value)) return refusal
+      this.follow({ schema: undefined, variables: new Map([[name, value]]) })
     }
     return this.alignAtOnce(settings, variables)
   }

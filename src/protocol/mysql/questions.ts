@@ -25,6 +25,7 @@ import {
   isUnmovable,
   quoteName,
   SOURCE_OF,
+  SWITCHES,
 } from './variables.ts'
 
 const SHOW_WARNINGS = 'SHOW WARNINGS'
@@ -115,12 +116,6 @@ export async function withUntold(
     disturbed: true,
   }
 }
-
-/** As reports say it. */
-const SWITCHES: ReadonlyMap<string, string> = new Map([
-  ['0', 'OFF'],
-  ['1', 'ON'],
-])
 
 /** What was told says less than is to be known; `names`: the variables that say it, as SOURCE_OF has them. */
 export async function withSources(

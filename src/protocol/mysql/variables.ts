@@ -102,6 +102,17 @@ export function isInsertId(name: string): boolean {
   return name === 'last_insert_id' || name === 'identity'
 }
 
+/** Where servers are asked for a switch they say 1 or 0, and ON or OFF where they report it. */
+export const SWITCHES: ReadonlyMap<string, string> = new Map([
+  ['0', 'OFF'],
+  ['1', 'ON'],
+])
+
+export function isSameValue(one: string | undefined, other: string): boolean {
+  const asReported = (value: string) => SWITCHES.get(value) ?? value
+  return one !== undefined && asReported(one) === asReported(other)
+}
+
 export function isKept(name: string): boolean {
   return !NOT_KEPT.has(name) && !SOURCE_OF.has(name)
 }
