@@ -500,6 +500,7 @@ export class MysqlBackend implements BackendConnection, Aligned {
     if (statement !== null && request.kind === 'prepare') {
       if (end.prepared !== null) {
         statement.parameterCount = end.prepared.parameters
+        statement.columnCount = end.prepared.columns
         this.#prepared.add(statement, end.prepared.id)
       } else if (reply.outcome === 'error') client.forget(statement)
     } else if (statement !== null) this.followCursor(statement, end, request)

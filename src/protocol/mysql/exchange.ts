@@ -10,6 +10,7 @@ import {
   buildError,
   COMMAND,
   dropChanges,
+  LEAD,
   parseChanges,
   parseError,
   parseOk,
@@ -76,6 +77,13 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 /** ER_PARSE_ERROR, ER_UNKNOWN_STMT_HANDLER, ER_SP_DOES_NOT_EXIST, ER_SP_WRONG_NO_OF_ARGS. */
 const NOTHING_DONE: ReadonlySet<number> = new Set([1064, 1243, 1305, 1318])
 
+/** The answer to a prepare: the server's number for the statement, and how many parameters and columns it has. */
+interface Prepared {
+  readonly id: number
+  readonly parameters: number
+  readonly columns: number
+}
+
 export class Exchange {
   readonly client: MysqlClient
   readonly request: MysqlRequest
@@ -107,7 +115,7 @@ export class Exchange {
   /** The server has told what was committed. */
   #positioned = false
   #insertId = 0n
-  #prepared: { readonly id: number; readonly parameters: number } | null = null
+  #prepared: Prepared | null = null
   #unknownSession: Reply['unknownSession'] = null
   /** A reply that is changed once it is whole, as far as it has come. */
   #collected: Buffer[] | null = null
@@ -164,8 +172,7 @@ export class Exchange {
     return this.#sources.filter((name) => this.#variables?.has(name) !== true)
   }
 
-  /** The answer to a prepare: the server's number for the statement, and how many parameters it has. */
-  get prepared(): { readonly id: number; readonly parameters: number } | null {
+  get prepared(): Prepared | null {
     return this.#prepared
   }
 
@@ -299,8 +306,8 @@ export class Exchange {
   }
 
   private takePrepared(chunk: Buffer): void {
-    const { start, statementId, parameterCount } = this.#tracker
-    this.#prepared = { id: statementId, parameters: parameterCount }
+    const { start, statementId, parameterCount, columnCount } = this.#tracker
+    this.#prepared = { id: statementId, parameters: parameterCount, columns: columnCount }
     // The chunk is ours, so the client's number can be put in place of the server's where it stands.
     chunk.writeUInt32LE(this.request.prepared!.id, start + HEADER_BYTES + 1)
   }
@@ -309,6 +316,8 @@ export class Exchange {
   private readEnd(chunk: Buffer): Buffer | null {
     const tracker = this.#tracker
     this.#status = tracker.status
+    const { prepared } = this.request
+    if (prepared !== null && prepared.columnCount > 0) this.tellColumns(chunk, prepared)
     if (tracker.warnings > 0) this.#warned = true
     if (!tracker.okLayout) return tracker.hasStateChanges && !this.showsInEof ? quietEof(chunk, tracker) : null
     if (tracker.hasInsertId) this.#insertId = tracker.insertId
@@ -325,6 +334,19 @@ export class Exchange {
     const payload = chunk.subarray(start, tracker.end)
     const rewritten = this.withVisible(payload)
     return rewritten === payload ? null : rewritten
+  }
+
+  /**
+   * Servers flag the first result with more or fewer columns than the one before. What the client was told last the
+   * connection need not know, which may have prepared the statement a moment ago.
+   */
+  private tellColumns(chunk: Buffer, { columnCount: known }: { readonly columnCount: number }): void {
+    const { status, columnCount, start } = this.#tracker
+    const isOther = columnCount > 0 && columnCount !== known
+    const isFlagged = (status & STATUS.METADATA_CHANGED) !== 0
+    if (isOther === isFlagged || chunk[start + HEADER_BYTES] !== LEAD.EOF) return
+    // Behind rows an OK has its status where an EOF has it.
+    chunk.writeUInt16LE(status ^ STATUS.METADATA_CHANGED, start + HEADER_BYTES + 3)
   }
 
   /** An OK with changes, as the client's own trackers would have it. */
@@ -444,6 +466,10 @@ export class Exchange {
     if (this.#upload !== null) return this.fail(new ClientLost('the server refused to read the upload'))
     if (this.#collected !== null) this.forwardEdited()
     const tracker = this.#tracker
+    const { prepared } = this.request
+    if (prepared !== null && prepared.columnCount > 0 && tracker.columnCount > 0) {
+      prepared.columnCount = tracker.columnCount
+    }
     this.#reply = {
       outcome,
       transaction: (this.#status & STATUS.IN_TRANS) !== 0 ? 'open' : 'none',

@@ -69,8 +69,9 @@ export class ReplyTracker {
   sequence = 0
   /** As the prepare was answered. */
   statementId = 0
-  columnCount = 0
   parameterCount = 0
+  /** Of the last result set; 0: there has been none. */
+  columnCount = 0
 
   // Not #private: beyond a dozen of those, V8 now and then keeps an object as a hash table, and this one is asked with every frame.
   private lastInsertId: number | bigint = 0
@@ -110,6 +111,7 @@ export class ReplyTracker {
     this.affectedRows = 0
     this.lastInsertId = 0
     this.rows = 0
+    this.columnCount = 0
     this.stop = 'none'
     this.ended = false
     this.first = true

@@ -52,6 +52,8 @@ export class ClientStatement implements PreparedStatement {
   schema: string | null = null
   /** As the first backend to prepare it answered; -1 before that. */
   parameterCount = -1
+  /** What the client knows of its results; 0: nothing. */
+  columnCount = 0
   /** The parameter types the client sent last; it does not repeat them. */
   types: Buffer | null = null
   /** Chunks sent ahead for the next execution, as whole commands whose id is still ours. */
