@@ -26,6 +26,8 @@ export interface Preparer {
   readonly capabilities: number
   /** It was answered from here. */
   answered: boolean
+  /** What a PING tells. */
+  warnings: number
   ok(): void
   fail(error: ProxyError): void
 }
@@ -149,6 +151,8 @@ export class ClientStatements {
       return requestOf('continue', message, 'single', { sql: statement.sql, prepared: statement })
     }
     this.#client.answered = true
+    // Conditions stay; a PING counts those of this command.
+    this.#client.warnings = 0
     this.#client.ok()
     return null
   }
