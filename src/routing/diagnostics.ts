@@ -305,11 +305,11 @@ function isOneSelect({ statements, routines, digestText }: Classification, count
 }
 
 const HIDES_ROWS =
-  /\b(select|call|do|execute)\b|^(table|with)\b|^(insert|replace)\b.*\btable\b|^create\b.*\btable\b.*\btable\b/is
+  /\b(select|call|do|execute)\b|^(table|with)\b|^(insert|replace)\b.*\b(table|returning)\b|^create\b.*\btable\b.*\btable\b/is
 /** What it is about it does not do, whatever words stand in it. */
 const RUNS_NOTHING = /^(grant|revoke)\b|^create\b(?!( or replace)?( temporary)? table\b)/i
 
-/** SELECTs inside of other statements and of routines count, too; nobody tells how many rows. */
+/** SELECTs inside of other statements and of routines count, too; nobody tells how many rows. Nor of ids where rows come back. */
 function hidesRows(classification: Classification): boolean {
   let hides = HIDING.get(classification)
   if (hides === undefined) {

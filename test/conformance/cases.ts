@@ -456,15 +456,7 @@ export const CASES: readonly ConformanceCase[] = [
   },
   {
     promise: 'conditions, and how many a PING tells of, after a statement was reset',
-    steps: [
-      prepare('SELECT 1'),
-      q('SELECT * FROM nosuch'),
-      ping,
-      ping,
-      resetStatement(0),
-      ping,
-      q('SHOW WARNINGS'),
-    ],
+    steps: [prepare('SELECT 1'), q('SELECT * FROM nosuch'), ping, ping, resetStatement(0), ping, q('SHOW WARNINGS')],
   },
   {
     promise: 'a statement whose columns have become more, or fewer, since it was prepared',

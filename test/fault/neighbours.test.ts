@@ -31,6 +31,7 @@ describeEngines((engine) => {
   beforeAll(async () => {
     await cluster.writer.ask(`CREATE DATABASE ${schema}`)
     await cluster.writer.ask(`CREATE TABLE ${schema}.t (id INT PRIMARY KEY, v INT)`)
+    await cluster.writer.ask(`CREATE TABLE ${schema}.made (id INT AUTO_INCREMENT PRIMARY KEY)`)
     await cluster.settle()
     sluice = await startSluice({
       seeds: [cluster.writer.address],
@@ -159,6 +160,20 @@ describeEngines((engine) => {
       } finally {
         root.destroy()
       }
+    },
+  )
+
+  test.runIf(engine === 'mariadb')(
+    'an insert id that came with rows, and so untold, is found when another client has had the connection',
+    async () => {
+      const gone = await connect()
+      await gone.query('INSERT INTO made VALUES (NULL)')
+      await gone.end()
+      const client = await connect()
+      const [rows] = await client.query('INSERT INTO made VALUES (NULL) RETURNING id')
+      const other = await connect()
+      await other.query('SELECT v FROM t FOR UPDATE')
+      expect(await firstValue(client, 'SELECT LAST_INSERT_ID()')).toBe((rows as { id: number }[])[0]!.id)
     },
   )
 
