@@ -496,21 +496,6 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
-    promise: 'a variable that readers do not let anybody set',
-    engine: 'mariadb',
-    steps: [
-      q('CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, v INT)'),
-      q('INSERT INTO t (v) VALUES (1), (2)'),
-      q('SET @@sql_slave_skip_counter = 7'),
-      q('SELECT * FROM t ORDER BY id'),
-      q('START TRANSACTION READ ONLY, WITH CONSISTENT SNAPSHOT'),
-      q('SELECT * FROM t ORDER BY id'),
-      q('INSERT INTO t (v) VALUES (3)'),
-      q('COMMIT'),
-      q('SELECT @@sql_slave_skip_counter'),
-    ],
-  },
-  {
     promise: 'variables that have two names',
     engine: 'mariadb',
     steps: [

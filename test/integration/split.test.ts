@@ -291,4 +291,29 @@ describeEngines((engine) => {
       await client.end()
     }
   })
+
+  test('what readers cannot serve the writer serves, and a read-only transaction as well', async () => {
+    const here = `${schema}_here`
+    await cluster.writer.asRoot(async (root) => {
+      for (const sql of ['SET sql_log_bin = 0', `CREATE DATABASE ${here}`, `CREATE TABLE ${here}.t (id INT)`])
+        await root.query(sql)
+    })
+    const login = { host: '127.0.0.1', port: sluice.port, user: 'app', password: 'app_pw' }
+    const client = await createConnection(login)
+    try {
+      await client.query(`USE ${here}`)
+      expect((await client.query('SELECT * FROM t'))[0]).toEqual([])
+      expect((await client.query('/* sluice:reader */ SELECT * FROM t'))[0]).toEqual([])
+      await client.query('START TRANSACTION READ ONLY')
+      expect((await client.query('SELECT * FROM t'))[0]).toEqual([])
+      await expect(client.query('INSERT INTO t VALUES (1)')).rejects.toMatchObject({ errno: 1792 })
+      await client.query('COMMIT')
+    } finally {
+      await client.end()
+      await cluster.writer.asRoot(async (root) => {
+        await root.query('SET sql_log_bin = 0')
+        await root.query(`DROP DATABASE ${here}`)
+      })
+    }
+  })
 })

@@ -41,6 +41,7 @@ export const LEFT_OUT: ReadonlyMap<string, string> = new Map([
   ['enable_cascade_triggers', 'is warned of in other words once a connection has been reset'],
   ['require_row_format', 'needs a right to be set once it is ON'],
   ['max_relay_log_size', "is the servers', whatever MariaDB says of its scope"],
+  ['sql_slave_skip_counter', "is the servers', whatever MariaDB says of its scope"],
   ['connection_memory_limit', 'what it does depends on what the connection did before'],
   ['parser_max_mem_size', 'what it does depends on what the connection did before'],
 ])
