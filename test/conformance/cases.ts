@@ -455,6 +455,17 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'what was found before an option was set',
+    steps: [
+      q('SELECT 1 UNION SELECT 2 UNION SELECT 3'),
+      multiStatements(false),
+      q('SELEC 1'),
+      q('SELECT FOUND_ROWS()'),
+      multiStatements(true),
+      q('SELECT FOUND_ROWS()'),
+    ],
+  },
+  {
     promise: 'conditions, and how many a PING tells of, after a statement was reset',
     steps: [prepare('SELECT 1'), q('SELECT * FROM nosuch'), ping, ping, resetStatement(0), ping, q('SHOW WARNINGS')],
   },

@@ -461,6 +461,14 @@ export class Exchange {
     })
   }
 
+  private hasRows(outcome: Reply['outcome']): boolean {
+    const { stop, first } = this.#tracker
+    // COM_SET_OPTION is answered with an EOF that ends nothing.
+    if (outcome === 'ok') return stop !== 'ok' && this.request.reply !== 'single'
+    // What fails amid its rows has found those before; what failed before them leaves what was found before.
+    return !first
+  }
+
   private finish(outcome: Reply['outcome']): void {
     // Servers read a file to its end before they answer; to one that does not, the rest of it would be commands.
     if (this.#upload !== null) return this.fail(new ClientLost('the server refused to read the upload'))
@@ -480,8 +488,7 @@ export class Exchange {
       warnings: outcome === 'ok' ? tracker.warnings : 0,
       affectedRows: outcome === 'ok' && tracker.okLayout && tracker.stop === 'ok' ? tracker.affectedRows : -1,
       insertId: this.#insertId,
-      // One that fails amid its rows has found those before; what failed before them leaves what was found before.
-      rows: (outcome === 'ok' ? tracker.stop !== 'ok' : !tracker.first) ? tracker.rows : -1,
+      rows: this.hasRows(outcome) ? tracker.rows : -1,
       cursorOpen: false,
       unknownSession: this.#unknownSession,
       disturbed: false,
