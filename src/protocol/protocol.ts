@@ -330,6 +330,8 @@ export interface ExchangeOptions {
   readonly edit: RowEdit | null
   /** Variables it sets in a way that a server may not report: if it does not, they are asked for afterwards. */
   readonly sets: readonly string[]
+  /** It sets more than one thing: those before one that is refused may be set. */
+  readonly setsSeveral: boolean
   /** It sets what the server is to report: nothing is told of what `sets` names, nor of what the text does behind it. */
   readonly hushes: boolean
   /** It sets the session's clock going again: servers do not report that so, but a moment at which it would stand. */

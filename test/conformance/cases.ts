@@ -455,6 +455,18 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'variables that were set before another one was refused',
+    steps: [
+      unmarked(q("SET collation_connection = 'latin1_german1_ci', SESSION sql_log_off = DEFAULT")),
+      unflagged(q('SELECT @@collation_connection')),
+      q(
+        "SET collation_server = 'latin1_bin', @@div_precision_increment = 9, sort_buffer_size = 100000, sql_log_off = DEFAULT",
+      ),
+      q('SHOW WARNINGS'),
+      q('SELECT @@collation_server, @@character_set_server, @@sort_buffer_size, @@div_precision_increment'),
+    ],
+  },
+  {
     promise: 'what was found before an option was set',
     steps: [
       q('SELECT 1 UNION SELECT 2 UNION SELECT 3'),

@@ -241,10 +241,12 @@ export class MysqlBackend implements BackendConnection, Aligned {
       return replyOf(this, request, client, options)
     }
     const reply = this.learned(exchange, request, client)
-    const { mayChange, mayFailLate, passing } = options
+    const { mayChange, mayFailLate, passing, setsSeveral } = options
     const isUnreported = (mayChange && exchange.endedInEof) || (reply.outcome === 'error' && mayFailLate)
-    // MySQL tells it with the next OK; of what MariaDB says in an EOF has changed, it tells no more.
-    this.untold ||= isUnreported && exchange.changedInEof && this.engine === 'mariadb'
+    // MySQL tells it with the next OK. MariaDB tells no more of what it says in an EOF has changed, nor of what it set
+    // before something that it refused.
+    const isLeftOut = exchange.changedInEof || (setsSeveral && reply.outcome === 'error' && !reply.didNothing)
+    this.untold ||= isUnreported && isLeftOut && this.engine === 'mariadb'
     // What SET STATEMENT has put back MariaDB tells with another change, and with nothing else.
     this.#putBack = this.engine === 'mariadb' && passing.some((name) => isReported(this.settings, name))
     this.unreported = isUnreported || this.untold || this.#putBack

@@ -30,6 +30,7 @@ const OPTIONS: ExchangeOptions = {
   passing: [],
   calls: false,
   sets: [],
+  setsSeveral: false,
   hushes: false,
   startsClock: false,
   readOnlyTransaction: false,
