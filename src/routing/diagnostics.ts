@@ -5,9 +5,17 @@ import type { Conditions, Reply } from '../protocol/protocol.ts'
 import type { Classification, PinChange, SessionFact } from '../sql/classification.ts'
 import { skipsRows } from '../sql/classifier.ts'
 
-/** Whether FOUND_ROWS() after a statement without rows may be another than before. */
-const HIDING = new WeakMap<Classification, boolean>()
-const FINDING = new WeakMap<Classification, boolean>()
+/** What a digest text says is looked up once. */
+function remembered(says: (classification: Classification) => boolean): (classification: Classification) => boolean {
+  const known = new WeakMap<Classification, boolean>()
+  return (classification) => {
+    const before = known.get(classification)
+    if (before !== undefined) return before
+    const now = says(classification)
+    known.set(classification, now)
+    return now
+  }
+}
 
 export class Diagnostics {
   /** On this engine a statement without tables leaves the conditions of the one before. */
@@ -214,7 +222,9 @@ export class Diagnostics {
    * rows before the failure.
    */
   private countsFailed(classification: Classification, rows: number): boolean {
-    return (this.#keeps && rows >= 0) || (hidesRows(classification) && !isOneSelect(classification, this.#keeps))
+    if (this.#keeps && rows >= 0) return true
+    const failed = rows < 0 ? firstOf(classification) : classification
+    return hidesRows(failed) && !isOneSelect(failed, this.#keeps)
   }
 }
 
@@ -223,14 +233,16 @@ const UPDATES = /^update\b/i
 const JOINS =
   /^update\b(?:(?!\bset\b).)*(,|\bjoin\b)|^delete\b(?!( low_priority| quick| ignore)* from (?!.*\busing\b))/is
 
+const joins = remembered(({ digestText }) => JOINS.test(digestText))
+
 function findsRows(classification: Classification, ofJoinsOnly: boolean): boolean {
-  let finds = FINDING.get(classification)
-  if (finds === undefined) {
-    const { digestText } = classification
-    finds = JOINS.test(digestText) || (!ofJoinsOnly && UPDATES.test(digestText))
-    FINDING.set(classification, finds)
-  }
-  return finds
+  return joins(classification) || (!ofJoinsOnly && UPDATES.test(classification.digestText))
+}
+
+/** Where nothing came before the failure, the first of several statements is the one that failed. */
+function firstOf(classification: Classification): Classification {
+  if (classification.statements === 1) return classification
+  return { ...classification, statements: 1, digestText: classification.digestText.split(';', 1)[0]! }
 }
 
 /** May LAST_INSERT_ID() be another after this statement? A failed one may have inserted rows before the one that failed. */
@@ -244,7 +256,7 @@ export function maySetInsertId(classification: Classification, { insertId, rows,
 
 /** The same, for statements that do not tell. */
 export function maySetInsertIdSilently(classification: Classification): boolean {
-  return classification.access === 'write' && hidesRows(classification)
+  return classification.access === 'write' && (hidesRows(classification) || returnsRows(classification))
 }
 
 const OF_LAST: readonly SessionFact[] = ['diagnostics', 'condition-count', 'row-count', 'found-rows']
@@ -264,9 +276,13 @@ function listsConditions({ facts, digestText }: Classification): boolean {
 }
 
 /** What it answers with are no rows that were found anywhere. */
-function leavesFoundRows({ statements, digestText }: Classification): boolean {
-  return statements === 1 && FINDS_NONE.test(digestText)
+function leavesFoundRows(classification: Classification): boolean {
+  if (classification.statements > 1) return false
+  return FINDS_NONE.test(classification.digestText) || (returnsRows(classification) && !hidesRows(classification))
 }
+
+/** MariaDB returns what it has written, and tells an old client nothing else. */
+const returnsRows = remembered(({ digestText }) => /^(insert|replace|delete)\b.*\breturning\b/is.test(digestText))
 
 const FINDS_NONE =
   /^show (create|grants|privileges|(full )?processlist|profiles?|engine|master|slave|replica|binary|binlog)\b|^(analyze|check|checksum|optimize|repair) (local |no_write_to_binlog )?tables?\b|^(help|handler)\b/i
@@ -305,17 +321,9 @@ function isOneSelect({ statements, routines, digestText }: Classification, count
 }
 
 const HIDES_ROWS =
-  /\b(select|call|do|execute)\b|^(table|with)\b|^(insert|replace)\b.*\b(table|returning)\b|^create\b.*\btable\b.*\btable\b/is
+  /\b(select|call|do|execute)\b|^(table|with)\b|^(insert|replace)\b.*\btable\b|^create\b.*\btable\b.*\btable\b/is
 /** What it is about it does not do, whatever words stand in it. */
 const RUNS_NOTHING = /^(grant|revoke)\b|^create\b(?!( or replace)?( temporary)? table\b)/i
 
-/** SELECTs inside of other statements and of routines count, too; nobody tells how many rows. Nor of ids where rows come back. */
-function hidesRows(classification: Classification): boolean {
-  let hides = HIDING.get(classification)
-  if (hides === undefined) {
-    const { digestText } = classification
-    hides = HIDES_ROWS.test(digestText) && !RUNS_NOTHING.test(digestText)
-    HIDING.set(classification, hides)
-  }
-  return hides
-}
+/** SELECTs inside of other statements and of routines count, too; nobody tells how many rows. */
+const hidesRows = remembered(({ digestText }) => HIDES_ROWS.test(digestText) && !RUNS_NOTHING.test(digestText))

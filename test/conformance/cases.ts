@@ -455,6 +455,35 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'what was found before a text whose first statement failed',
+    steps: [
+      q('SELECT 1 UNION SELECT 2 UNION SELECT 3'),
+      multiStatements(true),
+      q("SET time_zone = 'nowhere'; SELECT 1"),
+      q('SELECT FOUND_ROWS()'),
+      q('SELECT 1 UNION SELECT 2 UNION SELECT 3'),
+      multiStatements(false),
+      q('SELECT 5; SELECT 6'),
+      q('SELECT FOUND_ROWS()'),
+    ],
+  },
+  {
+    promise: 'what was found before rows that were written came back',
+    engine: 'mariadb',
+    steps: [
+      q('CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, v INT)'),
+      q('SELECT 1 UNION SELECT 2 UNION SELECT 3'),
+      q('INSERT INTO t (v) VALUES (1), (2) RETURNING id'),
+      q('SELECT FOUND_ROWS()'),
+      q('SELECT 1 UNION SELECT 2 UNION SELECT 3'),
+      q('DELETE FROM t WHERE id = 1 RETURNING v'),
+      q('SELECT FOUND_ROWS()'),
+      q('SELECT 1 UNION SELECT 2 UNION SELECT 3'),
+      q('INSERT INTO t (v) SELECT v FROM t RETURNING v'),
+      q('SELECT FOUND_ROWS()'),
+    ],
+  },
+  {
     promise: 'variables that were set before another one was refused',
     steps: [
       unmarked(q("SET collation_connection = 'latin1_german1_ci', SESSION sql_log_off = DEFAULT")),

@@ -50,7 +50,6 @@ export const SOURCE_OF: ReadonlyMap<string, string> = new Map([
   ['log_slow_query', 'slow_query_log'],
   ['log_slow_query_time', 'long_query_time'],
   ['log_slow_slave_statements', 'log_slow_disabled_statements'],
-  ['old', 'old_mode'],
   ['storage_engine', 'default_storage_engine'],
   ['tmp_memory_table_size', 'tmp_table_size'],
   ['wsrep_causal_reads', 'wsrep_sync_wait'],
