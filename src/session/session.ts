@@ -434,7 +434,9 @@ export class Session implements RequestTaker, PlainReader {
     if (!asksAboutLast(facts)) return request
     const { diagnostics } = this.#state
     const { rowCount, foundRows, count, errors, conditions } = diagnostics
-    const answers = { rowCount, foundRows, conditions: count, errors }
+    // MySQL warns of FOUND_ROWS() before it answers, and forgets what there was.
+    const isWarning = facts.includes('found-rows') && !this.#shared.keepsDiagnostics
+    const answers = { rowCount, foundRows, conditions: isWarning ? 1 : count, errors: isWarning ? 0 : errors }
     const question = questionIn(request.sql, this.contextNow(), answers)
     if (question === null) return request
     if (question.kind === 'text') return this.#client.reword(request, question.sql)

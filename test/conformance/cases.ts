@@ -484,6 +484,19 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'what a statement leaves that cannot be prepared any more as it was',
+    steps: [
+      q('CREATE TABLE t (id INT)'),
+      prepare('SELECT * FROM t'),
+      q('DROP TABLE t'),
+      q('SET NAMES latin1'),
+      q('SELECT 1'),
+      execute(0, []),
+      q('SHOW WARNINGS'),
+      q('SELECT @@error_count, FOUND_ROWS()'),
+    ],
+  },
+  {
     promise: 'variables that were set before another one was refused',
     steps: [
       unmarked(q("SET collation_connection = 'latin1_german1_ci', SESSION sql_log_off = DEFAULT")),

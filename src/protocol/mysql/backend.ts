@@ -9,6 +9,7 @@ import {
   type ClientConnection,
   type ClientRequest,
   type Collected,
+  type Conditions,
   type ConnectOptions,
   type ExchangeOptions,
   type ReadOut,
@@ -63,6 +64,7 @@ import { isReported, READERS_WAIT } from './variables.ts'
 type Work = Exchange | { readonly replies: OwnReplies; readonly done: (lost: BackendLost | null) => void }
 
 const NO_VARIABLES: readonly SavedVariable[] = []
+const CONDITIONS: ReadOutWish = { conditions: true, counters: false, variables: null }
 
 /** ER_UNKNOWN_SYSTEM_VARIABLE. */
 const UNKNOWN_VARIABLE = 1193
@@ -84,6 +86,8 @@ export class MysqlBackend implements BackendConnection, Aligned {
   unreported = false
   untold = false
   #putBack = false
+  /** What a refused prepare has left for SHOW WARNINGS, until the answer that it is. */
+  #leftByPrepare: Conditions | null = null
   onLost: () => void = () => {}
   readonly #options: ConnectOptions
   readonly #login: BackendLogin
@@ -469,6 +473,8 @@ export class MysqlBackend implements BackendConnection, Aligned {
     const refusal = await this.align(wanted)
     if (refusal !== null) return refusal
     const entry = await this.prepareNow(statement)
+    // To MySQL, what aligns the connection again is a statement like any other.
+    if ('message' in entry) this.#leftByPrepare = (await this.readOut(CONDITIONS)).conditions
     return (await this.align(settings)) ?? entry
   }
 
@@ -515,6 +521,11 @@ export class MysqlBackend implements BackendConnection, Aligned {
     // MySQL answers a PING with the count of conditions that the last statement left.
     client.warnings = this.engine === 'mariadb' ? 0 : reply.outcome === 'error' ? 1 : reply.warnings
     reply.cursorOpen = this.#prepared.cursors > 0
+    if (this.#leftByPrepare !== null) {
+      reply.conditions = this.#leftByPrepare
+      reply.disturbed = true
+      this.#leftByPrepare = null
+    }
     return reply
   }
 
