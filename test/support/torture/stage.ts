@@ -210,8 +210,8 @@ class Actor {
  * Without what differs and tells a client nothing, or next to it: the mark that something changed where it is not told what
  * (which hangs on what else is tracked), the mark that it took longer than `long_query_time`, the state of the transaction
  * (a question of our own after a failed statement hears of it first), the next AUTO_INCREMENT of a table (readers do not
- * hear of values that failed inserts used up), and how MariaDB describes the columns of conditions that the session has
- * carried into another character set.
+ * hear of values that failed inserts used up), how MariaDB describes the columns of conditions that the session has
+ * carried into another character set, and the words of an error that is the proxy's own (`lc_messages` may be German).
  */
 function alike(answer: string): string {
   const unmarked = (flags: string) => (Number.parseInt(flags, 16) & ~(UNTOLD >> 8)).toString(16)
@@ -225,6 +225,7 @@ function alike(answer: string): string {
       /^( *\d+: fe[0-9a-f]{6})([0-9a-f]{2})((?:[0-9a-f]{4})?)(?:000b050908[0-9a-f]{16})? .*$/gm,
       (_all, start, flags, rest) => `${start}${unmarked(flags)}${rest}`,
     )
+    .replace(/\b(ERR 1421 HY000) .*$/gm, '$1')
     .replace(/4155544f5f494e4352454d454e543d(?:3\d)+|AUTO_INCREMENT=\d+/g, '…')
     .replace(/^( *\d+: 03646566000000(?:054c6576656c|074d657373616765)000c)[0-9a-f]{12}(fd0100270000).*$/gm, '$1…$2')
 }
