@@ -36,7 +36,7 @@ import {
   serverVersion,
   type TrackedChange,
 } from './messages.ts'
-import { freshStatus } from './modes.ts'
+import { freshStatus, withIgnoreSpace } from './modes.ts'
 import { type ClientStatement, keptText, MysqlRequest, requestOf } from './request.ts'
 import { MULTI_STATEMENTS, quoteName } from './variables.ts'
 import { buildWireError } from './wire-errors.ts'
@@ -522,7 +522,7 @@ export class MysqlClient implements ClientConnection {
   private get modes(): ReadonlyMap<string, string> {
     if ((this.capabilities & CAPABILITY.IGNORE_SPACE) === 0) return NO_VARIABLES
     const { serverModes } = this.#options
-    return new Map([['sql_mode', serverModes === '' ? 'IGNORE_SPACE' : `${serverModes},IGNORE_SPACE`]])
+    return new Map([['sql_mode', withIgnoreSpace(serverModes)]])
   }
 
   /** As the client asked for at login. */

@@ -27,6 +27,17 @@ export function modesOf(sqlMode: string): Modes {
   }
 }
 
+/** Servers list modes in an order of their own, and these stand before it. */
+const BEFORE_IGNORE_SPACE: readonly string[] = ['REAL_AS_FLOAT', 'PIPES_AS_CONCAT', 'ANSI_QUOTES']
+
+/** As a server would report it, so that sessions that mean the same have the same settings. */
+export function withIgnoreSpace(sqlMode: string): string {
+  const names = sqlMode === '' ? [] : sqlMode.split(',')
+  if (names.includes('IGNORE_SPACE')) return sqlMode
+  const at = names.findLastIndex((name) => BEFORE_IGNORE_SPACE.includes(name)) + 1
+  return names.toSpliced(at, 0, 'IGNORE_SPACE').join(',')
+}
+
 /** The status flags of a session that has just begun: clients escape their strings by them. */
 export function freshStatus({ engine }: Pick<ServerVersion, 'engine'>, sqlMode: string): number {
   const { ansiQuotes, noBackslashEscapes } = modesOf(sqlMode)

@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest'
 import { createMysqlProtocol } from '../../../../src/protocol/mysql/index.ts'
-import { freshStatus, modesOf } from '../../../../src/protocol/mysql/modes.ts'
+import { freshStatus, modesOf, withIgnoreSpace } from '../../../../src/protocol/mysql/modes.ts'
 import { NO_SETTINGS, settingsOf } from '../../../../src/protocol/settings.ts'
 
 test.each<readonly [string, readonly string[]]>([
@@ -29,6 +29,19 @@ test.each([
   ['mariadb', '', 2],
 ] as const)('the status flags of a fresh session of %s with %j', (engine, sqlMode, status) => {
   expect(freshStatus({ engine }, sqlMode)).toBe(status)
+})
+
+// As `SET sql_mode = …; SELECT @@sql_mode` answers on MySQL 9.7 and MariaDB 10.11.
+test.each([
+  ['', 'IGNORE_SPACE'],
+  ['ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES', 'IGNORE_SPACE,ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES'],
+  [
+    'REAL_AS_FLOAT,PIPES_AS_CONCAT,ANSI_QUOTES,NO_ENGINE_SUBSTITUTION',
+    'REAL_AS_FLOAT,PIPES_AS_CONCAT,ANSI_QUOTES,IGNORE_SPACE,NO_ENGINE_SUBSTITUTION',
+  ],
+  ['ANSI_QUOTES,IGNORE_SPACE', 'ANSI_QUOTES,IGNORE_SPACE'],
+])('%j with IGNORE_SPACE reads as servers report it', (modes, expected) => {
+  expect(withIgnoreSpace(modes)).toBe(expected)
 })
 
 test('a session has the modes of its server until it says otherwise', () => {
