@@ -38,27 +38,16 @@ import {
   CAPABILITY,
   COMMAND,
   MalformedMessage,
-  parseOk,
   STATUS,
   STATUS_OF_SESSION,
-  TRACK,
 } from './messages.ts'
-import {
-  changeOf,
-  changesIn,
-  errorIn,
-  type OwnCommand,
-  OwnReplies,
-  type OwnReply,
-  type Rows,
-  refusalOf,
-  rowsIn,
-} from './own-replies.ts'
+import { errorIn, type OwnCommand, OwnReplies, type OwnReply, type Rows, refusalOf, rowsIn } from './own-replies.ts'
 import { PreparedCache, type PreparedEntry } from './prepared.ts'
-import { CLEAR, catchUpSql, hasUserVariables, readOut, untoldChange, withSources, withUntold } from './questions.ts'
+import { CLEAR, catchUpSql, readOut } from './questions.ts'
 import { type ReplyForm, ReplyTracker } from './reply-tracker.ts'
+import { collectReports, completed, noteReports, type Reporting } from './reports.ts'
 import type { ClientStatement, MysqlRequest } from './request.ts'
-import { isReported, READERS_WAIT } from './variables.ts'
+import { READERS_WAIT } from './variables.ts'
 
 /** What the connection is busy with. */
 type Work = Exchange | { readonly replies: OwnReplies; readonly done: (lost: BackendLost | null) => void }
@@ -68,11 +57,9 @@ const CONDITIONS: ReadOutWish = { conditions: true, counters: false, variables: 
 
 /** ER_UNKNOWN_SYSTEM_VARIABLE. */
 const UNKNOWN_VARIABLE = 1193
-/** Changes when it is set to what it is. */
-const A_CHANGE = 'session_track_schema'
 const NO_PRESETS: ReadonlyMap<string, string> = new Map()
 
-export class MysqlBackend implements BackendConnection, Aligned {
+export class MysqlBackend implements BackendConnection, Aligned, Reporting {
   backend: BackendConnection['backend']
   readonly identity: MysqlIdentity
   readonly openedMs: number
@@ -85,7 +72,7 @@ export class MysqlBackend implements BackendConnection, Aligned {
   stained = false
   unreported = false
   untold = false
-  #putBack = false
+  putBack = false
   /** What a refused prepare has left for SHOW WARNINGS, until the answer that it is. */
   #leftByPrepare: Conditions | null = null
   onLost: () => void = () => {}
@@ -245,43 +232,15 @@ export class MysqlBackend implements BackendConnection, Aligned {
       return replyOf(this, request, client, options)
     }
     const reply = this.learned(exchange, request, client)
-    const { mayChange, mayFailLate, passing, setsSeveral } = options
-    const isUnreported = (mayChange && exchange.endedInEof) || (reply.outcome === 'error' && mayFailLate)
-    // MySQL tells it with the next OK. MariaDB tells no more of what it says in an EOF has changed, nor of what it set
-    // before something that it refused.
-    const isLeftOut = exchange.changedInEof || (setsSeveral && reply.outcome === 'error' && !reply.didNothing)
-    this.untold ||= isUnreported && isLeftOut && this.engine === 'mariadb'
-    // What SET STATEMENT has put back MariaDB tells with another change, and with nothing else.
-    this.#putBack = this.engine === 'mariadb' && passing.some((name) => isReported(this.settings, name))
-    this.unreported = isUnreported || this.untold || this.#putBack
-    const isUntold = this.leavesUntold(reply, options)
-    const sources = exchange.unknownSources
-    if (!isUntold && sources.length === 0) {
-      this.leaveDoubtful()
-      return reply
-    }
-    return this.complete(reply, isUntold ? options : null, sources)
-      .catch((error: unknown) => {
-        // The statement has run and was answered: only what it changed is not known, and goes with the connection.
-        if (error instanceof BackendLost) return { ...reply, unmovable: true, disturbed: true }
-        throw error
-      })
-      .finally(() => this.leaveDoubtful())
+    noteReports(this, exchange, reply)
+    const completing = completed(this, exchange, reply, this.#options.diagnosticsBytesMax)
+    if (completing !== null) return completing.finally(() => this.leaveDoubtful())
+    this.leaveDoubtful()
+    return reply
   }
 
-  private leavesUntold({ outcome, didNothing }: Reply, { sets, hushes, mayFailLate }: ExchangeOptions): boolean {
-    if (sets.length === 0 || !(hushes || this.engine === 'mariadb')) return false
-    return outcome === 'ok' || (hushes && mayFailLate && !didNothing)
-  }
-
-  /** What the server has not told of what was set; null: only `sources`. */
-  private async complete(reply: Reply, untold: ExchangeOptions | null, sources: readonly string[]): Promise<Reply> {
-    const { diagnosticsBytesMax } = this.#options
-    const whole = await (untold === null
-      ? withSources(this, reply, sources, diagnosticsBytesMax)
-      : withUntold(this, reply, untold, diagnosticsBytesMax))
-    if (whole.changed !== null && whole.changed !== reply.changed) this.#alignment.follow(whole.changed)
-    return whole
+  follow(changed: SettingsChange): void {
+    this.#alignment.follow(changed)
   }
 
   private leaveDoubtful(): void {
@@ -329,30 +288,8 @@ export class MysqlBackend implements BackendConnection, Aligned {
       throw new BackendLost('unsent', true, `${this.backend.id} refused a ${sql}: ${answer.message}`)
   }
 
-  async collect(client: ClientConnection): Promise<Collected> {
-    const { untold } = this
-    // Both leave diagnostics as they are; a PING leaves all the rest as well.
-    const question = this.#putBack ? buildQuery(`SET ${A_CHANGE} = ON`, this.attributes) : buildCommand(COMMAND.PING)
-    const [reply] = await this.ask([[question, 'single']])
-    this.unreported = false
-    this.untold = false
-    const { status } = parseOk(reply!.at(-1)!, this.capabilities)
-    const told = changesIn(reply!, this.capabilities).filter(({ name }) => !this.#putBack || name !== A_CHANGE)
-    this.#putBack = false
-    ;(client as MysqlClient).owe(told)
-    const changed = untold ? await this.askForChange() : changeOf(told)
-    if (changed !== null) this.#alignment.follow(changed)
-    return {
-      changed,
-      stateChanged: untold ? await hasUserVariables(this) : told.some(({ kind }) => kind === TRACK.STATE_CHANGE),
-      transaction: (status & STATUS.IN_TRANS) === 0 ? 'none' : 'open',
-    }
-  }
-
-  private async askForChange(): Promise<SettingsChange | null> {
-    const changed = await untoldChange(this, this.settings)
-    if (changed === null) throw new BackendLost('unsent', true, `${this.backend.id} does not tell its variables`)
-    return changed.variables.size === 0 ? null : changed
+  collect(client: ClientConnection): Promise<Collected> {
+    return collectReports(this, client as MysqlClient)
   }
 
   cancel(): Promise<void> {
