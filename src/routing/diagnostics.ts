@@ -177,9 +177,8 @@ export class Diagnostics {
     failed: boolean,
     sql: Buffer | null,
   ): void {
-    const isNothing = didNothing && classification.statements === 1
     if (
-      isNothing ||
+      didNothing ||
       listsConditions(classification) ||
       leavesFoundRows(classification) ||
       this.executed(classification)?.findsNone === true

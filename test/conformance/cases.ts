@@ -465,6 +465,9 @@ export const CASES: readonly ConformanceCase[] = [
       multiStatements(false),
       q('SELECT 5; SELECT 6'),
       q('SELECT FOUND_ROWS()'),
+      q('SELECT 1 UNION SELECT 2 UNION SELECT 3'),
+      q('CREATE TEMPORARY TABLE s (a INT) SELECT 1 AS x; SELECT 1'),
+      q('SELECT FOUND_ROWS()'),
     ],
   },
   {
