@@ -455,6 +455,21 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'a PING tells of a transaction that a failed statement has ended',
+    steps: [
+      q('CREATE TABLE t (id INT)'),
+      q('BEGIN'),
+      q('INSERT INTO t VALUES (1)'),
+      q('ALTER TABLE t DROP COLUMN nosuch'),
+      ping,
+      q('BEGIN'),
+      q('SELECT nosuch'),
+      ping,
+      q('ROLLBACK'),
+      q('SELECT * FROM t'),
+    ],
+  },
+  {
     promise: 'what was found before a text whose first statement failed',
     steps: [
       q('SELECT 1 UNION SELECT 2 UNION SELECT 3'),
