@@ -85,6 +85,9 @@ const SPECIAL: Readonly<Record<string, readonly string[]>> = {
   default_tmp_storage_engine: ['InnoDB', "'MEMORY'", "'nonsense'", 'NULL'],
   enforce_storage_engine: ['InnoDB', "'nonsense'", 'NULL'],
   storage_engine: ['InnoDB', "'nonsense'", 'NULL'],
+  // Not '', which MySQL reports as it does NULL: both are no engine.
+  external_table_storage_engine: ["'nonsense'", "'InnoDB'", 'NULL'],
+  external_table_secondary_storage_engine: ["'nonsense'", "'InnoDB'", 'NULL'],
   system_versioning_asof: ["'2020-01-01 00:00:00'", "'nonsense'", 'DEFAULT'],
   default_regex_flags: ["'EXTRA'", "'DOTALL,EXTENDED'", "''"],
   resultset_metadata: ["'FULL'", "'NONE'"],
