@@ -1,6 +1,8 @@
 // Preloaded into a Sluice of its own process (node --import): answers, over the channel to its parent, what only the
 // process itself can tell. Timers are counted as they are set and cleared, since those that are unref'd are listed nowhere.
 
+import { getHeapSpaceStatistics } from 'node:v8'
+
 const timers = new Map()
 const { setTimeout: set, clearTimeout: clear } = globalThis
 
@@ -35,6 +37,7 @@ function counted(names) {
 // The parent of a worker or successor is the Sluice that started it, and what that says is not for us.
 if (process.argv[2] !== 'worker' && !process.argv.includes('--inherit')) {
   process.on('message', () => {
+    const { space_size: newSpace } = getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space')
     // Twice: what the first leaves to finalizers, the second takes away.
     globalThis.gc()
     globalThis.gc()
@@ -46,6 +49,7 @@ if (process.argv[2] !== 'worker' && !process.argv.includes('--inherit')) {
       heapUsed,
       external,
       arrayBuffers,
+      newSpace,
       resources,
       handles,
       timers: counted([...timers.values()].map(setterOf)),

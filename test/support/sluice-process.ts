@@ -22,6 +22,8 @@ export interface Inside {
   readonly heapUsed: number
   readonly external: number
   readonly arrayBuffers: number
+  /** Bytes for new objects, before the garbage was collected. */
+  readonly newSpace: number
   /** Counts by kind. */
   readonly resources: Readonly<Record<string, number>>
   readonly handles: Readonly<Record<string, number>>
