@@ -74,8 +74,11 @@ export interface Line {
 /** A reply until its connection has had its say. */
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
-/** ER_PARSE_ERROR, ER_UNKNOWN_STMT_HANDLER, ER_SP_DOES_NOT_EXIST, ER_SP_WRONG_NO_OF_ARGS. */
-const NOTHING_DONE: ReadonlySet<number> = new Set([1064, 1243, 1305, 1318])
+/**
+ * ER_PARSE_ERROR, ER_UNKNOWN_STMT_HANDLER, ER_SP_DOES_NOT_EXIST, ER_SP_WRONG_NO_OF_ARGS, ER_PROCACCESS_DENIED_ERROR,
+ * ER_SP_NOT_VAR_ARG.
+ */
+const NOTHING_DONE: ReadonlySet<number> = new Set([1064, 1243, 1305, 1318, 1370, 1414])
 
 /** The answer to a prepare: the server's number for the statement, and how many parameters and columns it has. */
 interface Prepared {
