@@ -16,8 +16,15 @@ const INLINED_BYTECODE_MAX = 1_800
  */
 const GROWTH_FACTOR = 1
 
+/**
+ * A mebibyte is looked through in less time than it takes to wake other threads for a part of it: left to one thread, measured
+ * with point selects on a busy machine of two cores, some 5 % less processor time per statement.
+ */
+const SCAVENGES_ALONE = '--no-parallel-scavenge'
+
 /** Takes effect for whatever is compiled, and however far memory has grown, from now on: so it comes before all else. */
 export function tuneEngine(): void {
   setFlagsFromString(`--max-inlined-bytecode-size-cumulative=${INLINED_BYTECODE_MAX}`)
   setFlagsFromString(`--semi-space-growth-factor=${GROWTH_FACTOR}`)
+  setFlagsFromString(SCAVENGES_ALONE)
 }
