@@ -22,7 +22,7 @@ export class Diagnostics {
   readonly #keeps: boolean
   #rowCount = 0
   /** Null: only the connection knows. */
-  #foundRows: number | null = 0
+  #foundRows: number | null = null
   #keptFoundRows = false
   /** As it was known last. What an OK calls the insert id is not it: that may be a value the client gave. */
   #insertId = 0n
@@ -160,11 +160,11 @@ export class Diagnostics {
     if (isLast) this.#mayHaveInsertId = false
   }
 
-  /** As at the beginning of a session. */
+  /** As at the beginning of a session; but to servers what was found outlives one that begins anew. */
   forget(): void {
     this.#rowCount = 0
     // MariaDB begins a session as if it had answered with one row.
-    this.#foundRows = this.#keeps ? 1 : 0
+    this.#foundRows ??= this.#keeps ? 1 : 0
     this.saveInsertId(0n)
     this.#count = 0
     this.#conditions = null

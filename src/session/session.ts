@@ -434,9 +434,10 @@ export class Session implements RequestTaker, PlainReader {
     if (!asksAboutLast(facts)) return request
     const { diagnostics } = this.#state
     const { rowCount, foundRows, count, errors, conditions } = diagnostics
-    // MySQL warns of FOUND_ROWS() before it answers, and forgets what there was.
-    const isWarning = facts.includes('found-rows') && !this.#shared.keepsDiagnostics
-    const answers = { rowCount, foundRows, conditions: isWarning ? 1 : count, errors: isWarning ? 0 : errors }
+    // MySQL warns of FOUND_ROWS() as it reads a text, and what there was it forgets, also where that was prepared.
+    const forgets = facts.includes('found-rows') && !this.#shared.keepsDiagnostics
+    const left = forgets ? { conditions: kind === 'statement' ? 1 : 0, errors: 0 } : { conditions: count, errors }
+    const answers = { rowCount, foundRows, ...left }
     const question = questionIn(request.sql, this.contextNow(), answers)
     if (question === null) return request
     if (question.kind === 'text') return this.#client.reword(request, question.sql)

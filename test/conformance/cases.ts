@@ -515,6 +515,30 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'how many conditions there are, asked by what was prepared together with what was found',
+    steps: [
+      prepare('SELECT FOUND_ROWS(), @@warning_count, @@error_count'),
+      q('SELECT 1 UNION SELECT 2'),
+      q('SELECT * FROM nosuch'),
+      execute(0, []),
+      q("SELECT CAST('x' AS SIGNED), CAST('y' AS SIGNED) UNION SELECT 1, 2"),
+      execute(0, []),
+      execute(0, []),
+      q('SHOW WARNINGS'),
+    ],
+  },
+  {
+    promise: 'what was found before a session began anew',
+    steps: [
+      q('SELECT 1 UNION SELECT 2 UNION SELECT 3'),
+      resetConnection,
+      q('SELECT FOUND_ROWS(), ROW_COUNT()'),
+      q('SELECT 1 UNION SELECT 2'),
+      changeUser(SCHEMA, UTF8MB4_BIN),
+      q('SELECT FOUND_ROWS()'),
+    ],
+  },
+  {
     promise: 'variables that were set before another one was refused',
     steps: [
       unmarked(q("SET collation_connection = 'latin1_german1_ci', SESSION sql_log_off = DEFAULT")),
