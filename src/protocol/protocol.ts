@@ -357,6 +357,7 @@ export interface Collected {
   readonly changed: SettingsChange | null
   /** Something changed that is no setting. */
   readonly stateChanged: boolean
+  readonly unmovable: Reply['unmovable']
   readonly transaction: Reply['transaction']
 }
 

@@ -232,10 +232,10 @@ export class SessionState {
 
   /** The backend told later what a statement had changed; gives the pins that began. */
   adopt(collected: Collected, classification: Classification, nowMs: number): readonly PinReason[] {
-    const { changed, transaction } = collected
+    const { changed, transaction, unmovable } = collected
     const began: PinReason[] = []
     if (changed !== null) this.#settings = withChange(this.#settings, changed)
-    if (collected.stateChanged && !explains(classification, collected)) began.push('unknown-state')
+    if (unmovable || (collected.stateChanged && !explains(classification, collected))) began.push('unknown-state')
     if (transaction === 'open' && !this.has('transaction')) {
       this.#transaction = classification.transaction === 'begin-read-only' ? 'read-only' : 'open'
       began.push('transaction')

@@ -551,6 +551,15 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'a collation of the schema that was set before a variable was refused',
+    engine: 'mysql',
+    steps: [
+      unmarked(q("SET collation_database = 'latin1_bin', SESSION sql_log_off = DEFAULT")),
+      unflagged(q('SELECT @@collation_database')),
+      q('SELECT @@collation_database, @@character_set_database'),
+    ],
+  },
+  {
     promise: 'what was found before an option was set',
     steps: [
       q('SELECT 1 UNION SELECT 2 UNION SELECT 3'),

@@ -48,7 +48,7 @@ export class FakeBackendConnection implements BackendConnection {
   /** What a read-out finds. */
   remains: ReadOut = { conditions: null, counters: null, variables: null }
   /** What it tells of the last statement when it is asked. */
-  told: Collected = { changed: null, stateChanged: false, transaction: 'none' }
+  told: Collected = { changed: null, stateChanged: false, unmovable: false, transaction: 'none' }
   /** Does it get what it waits for in time? */
   catchesUp = true
   /** Can its user variables be read out? */

@@ -14,7 +14,7 @@ import type { Exchange } from './exchange.ts'
 import { buildCommand, buildQuery, COMMAND, parseOk, STATUS, TRACK } from './messages.ts'
 import { type Asker, changeOf, changesIn } from './own-replies.ts'
 import { hasUserVariables, untoldChange, withSources, withUntold } from './questions.ts'
-import { isReported } from './variables.ts'
+import { isReported, isUnmovable } from './variables.ts'
 
 /** The connection, as far as its server's reports go. */
 export interface Reporting extends Asker {
@@ -92,6 +92,9 @@ export async function collectReports(connection: Reporting, client: MysqlClient)
   return {
     changed,
     stateChanged: untold ? await hasUserVariables(connection) : told.some(({ kind }) => kind === TRACK.STATE_CHANGE),
+    unmovable: told.some(
+      ({ kind, name, value }) => kind === TRACK.SYSTEM_VARIABLES && isUnmovable(name, value?.toString() ?? ''),
+    ),
     transaction: (status & STATUS.IN_TRANS) === 0 ? 'none' : 'open',
   }
 }
