@@ -39,6 +39,7 @@ export const LEFT_OUT: ReadonlyMap<string, string> = new Map([
   ['last_gtid', "is the server's own"],
   ['pseudo_thread_id', 'names the connection, and needs a right to be set'],
   ['enable_cascade_triggers', 'is warned of in other words once a connection has been reset'],
+  ['pseudo_slave_mode', 'is warned of when SET STATEMENT puts it back, which no answer tells'],
   ['require_row_format', 'needs a right to be set once it is ON'],
   ['max_relay_log_size', "is the servers', whatever MariaDB says of its scope"],
   ['sql_slave_skip_counter', "is the servers', whatever MariaDB says of its scope"],
