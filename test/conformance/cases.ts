@@ -555,6 +555,7 @@ export const CASES: readonly ConformanceCase[] = [
     engine: 'mysql',
     steps: [
       unmarked(q("SET collation_database = 'latin1_bin', SESSION sql_log_off = DEFAULT")),
+      ping,
       unflagged(q('SELECT @@collation_database')),
       q('SELECT @@collation_database, @@character_set_database'),
     ],

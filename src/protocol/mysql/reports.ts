@@ -84,7 +84,9 @@ export async function collectReports(connection: Reporting, client: MysqlClient)
   connection.unreported = false
   connection.untold = false
   connection.putBack = false
-  const { status } = parseOk(reply!.at(-1)!, capabilities)
+  const { status, warnings } = parseOk(reply!.at(-1)!, capabilities)
+  // It also counts the conditions, of which a statement that failed may have left more than its error.
+  if (connection.engine === 'mysql') client.warnings = Math.max(client.warnings, warnings)
   const told = changesIn(reply!, capabilities).filter(({ name }) => !putBack || name !== A_CHANGE)
   client.owe(told)
   const changed = untold ? await changeUntold(connection) : changeOf(told)
