@@ -561,6 +561,14 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'character sets of a client that were set before a variable was refused',
+    steps: [
+      unmarked(q('SET NAMES latin1, SESSION sql_log_off = DEFAULT')),
+      unflagged(q('SELECT @@character_set_client, @@character_set_results')),
+      q("SELECT @@collation_connection, COLLATION('x')"),
+    ],
+  },
+  {
     promise: 'what was found before an option was set',
     steps: [
       q('SELECT 1 UNION SELECT 2 UNION SELECT 3'),

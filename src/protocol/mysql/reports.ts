@@ -14,7 +14,7 @@ import type { Exchange } from './exchange.ts'
 import { buildCommand, buildQuery, COMMAND, parseOk, STATUS, TRACK } from './messages.ts'
 import { type Asker, changeOf, changesIn } from './own-replies.ts'
 import { hasUserVariables, untoldChange, withSources, withUntold } from './questions.ts'
-import { isReported, isUnmovable } from './variables.ts'
+import { isReported, isUnmovable, SOURCE_OF } from './variables.ts'
 
 /** The connection, as far as its server's reports go. */
 export interface Reporting extends Asker {
@@ -94,9 +94,13 @@ export async function collectReports(connection: Reporting, client: MysqlClient)
   return {
     changed,
     stateChanged: untold ? await hasUserVariables(connection) : told.some(({ kind }) => kind === TRACK.STATE_CHANGE),
-    unmovable: told.some(
-      ({ kind, name, value }) => kind === TRACK.SYSTEM_VARIABLES && isUnmovable(name, value?.toString() ?? ''),
-    ),
+    unmovable: told.some(({ kind, name, value }) => {
+      if (kind !== TRACK.SYSTEM_VARIABLES) return false
+      // Nor can what another variable says, which is not told: nobody asks for it.
+      const source = SOURCE_OF.get(name)
+      const isKnown = source === undefined || untold || changed?.variables.has(source) === true
+      return !isKnown || isUnmovable(name, value?.toString() ?? '')
+    }),
     transaction: (status & STATUS.IN_TRANS) === 0 ? 'none' : 'open',
   }
 }
