@@ -75,6 +75,8 @@ export class SessionState {
   /** Of a READ ONLY transaction. */
   #savepoints: Savepoints = NO_SAVEPOINTS
   #next: NextSaid = 'nothing'
+  /** The transaction is what it is because SET TRANSACTION or its own beginning said so. */
+  #isSaid = false
   #autocommit = true
   #pins: Map<PinReason, Pin> | null = null
   #override: RouteHint | null = null
@@ -244,6 +246,13 @@ export class SessionState {
     return began
   }
 
+  /** Of the next transaction nothing may be said on this connection: it is wiped out before anybody begins one there. */
+  forgetNext(): void {
+    if (this.#next !== 'holds') return
+    this.#next = 'may hold'
+    this.unpin('transaction')
+  }
+
   /** What the session held on a connection that is gone. Its settings live on; these do not. */
   losePins(): readonly PinReason[] {
     const lost = this.#pins === null ? [] : [...this.#pins.keys()]
@@ -331,13 +340,16 @@ export class SessionState {
   private observeTransaction(classification: Classification, reply: Reply, nowMs: number): void {
     if (reply.transaction === 'open') {
       if (this.#transaction === 'none') {
-        this.#transaction = classification.transaction === 'begin-read-only' ? 'read-only' : 'open'
+        const isReadOnly = classification.transaction === 'begin-read-only'
+        this.#transaction = isReadOnly ? 'read-only' : 'open'
+        this.#isSaid = isReadOnly || this.#next === 'holds'
       }
       this.#next = 'nothing'
       this.pin('transaction', null, classification, nowMs)
       return
     }
-    const next = nextAfter(this.#next, classification, reply)
+    const isLeft = this.#transaction !== 'none' && this.#isSaid && endsWithAutocommit(classification)
+    const next = isLeft ? 'holds' : nextAfter(this.#next, classification, reply)
     this.endTransaction()
     this.#next = next
     // SET TRANSACTION … speaks of the next transaction on this very connection.
@@ -384,6 +396,11 @@ function nextAfter(next: NextSaid, { transaction, tables }: Classification, { ou
   if (transaction === 'next' && outcome === 'ok') return 'holds'
   if (next !== 'holds' || transaction === 'end' || transaction === 'implicit-commit') return 'nothing'
   return tables?.length === 0 || outcome !== 'ok' ? 'holds' : 'may hold'
+}
+
+/** Servers commit then, and forget to forget what was said of the transaction: it holds for the next one. */
+function endsWithAutocommit({ transaction, assigns }: Classification): boolean {
+  return transaction === 'implicit-commit' && assigns.some(({ name }) => name === 'autocommit')
 }
 
 /** Reads of the transaction see what was committed until this statement, and nothing newer. */

@@ -495,6 +495,7 @@ export class Session implements RequestTaker, PlainReader {
     const done = kind === 'prepare' ? inert(classification) : classification
     const begun = this.#state.observe(done, reply, this.#shared.recentMs())
     for (const reason of begun) metrics.pins.labels(reason).value += 1
+    if (connection.backend.role === 'reader') this.#state.forgetNext()
     this.#leases.ran(kind !== 'prepare' && maySetInsertId(classification, reply) ? reply.insertId : null, replaced)
     if (reply.disturbed) this.#leases.disturbed('all')
     if (reply.conditions !== null) diagnostics.saveConditions(reply.conditions)

@@ -455,6 +455,21 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'what was said of a transaction that SET autocommit has ended',
+    steps: [
+      q('CREATE TABLE t (id INT)'),
+      q('SET TRANSACTION READ ONLY'),
+      q('SET autocommit = 0'),
+      q('SELECT * FROM t'),
+      q('SET autocommit = 1'),
+      q('INSERT INTO t VALUES (1)'),
+      q('BEGIN'),
+      q('INSERT INTO t VALUES (1)'),
+      q('ROLLBACK'),
+      q('INSERT INTO t VALUES (1)'),
+    ],
+  },
+  {
     promise: 'a PING tells of a transaction that a failed statement has ended',
     steps: [
       q('CREATE TABLE t (id INT)'),

@@ -163,6 +163,15 @@ describeEngines((engine) => {
     },
   )
 
+  test("a read-only transaction that SET autocommit has ended makes nobody else's read-only", async () => {
+    const first = await connect()
+    for (const sql of ['START TRANSACTION READ ONLY', 'SET autocommit = 0', 'SELECT v FROM t', 'SET autocommit = 1'])
+      await first.query(sql)
+    await first.end()
+    const second = await connect()
+    await second.query('BEGIN; UPDATE t SET v = 5; ROLLBACK')
+  })
+
   test.runIf(engine === 'mariadb')(
     'an insert id that came with rows, and so untold, is found when another client has had the connection',
     async () => {
