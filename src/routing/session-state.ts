@@ -392,11 +392,17 @@ export class SessionState {
  * What SET TRANSACTION has said holds until a transaction ends: one that was begun, or that of a statement which reads or
  * writes tables, unless they have no transactions.
  */
-function nextAfter(next: NextSaid, { transaction, tables }: Classification, { outcome }: Reply): NextSaid {
+function nextAfter(next: NextSaid, classification: Classification, { outcome }: Reply): NextSaid {
+  const { transaction, tables, digestText } = classification
   if (transaction === 'next' && outcome === 'ok') return 'holds'
-  if (next !== 'holds' || transaction === 'end' || transaction === 'implicit-commit') return 'nothing'
+  // These commit only what there is to commit, and what failed may have come to nothing before it did.
+  const isInDoubt = outcome !== 'ok' || MAY_COMMIT.test(digestText)
+  const isOver = transaction === 'end' || (transaction === 'implicit-commit' && !isInDoubt)
+  if (next !== 'holds' || isOver) return 'nothing'
   return tables?.length === 0 || outcome !== 'ok' ? 'holds' : 'may hold'
 }
+
+const MAY_COMMIT = /^(set|unlock)\b/i
 
 /** Servers commit then, and forget to forget what was said of the transaction: it holds for the next one. */
 function endsWithAutocommit({ transaction, assigns }: Classification): boolean {

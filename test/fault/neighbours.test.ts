@@ -163,6 +163,18 @@ describeEngines((engine) => {
     },
   )
 
+  test.each(['SET autocommit = 1', 'UNLOCK TABLES', 'CREATE TABLE'])(
+    "what was said of the next transaction, and %s did not end, is said of nobody else's",
+    async (sql) => {
+      const first = await connect()
+      await first.query('SET TRANSACTION READ ONLY')
+      await first.query(sql).catch(() => {})
+      await first.end()
+      const second = await connect()
+      await second.query('UPDATE t SET v = 5')
+    },
+  )
+
   test("a read-only transaction that SET autocommit has ended makes nobody else's read-only", async () => {
     const first = await connect()
     for (const sql of ['START TRANSACTION READ ONLY', 'SET autocommit = 0', 'SELECT v FROM t', 'SET autocommit = 1'])
