@@ -393,8 +393,11 @@ export class SessionState {
  * writes tables, unless they have no transactions.
  */
 function nextAfter(next: NextSaid, classification: Classification, { outcome }: Reply): NextSaid {
-  const { transaction, tables, digestText } = classification
+  const { transaction, tables, digestText, statements } = classification
   if (transaction === 'next' && outcome === 'ok') return 'holds'
+  // How far they came, and in which order, nobody knows from here.
+  if (statements > 1 && (next === 'holds' || SAYS.test(digestText)))
+    return transaction === 'end' && outcome === 'ok' ? 'may hold' : 'holds'
   // These commit only what there is to commit, and what failed may have come to nothing before it did.
   const isInDoubt = outcome !== 'ok' || MAY_COMMIT.test(digestText)
   const isOver = transaction === 'end' || (transaction === 'implicit-commit' && !isInDoubt)
@@ -402,6 +405,7 @@ function nextAfter(next: NextSaid, classification: Classification, { outcome }: 
   return tables?.length === 0 || outcome !== 'ok' ? 'holds' : 'may hold'
 }
 
+const SAYS = /\b(read only|isolation level|(transaction|tx)_(isolation|read_only))\b/i
 const MAY_COMMIT = /^(set|unlock)\b/i
 
 /** Servers commit then, and forget to forget what was said of the transaction: it holds for the next one. */

@@ -175,6 +175,19 @@ describeEngines((engine) => {
     },
   )
 
+  test.each([
+    'SELECT 1; SET TRANSACTION READ ONLY; SELECT * FROM nosuch',
+    'SET TRANSACTION READ ONLY; SET autocommit = 1',
+    'COMMIT; SET TRANSACTION READ ONLY; UNLOCK TABLES',
+    'START TRANSACTION READ ONLY; SET autocommit = 0; SET autocommit = 1',
+  ])("what is said of a transaction in a text of several statements is said of nobody else's: %s", async (sql) => {
+    const first = await connect()
+    await first.query(sql).catch(() => {})
+    await first.end()
+    const second = await connect()
+    await second.query('UPDATE t SET v = 5')
+  })
+
   test("a read-only transaction that SET autocommit has ended makes nobody else's read-only", async () => {
     const first = await connect()
     for (const sql of ['START TRANSACTION READ ONLY', 'SET autocommit = 0', 'SELECT v FROM t', 'SET autocommit = 1'])
