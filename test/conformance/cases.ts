@@ -636,6 +636,17 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'variables whose names servers report in capitals',
+    engine: 'mariadb',
+    steps: [
+      q("SET STATEMENT wsrep_osu_method = 'RSU' FOR SELECT 1"),
+      q('SELECT @@wsrep_osu_method'),
+      q("SET wsrep_OSU_method = 'RSU'"),
+      q("SET SESSION wsrep_osu_method = 'TOI'"),
+      q('SELECT @@wsrep_osu_method'),
+    ],
+  },
+  {
     promise: 'variables that have two names',
     engine: 'mariadb',
     steps: [

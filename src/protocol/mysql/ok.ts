@@ -78,7 +78,8 @@ export function parseChanges(changes: Buffer): TrackedChange[] {
     let value: Buffer
     switch (kind) {
       case TRACK.SYSTEM_VARIABLES:
-        name = entry.string().toString('latin1')
+        // To servers their case says nothing, and MariaDB reports some as 'wsrep_OSU_method'.
+        name = entry.string().toString('latin1').toLowerCase()
         value = entry.string()
         break
       case TRACK.USER_VARIABLES:
