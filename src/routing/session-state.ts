@@ -64,7 +64,7 @@ const NONE: readonly PinReason[] = []
 const NO_SAVEPOINTS: readonly string[] = []
 const NOTHING: ReadonlyMap<string, string> = new Map()
 
-/** What SET TRANSACTION said of the next transaction, as far as the connection still knows it. */
+/** What SET TRANSACTION or SAVEPOINT said of the next transaction, as far as the connection still knows it. */
 type NextSaid = 'nothing' | 'holds' | 'may hold'
 
 export class SessionState {
@@ -389,12 +389,14 @@ export class SessionState {
 }
 
 /**
- * What SET TRANSACTION has said holds until a transaction ends: one that was begun, or that of a statement which reads or
+ * What SET TRANSACTION has said, or SAVEPOINT has marked, holds until a transaction ends: one that was begun, or that of a statement which reads or
  * writes tables, unless they have no transactions.
  */
-function nextAfter(next: NextSaid, classification: Classification, { outcome }: Reply): NextSaid {
+function nextAfter(next: NextSaid, classification: Classification, { outcome, autocommit }: Reply): NextSaid {
   const { transaction, tables, digestText, statements } = classification
   if (transaction === 'next' && outcome === 'ok') return 'holds'
+  // With autocommit off a savepoint belongs to the transaction that the next statement opens.
+  if (!autocommit && outcome === 'ok' && transaction !== 'end' && SAVES.test(digestText)) return 'holds'
   // How far they came, and in which order, nobody knows from here.
   if (statements > 1 && (next === 'holds' || SAYS.test(digestText)))
     return transaction === 'end' && outcome === 'ok' ? 'may hold' : 'holds'
@@ -402,8 +404,10 @@ function nextAfter(next: NextSaid, classification: Classification, { outcome }: 
   const isInDoubt = outcome !== 'ok' || MAY_COMMIT.test(digestText)
   const isOver = transaction === 'end' || (transaction === 'implicit-commit' && !isInDoubt)
   if (next !== 'holds' || isOver) return 'nothing'
-  return tables?.length === 0 || outcome !== 'ok' ? 'holds' : 'may hold'
+  return tables?.length === 0 || outcome !== 'ok' || !autocommit ? 'holds' : 'may hold'
 }
+
+const SAVES = /\bsavepoint\b/i
 
 const SAYS = /\b(read only|isolation level|(transaction|tx)_(isolation|read_only))\b/i
 const MAY_COMMIT = /^(set|unlock)\b/i

@@ -455,6 +455,34 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'a savepoint before everything else in a transaction',
+    steps: [
+      q('CREATE TABLE t (id INT PRIMARY KEY)'),
+      q('SET autocommit = 0'),
+      q('SAVEPOINT first'),
+      q('SELECT 1'),
+      q('INSERT INTO t VALUES (1)'),
+      q('ROLLBACK TO SAVEPOINT first'),
+      q('RELEASE SAVEPOINT first'),
+      q('INSERT INTO t VALUES (2)'),
+      q('COMMIT'),
+      q('SAVEPOINT second'),
+      q('ROLLBACK'),
+      q('ROLLBACK TO SAVEPOINT second'),
+      q('SELECT * FROM t'),
+    ],
+  },
+  {
+    promise: 'the modes that status flags tell, after a statement that had its own',
+    engine: 'mariadb',
+    steps: [
+      unmarked(q("SET STATEMENT sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES' FOR DO 1")),
+      ping,
+      q('SHOW WARNINGS'),
+      q('SELECT 1'),
+    ],
+  },
+  {
     promise: 'what was said of a transaction that SET autocommit has ended',
     steps: [
       q('CREATE TABLE t (id INT)'),

@@ -39,6 +39,7 @@ import {
   COMMAND,
   MalformedMessage,
   STATUS,
+  STATUS_OF_MODES,
   STATUS_OF_SESSION,
 } from './messages.ts'
 import { errorIn, type OwnCommand, OwnReplies, type OwnReply, type Rows, refusalOf, rowsIn } from './own-replies.ts'
@@ -439,7 +440,9 @@ export class MysqlBackend implements BackendConnection, Aligned, Reporting {
   /** What a reply means for the connection itself. */
   private learned(end: Exchange, request: MysqlRequest, client: MysqlClient): Reply {
     this.#work = null
-    this.#status = end.status & STATUS_OF_SESSION
+    // What SET STATEMENT sets is put back behind its answer.
+    const kept = end.options.passing.includes('sql_mode') ? STATUS_OF_MODES : 0
+    this.#status = (end.status & STATUS_OF_SESSION & ~kept) | (this.#status & kept)
     const { reply } = end
     const statement = request.prepared
     if (statement !== null && request.kind === 'prepare') {

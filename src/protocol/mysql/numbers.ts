@@ -104,9 +104,11 @@ export const STATUS = {
   ANSI_QUOTES: 0x8000,
 } as const
 
+/** Flags that tell of sql_mode. */
+export const STATUS_OF_MODES = STATUS.NO_BACKSLASH_ESCAPES | STATUS.ANSI_QUOTES
+
 /** Flags that stay true after the statement that told them. */
-export const STATUS_OF_SESSION =
-  STATUS.IN_TRANS | STATUS.AUTOCOMMIT | STATUS.NO_BACKSLASH_ESCAPES | STATUS.IN_TRANS_READONLY | STATUS.ANSI_QUOTES
+export const STATUS_OF_SESSION = STATUS.IN_TRANS | STATUS.AUTOCOMMIT | STATUS.IN_TRANS_READONLY | STATUS_OF_MODES
 
 export const COLUMN_TYPE = {
   DECIMAL: 0x00,
