@@ -664,18 +664,6 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
-    promise: 'what is to be reported, set before a variable that was refused',
-    steps: [
-      q('CREATE TABLE t (id INT)'),
-      q('SET session_track_schema = OFF, sql_log_off = DEFAULT'),
-      q('SHOW WARNINGS'),
-      unflagged(q('SELECT * FROM t')),
-      unmarked(q(`USE ${SCHEMA}`)),
-      q('INSERT INTO t VALUES (1)'),
-      q('SELECT @@sql_log_off'),
-    ],
-  },
-  {
     promise: 'variables whose names servers report in capitals',
     engine: 'mariadb',
     steps: [

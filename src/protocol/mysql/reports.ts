@@ -54,8 +54,6 @@ export function completed(
   const { options, unknownSources } = exchange
   const isUntold = leavesUntold(connection, reply, options)
   if (!isUntold && unknownSources.length === 0) return null
-  // What was refused cannot be told from what was set before it, and another connection would refuse it as well.
-  if (isUntold && reply.outcome === 'error') return Promise.resolve({ ...reply, unmovable: true })
   const asking = isUntold
     ? withUntold(connection, reply, options, bytesMax)
     : withSources(connection, reply, unknownSources, bytesMax)
