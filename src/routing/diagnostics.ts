@@ -250,13 +250,19 @@ export function maySetInsertId(classification: Classification, { insertId, rows,
   const { access, facts } = classification
   if (outcome !== 'ok' || rows >= 0 || facts.includes('last-insert-id')) return access === 'write'
   // LAST_INSERT_ID(…) of a value, and routines, set it without a word.
-  return hidesRows(classification)
+  return hidesRows(classification) || isCompound(classification)
 }
 
 /** The same, for statements that do not tell. */
 export function maySetInsertIdSilently(classification: Classification): boolean {
-  return classification.access === 'write' && (hidesRows(classification) || returnsRows(classification))
+  if (classification.access !== 'write') return false
+  return hidesRows(classification) || returnsRows(classification) || isCompound(classification)
 }
+
+/** MariaDB runs blocks, and tells nothing of what is inserted in them. */
+const isCompound = remembered(({ digestText }) =>
+  /(^|;\s*)(begin not|if|case|loop|repeat|while|for)\b/i.test(digestText),
+)
 
 const OF_LAST: readonly SessionFact[] = ['diagnostics', 'condition-count', 'row-count', 'found-rows']
 

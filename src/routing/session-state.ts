@@ -55,6 +55,8 @@ export const PIN_ENDS: Readonly<Record<PinReason, string>> = {
 
 const WITH_SNAPSHOT = /^start\b.*\bsnapshot\b/i
 const GETS_DIAGNOSTICS = /^get\b/i
+/** Of several statements, the last ends the transaction, and those before it are of a kind that reads. */
+const READS_TO_THE_END = /^((select|with|values|show|call)\b[^;]*;\s*)*(commit|rollback)\b[^;]*;?$/i
 
 /** Pins that are counted by name. What has none that is known ends only with all of them. */
 const NAMED: ReadonlySet<PinReason> = new Set(['temporary-table', 'advisory-lock', 'handler', 'sql-prepared'])
@@ -205,9 +207,9 @@ export class SessionState {
    * A READ ONLY transaction was begun on a reader, and this statement's place is the writer: it writes or locks, ends others,
    * or what it leaves lives on after it. What a routine does, nobody knows, and reports are made of them.
    */
-  outgrowsReader({ access, transaction, pins, routines }: Classification): boolean {
+  outgrowsReader({ access, transaction, pins, routines, statements, digestText }: Classification): boolean {
     if (!this.canMoveTransaction) return false
-    if (transaction === 'end') return false
+    if (transaction === 'end') return statements > 1 && !READS_TO_THE_END.test(digestText)
     if (transaction === 'begin' || (access === 'write' && routines.length === 0)) return true
     return pins.some(({ change, reason }) => change === 'start' && !ON_READERS.has(reason))
   }

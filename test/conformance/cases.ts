@@ -115,6 +115,21 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'insert ids of what is written in a block',
+    engine: 'mariadb',
+    steps: [
+      table,
+      rows,
+      q('SELECT 1 UNION SELECT 2'),
+      q("BEGIN NOT ATOMIC INSERT INTO t (v) VALUES ('in a block'); END"),
+      q('SELECT LAST_INSERT_ID(), ROW_COUNT(), FOUND_ROWS()'),
+      q("IF 1 THEN INSERT INTO t (v) VALUES ('in a branch'); END IF"),
+      q('SELECT LAST_INSERT_ID() FROM t'),
+      q("CASE WHEN 1 THEN INSERT INTO t (v) VALUES ('in a case'); END CASE"),
+      q('SELECT LAST_INSERT_ID(), COUNT(*) FROM t'),
+    ],
+  },
+  {
     promise: 'insert ids that no server has made up',
     steps: [
       table,
@@ -1581,6 +1596,16 @@ export const CASES: readonly ConformanceCase[] = [
       q('START TRANSACTION READ ONLY'),
       multiStatements(true),
       q('SELECT * FROM nosuch'),
+      q('SELECT * FROM t; COMMIT'),
+      ...['BEGIN; UPDATE t SET n = n + 2; COMMIT', 'ROLLBACK; UPDATE t SET n = n + 4; SELECT * FROM t'].flatMap(
+        (sql) => [
+          unmarked(q('START TRANSACTION READ ONLY')),
+          q('SELECT * FROM t'),
+          unmarked(q(sql)),
+          ping,
+          q('SELECT * FROM t'),
+        ],
+      ),
       multiStatements(false),
       ping,
       q('COMMIT'),

@@ -2,7 +2,7 @@
 
 import type { RunningCluster } from '../../../src/lab/index.ts'
 import { STATUS } from '../../../src/protocol/mysql/messages.ts'
-import { type Progress, take } from '../differential.ts'
+import { type Progress, query, take } from '../differential.ts'
 import { startSluice } from '../sluice.ts'
 import { WireClient } from '../wire-client.ts'
 import { firstIdOf } from './author.ts'
@@ -200,6 +200,8 @@ class Actor {
   private async arrive(): Promise<WireClient> {
     const { schema, capabilities, sessionTrack } = this.#role
     const client = await WireClient.connect({ port: this.#port, schema, capabilities, sessionTrack })
+    // MariaDB begins a session with the FOUND_ROWS() of whoever had its thread before.
+    await take(query('SELECT 1'), { client, prepared: [] })
     // The writer tells a client with trackers what the login itself set; Sluice does not.
     this.#told.push({ move: null, text: `login => status ${client.login.status & ~STATUS.SESSION_STATE_CHANGED}` })
     return client
