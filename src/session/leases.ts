@@ -358,7 +358,9 @@ export class Leases implements Keeper, Unsaved {
   /** What the current connection answers is neither the session's LAST_INSERT_ID() nor known to be equal. */
   get lacksInsertId(): boolean {
     const lease = this.#current
-    if (lease === null || isAt(this.#insertIdHome, lease)) return false
+    const home = this.#insertIdHome
+    if (lease === null) return false
+    if (isAt(home, lease)) return !home.certain && home.before === null
     return lease.connection.insertId === null || lease.connection.insertId !== this.#state.diagnostics.insertId
   }
 

@@ -211,6 +211,18 @@ describeEngines((engine) => {
     },
   )
 
+  test.runIf(engine === 'mariadb')('so it is after one that was told', async () => {
+    const gone = await connect()
+    await gone.query('INSERT INTO made VALUES (NULL)')
+    await gone.end()
+    const client = await connect()
+    await client.query('INSERT INTO made VALUES (NULL)')
+    const [rows] = await client.query('INSERT INTO made VALUES (NULL) RETURNING id')
+    const other = await connect()
+    await other.query('SELECT v FROM t FOR UPDATE')
+    expect(await firstValue(client, 'SELECT LAST_INSERT_ID()')).toBe((rows as { id: number }[])[0]!.id)
+  })
+
   /** Wipes out what is prepared on the connection, by what it leaves there. */
   const comesBetween = async () => {
     const other = await connect()
