@@ -610,7 +610,6 @@ export const CASES: readonly ConformanceCase[] = [
   },
   {
     promise: 'a collation of the schema that was set before a variable was refused',
-    engine: 'mysql',
     steps: [
       unmarked(q("SET collation_database = 'latin1_bin', SESSION sql_log_off = DEFAULT")),
       ping,
@@ -1514,6 +1513,18 @@ export const CASES: readonly ConformanceCase[] = [
       q('SELECT FOUND_ROWS(), @@time_zone, COUNT(*) FROM t'),
       q('SET NAMES utf8mb4'),
     ]),
+  },
+  {
+    promise: 'what is set together with what the server is to report, before a variable was refused',
+    steps: [
+      unmarked(q('SET session_track_schema = OFF, default_week_format = 3, SESSION sql_log_off = DEFAULT')),
+      unflagged(q('SELECT @@default_week_format, @@sql_log_off')),
+      q('SELECT @@default_week_format, @@sql_log_off'),
+      multiStatements(true),
+      q('USE mysql; SET session_track_schema = ON, div_precision_increment = 7, SESSION sql_log_off = DEFAULT'),
+      q('SELECT DATABASE(), @@default_week_format, @@div_precision_increment'),
+      useSchema(SCHEMA),
+    ],
   },
   {
     promise: 'what is set together with what the server is to report',

@@ -21,6 +21,7 @@ import {
   addResultsCollation,
   isInsertId,
   isKept,
+  isSameValue,
   isTracker,
   isUnmovable,
   quoteName,
@@ -37,6 +38,13 @@ export const CLEAR = 'DO (SELECT 0 FROM (SELECT 0) AS t)'
 /** What a session may set, by MariaDB's own list; NULL reads as the trackers would report it. */
 const SESSION_AND_GLOBAL = `SELECT LOWER(VARIABLE_NAME), COALESCE(SESSION_VALUE, ''), COALESCE(GLOBAL_VALUE, '')
   FROM information_schema.SYSTEM_VARIABLES WHERE VARIABLE_SCOPE = 'SESSION' AND READ_ONLY = 'NO' LIMIT 10000`
+
+interface Untold {
+  /** There are some. */
+  readonly userVariables: boolean
+  /** It is another than the schema's own. */
+  readonly schemaCollation: boolean
+}
 
 /** Waits on a server for what another has executed; answers 0 when it is there. */
 export function catchUpSql(engine: Asker['engine'], { text }: Position, msMax: number): string {
@@ -78,10 +86,13 @@ export async function untoldChange(connection: Asker, { variables }: Settings): 
   return { schema: undefined, variables: changed }
 }
 
-/** In doubt it has. */
-export async function hasUserVariables(connection: Asker): Promise<boolean> {
-  const rows = await connection.query('SELECT COUNT(*) FROM information_schema.USER_VARIABLES LIMIT 1')
-  return !Array.isArray(rows) || rows[0]?.[0] !== '0'
+/** What a session has besides the variables of `untoldChange`; in doubt it has it. */
+export async function untoldBesides(connection: Asker): Promise<Untold> {
+  const collation = 'SELECT DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = DATABASE()'
+  const rows = await connection.query(`SELECT (SELECT COUNT(*) FROM information_schema.USER_VARIABLES),
+    @@collation_database = COALESCE((${collation}), @@collation_server) LIMIT 1`)
+  const [userVariables, isSchemas] = Array.isArray(rows) ? (rows[0] ?? []) : []
+  return { userVariables: userVariables !== '0', schemaCollation: isSchemas !== '1' }
 }
 
 /** MariaDB does not report what is set as `@@name`, and no server what is set together with what it is to report. */
@@ -89,24 +100,31 @@ export async function withUntold(
   connection: Asker,
   reply: Reply,
   { sets, hushes, startsClock }: Pick<ExchangeOptions, 'sets' | 'hushes' | 'startsClock'>,
+  settings: Settings,
   bytesMax: number,
 ): Promise<Reply> {
   const names = sets.map((name) => SOURCE_OF.get(name) ?? name)
   // The collation may follow from what was set; a text of several statements may also have used another schema.
   const wanted = [...names, 'collation_connection'].map((name) => `@@session.${quoteName(name)}`)
-  const question = `SELECT ${[...wanted, ...(hushes ? ['DATABASE()'] : [])].join(', ')} LIMIT 1`
+  // What was refused is as it was, and may be nothing that anybody could give to another connection.
+  const ofAll = reply.outcome === 'error' ? names.map((name) => globalSql(connection.engine, name)) : []
+  const question = `SELECT ${[...wanted, 'DATABASE()', ...ofAll].join(', ')} LIMIT 1`
   const { conditions, row } = await askedBehind(connection, reply, question, bytesMax)
   if (row === null) return { ...reply, unmovable: true, disturbed: true }
+  const schema = row[wanted.length] ?? null
+  const before = row.slice(wanted.length + 1)
   const variables = new Map(reply.changed?.variables ?? [])
   for (const [index, name] of names.entries()) {
     const value = row[index] ?? ''
-    if (isKept(name)) variables.set(name, isTracker(name) ? (SWITCHES.get(value) ?? value) : value)
+    const isAsBefore = isSameValue(settings.variables.get(name) ?? before[index] ?? undefined, value)
+    if (!isKept(name) || (reply.outcome === 'error' && isAsBefore)) continue
+    variables.set(name, isTracker(name) ? (SWITCHES.get(value) ?? value) : value)
   }
   if (startsClock && names.includes('timestamp')) variables.set('timestamp', 'DEFAULT')
   variables.set('collation_connection', row[names.length] ?? '')
   addFollowing(variables)
   const insertId = names.some(isInsertId) ? BigInt(row[names.findIndex(isInsertId)] ?? 0) : reply.insertId
-  const changed = { schema: hushes ? (row.at(-1) ?? null) : reply.changed?.schema, variables }
+  const changed = { schema: hushes ? schema : reply.changed?.schema, variables }
   return {
     ...reply,
     changed,
@@ -115,6 +133,12 @@ export async function withUntold(
     conditions,
     disturbed: true,
   }
+}
+
+/** Asks for what new sessions begin with; NULL for what has no such value. */
+function globalSql(engine: Asker['engine'], name: string): string {
+  const table = engine === 'mysql' ? 'performance_schema.global_variables' : 'information_schema.GLOBAL_VARIABLES'
+  return `(SELECT VARIABLE_VALUE FROM ${table} WHERE VARIABLE_NAME = _utf8mb4 0x${Buffer.from(name).toString('hex')} LIMIT 1)`
 }
 
 /** What was told says less than is to be known; `names`: the variables that say it, as SOURCE_OF has them. */

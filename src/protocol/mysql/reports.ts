@@ -13,7 +13,7 @@ import type { MysqlClient } from './client.ts'
 import type { Exchange } from './exchange.ts'
 import { buildCommand, buildQuery, COMMAND, parseOk, STATUS, TRACK } from './messages.ts'
 import { type Asker, changeOf, changesIn } from './own-replies.ts'
-import { hasUserVariables, untoldChange, withSources, withUntold } from './questions.ts'
+import { untoldBesides, untoldChange, withSources, withUntold } from './questions.ts'
 import { isReported, isUnmovable, SOURCE_OF } from './variables.ts'
 
 /** The connection, as far as its server's reports go. */
@@ -55,7 +55,7 @@ export function completed(
   const isUntold = leavesUntold(connection, reply, options)
   if (!isUntold && unknownSources.length === 0) return null
   const asking = isUntold
-    ? withUntold(connection, reply, options, bytesMax)
+    ? withUntold(connection, reply, options, connection.settings, bytesMax)
     : withSources(connection, reply, unknownSources, bytesMax)
   return asking
     .then((whole) => {
@@ -90,17 +90,19 @@ export async function collectReports(connection: Reporting, client: MysqlClient)
   const told = changesIn(reply!, capabilities).filter(({ name }) => !putBack || name !== A_CHANGE)
   client.owe(told)
   const changed = untold ? await changeUntold(connection) : changeOf(told)
+  const besides = untold ? await untoldBesides(connection) : null
   if (changed !== null) connection.follow(changed)
+  const isUnmovableTold = told.some(({ kind, name, value }) => {
+    if (kind !== TRACK.SYSTEM_VARIABLES) return false
+    // Nor can what another variable says, which is not told: nobody asks for it.
+    const source = SOURCE_OF.get(name)
+    const isKnown = source === undefined || untold || changed?.variables.has(source) === true
+    return !isKnown || isUnmovable(name, value?.toString() ?? '')
+  })
   return {
     changed,
-    stateChanged: untold ? await hasUserVariables(connection) : told.some(({ kind }) => kind === TRACK.STATE_CHANGE),
-    unmovable: told.some(({ kind, name, value }) => {
-      if (kind !== TRACK.SYSTEM_VARIABLES) return false
-      // Nor can what another variable says, which is not told: nobody asks for it.
-      const source = SOURCE_OF.get(name)
-      const isKnown = source === undefined || untold || changed?.variables.has(source) === true
-      return !isKnown || isUnmovable(name, value?.toString() ?? '')
-    }),
+    stateChanged: besides?.userVariables ?? told.some(({ kind }) => kind === TRACK.STATE_CHANGE),
+    unmovable: isUnmovableTold || besides?.schemaCollation === true,
     transaction: (status & STATUS.IN_TRANS) === 0 ? 'none' : 'open',
   }
 }
