@@ -116,12 +116,12 @@ export class Diagnostics {
     this.#conditions = null
   }
 
-  /** A statement was prepared: nothing of the last one changes but its conditions. */
+  /** A statement was prepared: nothing of the last one changes but its conditions, and how many rows there were if it was refused. */
   prepared(classification: Classification, reply: Reply): boolean {
     const { rowCount, foundRows } = this
     const mayHaveInsertId = this.#mayHaveInsertId
     const replaced = this.observe(classification, reply)
-    this.#rowCount = rowCount
+    if (reply.outcome === 'ok') this.#rowCount = rowCount
     this.#foundRows = foundRows
     this.#keptFoundRows = foundRows !== null
     this.#mayHaveInsertId = mayHaveInsertId

@@ -560,6 +560,23 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'row counts before what is prepared, and before what cannot be',
+    steps: [
+      table,
+      rows,
+      q('UPDATE t SET n = 8'),
+      prepare('UPDATE t SET n = 9'),
+      q('SELECT ROW_COUNT(), LAST_INSERT_ID()'),
+      q('LOCK TABLES t WRITE'),
+      prepare('SELECT nosuch FROM t'),
+      q('SELECT ROW_COUNT(), LAST_INSERT_ID()'),
+      q('UNLOCK TABLES'),
+      q('UPDATE t SET n = 10'),
+      prepare('SELEC 1'),
+      q('SELECT ROW_COUNT()'),
+    ],
+  },
+  {
     promise: 'what a statement leaves that cannot be prepared any more as it was',
     steps: [
       q('CREATE TABLE t (id INT)'),

@@ -231,7 +231,8 @@ export const userVariables: Idea = (author) => {
     random.pick([
       "SET @a = 5, @b = 'text'",
       'SELECT @a := 7',
-      'SELECT COUNT(*) INTO @a FROM t',
+      // Whatever sql_select_limit is: a write that reads what was never set makes it, on its connection, and of another length.
+      'SELECT COUNT(*) INTO @a FROM t LIMIT 1',
       'SET @b = @@time_zone, @a = LAST_INSERT_ID()',
     ]),
   )
