@@ -240,6 +240,8 @@ export interface Reply {
   readonly conditions: Conditions | null
   /** It failed before anything of it was carried out: it cannot be read, or what it was to execute does not exist. */
   readonly didNothing: boolean
+  /** It failed where its tables and columns are looked up; what a routine did before, this does not tell. */
+  readonly unresolved: boolean
   /** Some statement of the text left something for SHOW WARNINGS. */
   readonly warned: boolean
   /** It was a command that leaves what the statement before it left for SHOW WARNINGS. */

@@ -123,7 +123,7 @@ export class Diagnostics {
     const replaced = this.observe(classification, reply)
     if (reply.outcome === 'ok') this.#rowCount = rowCount
     this.#foundRows = foundRows
-    this.#keptFoundRows = foundRows !== null
+    this.#keptFoundRows = true
     this.#mayHaveInsertId = mayHaveInsertId
     return replaced
   }
@@ -173,23 +173,24 @@ export class Diagnostics {
 
   private observeFoundRows(
     classification: Classification,
-    { rows, didNothing }: Reply,
+    { rows, didNothing, unresolved }: Reply,
     failed: boolean,
     sql: Buffer | null,
   ): void {
     if (
       didNothing ||
+      (unresolved && resolvesFirst(classification)) ||
       listsConditions(classification) ||
       leavesFoundRows(classification) ||
       this.executed(classification)?.findsNone === true
     ) {
-      this.#keptFoundRows = this.#foundRows !== null
+      this.#keptFoundRows = true
       return
     }
-    if (failed ? this.countsFailed(classification, rows) : this.countsUntold(classification, rows))
-      this.#foundRows = failed ? null : withSkipped(rows, classification, sql)
+    const counts = failed ? this.countsFailed(classification, rows) : this.countsUntold(classification, rows)
+    if (counts) this.#foundRows = failed ? null : withSkipped(rows, classification, sql)
     else if (rows >= 0 && !failed) this.#foundRows = rows
-    this.#keptFoundRows = (failed || rows < 0) && this.#foundRows !== null
+    this.#keptFoundRows = !counts && (failed || rows < 0)
   }
 
   private observePrepared({ pins }: Classification): void {
@@ -226,6 +227,11 @@ export class Diagnostics {
     return hidesRows(failed) && !isOneSelect(failed, this.#keeps)
   }
 }
+
+/** Whatever it does, its names are looked up before. */
+const resolvesFirst = remembered(
+  ({ routines, digestText }) => routines.length === 0 && /^(select|insert|replace|update|delete)\b/i.test(digestText),
+)
 
 const EXECUTES = /^execute `?(\w+)/i
 const UPDATES = /^update\b/i

@@ -37,12 +37,14 @@ export class Leases implements Keeper, Unsaved {
   #current: Lease | null = null
   /** Where a connection has been asked for and not been given yet. */
   #awaited: Pool | null = null
-  /** Where the session's last statement ran: ROW_COUNT() and FOUND_ROWS() are there. */
+  /** Where the session's last statement ran: ROW_COUNT() is there. */
   #last: Trace | null = null
   /** What of it that connection no longer knows, since it was asked something of our own. */
   #asked: 'nothing' | 'row-count' | 'all' = 'nothing'
   /** Where the conditions are that SHOW WARNINGS lists, if there are any. */
   #conditionsHome: Trace | null = null
+  /** Where the last statement ran that may have changed FOUND_ROWS(). */
+  #foundRowsHome: Trace | null = null
   /** What is being read out of a connection that somebody else needs. */
   #readingOut: Promise<void> | null = null
   /** Counts how often the session has begun anew: what is read out for the one before is nobody's. */
@@ -155,6 +157,7 @@ export class Leases implements Keeper, Unsaved {
     this.forgetVariables()
     this.#last = null
     this.#conditionsHome = null
+    this.#foundRowsHome = null
     this.#insertIdHome = null
     this.#life += 1
   }
@@ -325,7 +328,7 @@ export class Leases implements Keeper, Unsaved {
       if (isKnown && !mustRestoreId && !this.asksElsewhere(facts, last.lease)) return true
     }
     // They may still lie on a connection of ours, and not on the one used last.
-    for (const home of [this.#conditionsHome, last, this.#insertIdHome]) {
+    for (const home of [this.#conditionsHome, this.#foundRowsHome, last, this.#insertIdHome]) {
       if (isFresh(home) && this.leaves(home.lease)) this.vacate(home)
     }
     if (this.#readingOut !== null) await this.#readingOut
@@ -375,6 +378,7 @@ export class Leases implements Keeper, Unsaved {
     this.#asked = 'nothing'
     if (insertId !== null) this.inserted(insertId, lease)
     if (replacedConditions) this.#conditionsHome = this.#last
+    if (!this.#state.diagnostics.keptFoundRows) this.#foundRowsHome = this.#last
   }
 
   /** The connection used last was asked something of our own, and answers these questions about that from now on. */
@@ -410,7 +414,8 @@ export class Leases implements Keeper, Unsaved {
     const { some, conditions, foundRows, insertId } = this.#state.diagnostics
     return {
       conditions: some && conditions === null && isAt(this.#conditionsHome, lease),
-      foundRows: foundRows === null && this.#asked !== 'all' && isAt(this.#last, lease),
+      foundRows:
+        foundRows === null && isAt(this.#foundRowsHome, lease) && !(this.#asked === 'all' && isAt(this.#last, lease)),
       insertId: insertId === null && isAt(this.#insertIdHome, lease),
     }
   }
@@ -450,10 +455,10 @@ export class Leases implements Keeper, Unsaved {
 
   /** What is asked about the last statement is not what this connection answers. */
   private asksElsewhere(facts: readonly SessionFact[], lease: Lease): boolean {
-    const { some, conditions, keptFoundRows } = this.#state.diagnostics
+    const { some, conditions, keptFoundRows, foundRows } = this.#state.diagnostics
     return (
       (asksForConditions(facts) && some && (conditions !== null || !isAt(this.#conditionsHome, lease))) ||
-      (facts.includes('found-rows') && keptFoundRows)
+      (facts.includes('found-rows') && keptFoundRows && (foundRows !== null || !isAt(this.#foundRowsHome, lease)))
     )
   }
 
@@ -462,8 +467,11 @@ export class Leases implements Keeper, Unsaved {
     const home = this.#insertIdHome
     const { diagnostics } = this.#state
     if (isAt(home, lease)) {
-      const rows = await lease.connection.query('SELECT LAST_INSERT_ID() LIMIT 1')
+      // Of the rows found last the server knows nothing any more once it has answered.
+      const { foundRows } = this.unknownAt(lease)
+      const rows = await lease.connection.query('SELECT LAST_INSERT_ID(), FOUND_ROWS() LIMIT 1')
       if (!('message' in rows)) this.saveInsertId(BigInt(rows[0]?.[0] ?? 0), home)
+      if (!('message' in rows) && foundRows) diagnostics.saveFoundRows(Number(rows[0]?.[1] ?? 0))
     } else if (diagnostics.insertId === null) {
       this.vacate(this.#insertIdHome)
       if (this.#readingOut !== null) await this.#readingOut

@@ -44,6 +44,7 @@ export function reply(change: Partial<Reply> = {}): Reply {
     disturbed: false,
     conditions: null,
     didNothing: false,
+    unresolved: false,
     warned: false,
     keepsConditions: false,
     ...change,

@@ -80,6 +80,12 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] }
  */
 const NOTHING_DONE: ReadonlySet<number> = new Set([1064, 1243, 1305, 1318, 1370, 1414])
 
+/**
+ * ER_BAD_DB_ERROR, ER_NON_UNIQ_ERROR, ER_BAD_FIELD_ERROR, ER_NONUNIQ_TABLE, ER_TABLE_NOT_LOCKED, ER_UNKNOWN_TABLE,
+ * ER_TABLEACCESS_DENIED_ERROR, ER_COLUMNACCESS_DENIED_ERROR, ER_NO_SUCH_TABLE.
+ */
+const NOT_RESOLVED: ReadonlySet<number> = new Set([1049, 1052, 1054, 1066, 1100, 1109, 1142, 1143, 1146])
+
 /** The answer to a prepare: the server's number for the statement, and how many parameters and columns it has. */
 interface Prepared {
   readonly id: number
@@ -497,6 +503,7 @@ export class Exchange {
       disturbed: false,
       conditions: null,
       didNothing: outcome === 'error' && tracker.first && NOTHING_DONE.has(tracker.errno),
+      unresolved: outcome === 'error' && tracker.first && NOT_RESOLVED.has(tracker.errno),
       warned: this.#warned,
       keepsConditions: this.repeatsCount && outcome === 'ok',
     }
