@@ -160,8 +160,10 @@ export interface ClientConnection {
   ok(more?: boolean): void
   /** Answers a request with rows of text. */
   rows(columns: readonly string[], rows: readonly (readonly (string | null)[])[]): void
-  /** Answers `request` with the conditions that SHOW WARNINGS or SHOW ERRORS would list; null: none. */
-  conditions(conditions: Conditions | null, range: ConditionRange, request: ClientRequest): boolean
+  /** May it send several statements in one text, in a session with these settings? */
+  takesSeveral(settings: Settings): boolean
+  /** Answers `request` with the conditions that SHOW WARNINGS or SHOW ERRORS would list; null: none. `more`: as for `ok`. */
+  conditions(conditions: Conditions | null, range: ConditionRange, request: ClientRequest, more: boolean): boolean
   /** Answers with an error of our own. The caller ends the connection where the error says so. */
   fail(error: ProxyError): void
   /** Answers with the error a backend gave while it was being aligned, or one that was held back. */

@@ -95,10 +95,11 @@ export class Diagnostics {
     if (!failed && (facts.includes('diagnostics') || reply.keepsConditions)) return false
     const hasTables = this.#keeps && this.executed(classification)?.hasTables === true
     const isKept = !failed && reply.warnings === 0 && this.#keeps && !hasTables && hasNoTable(classification)
-    if (isKept && classification.statements === 1) return false
-    if (isKept && !reply.warned) return false
-    // Of several statements, those before the last may have left what it keeps.
-    this.#count = failed || isKept ? 1 : reply.warnings
+    const isOne = classification.statements === 1
+    if (isKept && (isOne || !reply.warned)) return false
+    // Of several statements, those before the last may have left what it keeps, whatever tables they read.
+    const mayKeep = this.#keeps && !isOne && reply.warned
+    this.#count = failed || mayKeep ? Math.max(1, reply.warnings) : reply.warnings
     this.#hasFailed = failed
     this.#toldCount = failed ? 1 : reply.warnings
     this.#conditions = null
@@ -299,7 +300,7 @@ const FINDS_NONE =
   /^show (create|grants|privileges|(full )?processlist|profiles?|engine|master|slave|replica|binary|binlog)\b|^(analyze|check|checksum|optimize|repair) (local |no_write_to_binlog )?tables?\b|^(help|handler)\b/i
 
 /** To the server most of what SHOW shows is a table; what is prepared in SQL is where its conditions are. */
-function hasNoTable({ tables, digestText }: Classification): boolean {
+export function hasNoTable({ tables, digestText }: Classification): boolean {
   if (/^(prepare|deallocate|drop prepare|execute (?!immediate\b)|xa |unlock )/i.test(digestText)) return true
   if (tables?.length !== 0 || READS_DERIVED.test(digestText)) return false
   return !/^show\b/i.test(digestText) || SHOWS_NO_TABLE.test(digestText)

@@ -316,11 +316,12 @@ export class Leases implements Keeper, Unsaved {
    * Sees to it that questions about the last statement can be answered. True: on the connection used last, by the server.
    * False: from what was read out of it.
    */
-  async recall(facts: readonly SessionFact[]): Promise<boolean> {
+  async recall({ facts, access }: Classification): Promise<boolean> {
     if (this.#readingOut !== null) await this.#readingOut
     const { diagnostics } = this.#state
     const last = this.#last
-    if (isFresh(last)) {
+    // What writes and was asked after a read goes to another server than that.
+    if (isFresh(last) && (access !== 'write' || last.lease.connection.backend.role !== 'reader')) {
       const isKnown = this.#asked === 'nothing' || (this.#asked === 'row-count' && !facts.includes('row-count'))
       const mustRestoreId = asksAboutLast(facts)
         ? this.mustRestoreId(facts, last.lease)

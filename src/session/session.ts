@@ -17,7 +17,7 @@ import {
   type RowEdit,
   type Settings,
 } from '../protocol/protocol.ts'
-import { asksAboutLast, maySetInsertId } from '../routing/diagnostics.ts'
+import { asksAboutLast, hasNoTable, maySetInsertId } from '../routing/diagnostics.ts'
 import type { Route } from '../routing/router.ts'
 import { SessionState } from '../routing/session-state.ts'
 import type { Assignment, Classification, KillRequest } from '../sql/classification.ts'
@@ -430,19 +430,29 @@ export class Session implements RequestTaker, PlainReader {
     if (kind !== 'statement' && kind !== 'execute') return request
     const asksForUnknownId = facts.includes('last-insert-id') && this.#state.diagnostics.insertId === null
     if (!asksAboutLast(facts) && !asksForUnknownId) return request
-    if (await this.#leases.recall(facts)) return request
+    if (await this.#leases.recall(classification)) return request
     if (!asksAboutLast(facts)) return request
     const { diagnostics } = this.#state
     const { rowCount, foundRows, count, errors, conditions } = diagnostics
     // MySQL warns of FOUND_ROWS() as it reads a text, and what there was it forgets, also where that was prepared.
     const forgets = facts.includes('found-rows') && !this.#shared.keepsDiagnostics
-    const left = forgets ? { conditions: kind === 'statement' ? 1 : 0, errors: 0 } : { conditions: count, errors }
+    // MariaDB forgets it before a statement that has a table.
+    const isPlain = classification.statements === 1 && !facts.includes('diagnostics')
+    const isGone = this.#shared.keepsDiagnostics && isPlain && !hasNoTable(classification)
+    const ofItself = { conditions: forgets && kind === 'statement' ? 1 : 0, errors: 0 }
+    const left = forgets || isGone ? ofItself : { conditions: count, errors }
     const answers = { rowCount, foundRows, ...left }
     const question = questionIn(request.sql, this.contextNow(), answers)
     if (question === null) return request
     if (question.kind === 'text') return this.#client.reword(request, question.sql)
-    if (!this.#client.conditions(conditions, question, request)) return request
+    const { rest } = question
+    if (rest !== null && !this.#client.takesSeveral(this.#state.settings)) return request
+    if (!this.#client.conditions(conditions, question, request, rest !== null)) return request
     diagnostics.listed()
+    if (rest === null) return null
+    // No server has been asked for anything yet: what stands behind the list is carried out as a text of its own.
+    const behind = this.#client.reword(request, rest)
+    await this.serve(this.classify(behind), behind)
     return null
   }
 

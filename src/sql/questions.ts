@@ -17,10 +17,18 @@ export interface Answers {
   readonly errors: number
 }
 
-/** `list`: SHOW WARNINGS or SHOW ERRORS. `text`: can be asked anywhere like this. Null: cannot be answered from memory. */
-export type Question =
-  | { readonly kind: 'list'; readonly errorsOnly: boolean; readonly offset: number; readonly limit: number }
-  | { readonly kind: 'text'; readonly sql: Buffer }
+interface List {
+  readonly kind: 'list'
+  readonly errorsOnly: boolean
+  readonly offset: number
+  readonly limit: number
+}
+
+/**
+ * `list`: SHOW WARNINGS or SHOW ERRORS, and what the text has behind it; null: nothing. `text`: can be asked anywhere like
+ * this. Null: cannot be answered from memory.
+ */
+export type Question = (List & { readonly rest: Buffer | null }) | { readonly kind: 'text'; readonly sql: Buffer }
 
 export function questionIn(sql: Buffer, context: SqlContext, answers: Answers): Question | null {
   const tokens = new Tokens()
@@ -28,14 +36,17 @@ export function questionIn(sql: Buffer, context: SqlContext, answers: Answers): 
   if (tokens.doubt !== null) return null
   const text = new Text(sql, tokens)
   // Those behind the first ask about the ones before them, which run on the same connection.
-  const [first] = partsOf(text, context)
+  const [first, next] = partsOf(text, context)
   if (first === undefined) return null
   const { from, to } = first
   const verb = text.lower(from)
   if (verb === 'get') return null
   if (verb === 'show') {
     const what = text.lower(from + 1)
-    if (what === 'warnings' || what === 'errors') return listIn(text, from + 2, to, what === 'errors')
+    if (what === 'warnings' || what === 'errors') {
+      const list = listIn(text, from + 2, to, what === 'errors')
+      return list === null ? null : { ...list, rest: next === undefined ? null : sql.subarray(text.start(next.from)) }
+    }
     if (what === 'count') return countIn(sql, text, from, to, answers)
   }
   const edits = answered(text, first, { context, answerAt: (at) => answerAt(text, at, answers) })
@@ -43,7 +54,7 @@ export function questionIn(sql: Buffer, context: SqlContext, answers: Answers): 
 }
 
 /** SHOW WARNINGS [LIMIT [offset,] rows | LIMIT rows OFFSET offset] */
-function listIn(text: Text, from: number, to: number, errorsOnly: boolean): Question | null {
+function listIn(text: Text, from: number, to: number, errorsOnly: boolean): List | null {
   const all = { kind: 'list', errorsOnly, offset: 0, limit: Number.POSITIVE_INFINITY } as const
   if (from === to) return all
   if (text.lower(from) !== 'limit' || text.kind(from + 1) !== NUMBER) return null

@@ -166,6 +166,25 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'what stands behind a question for warnings in one text is carried out, or refused',
+    steps: [
+      table,
+      rows,
+      q("SELECT CAST('a' AS SIGNED) FROM t"),
+      q('SHOW WARNINGS; UPDATE t SET n = 5'),
+      q('SELECT * FROM t'),
+      multiStatements(true),
+      q("SELECT CAST('a' AS SIGNED) FROM t"),
+      q('SHOW WARNINGS LIMIT 1; UPDATE t SET n = 6; SELECT ROW_COUNT()'),
+      q('SELECT * FROM t'),
+      q("SELECT CAST('b' AS SIGNED)"),
+      q('SHOW WARNINGS; SHOW ERRORS; SELEC 1; SELECT 2'),
+      q('SHOW WARNINGS'),
+      q("SELECT CAST('a' AS SIGNED) FROM t; SELECT CAST('b' AS SIGNED) FROM t; DO 1"),
+      q('SHOW WARNINGS'),
+    ],
+  },
+  {
     promise: 'warnings of what sets character sets are there for the next statement',
     steps: [
       q('SET NAMES utf8mb3'),
@@ -1356,6 +1375,18 @@ export const CASES: readonly ConformanceCase[] = [
       q('BEGIN'),
       q('SELECT FOUND_ROWS()'),
       q('ROLLBACK'),
+    ],
+  },
+  {
+    promise: 'what a read has left, for a statement that writes it down',
+    steps: [
+      table,
+      rows,
+      q('SELECT * FROM t'),
+      q('INSERT INTO t (n) VALUES (FOUND_ROWS())'),
+      q("SELECT CAST('a' AS SIGNED) FROM t"),
+      q('INSERT INTO t (n) VALUES (@@warning_count), (ROW_COUNT())'),
+      q('SELECT * FROM t'),
     ],
   },
   {

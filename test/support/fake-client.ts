@@ -110,6 +110,10 @@ export class FakeClient implements ClientConnection {
     this.answers.push('idled out')
   }
 
+  takesSeveral(): boolean {
+    return true
+  }
+
   conditions(conditions: Conditions | null, { errorsOnly }: ConditionRange): boolean {
     if (conditions === null) return false
     this.answers.push(`${errorsOnly ? conditions.errors : conditions.count} conditions`)

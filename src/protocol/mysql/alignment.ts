@@ -10,6 +10,7 @@ import {
   armingSql,
   BASE_VARIABLES,
   gtidTracker,
+  hasMultiStatements,
   isSameValue,
   MULTI_STATEMENTS,
   quoteName,
@@ -164,8 +165,4 @@ export class Alignment {
   private gtidTrackerFor(settings: Settings): string | null {
     return gtidTracker(this.#connection.engine, settings)
   }
-}
-
-function hasMultiStatements({ variables }: Settings): boolean {
-  return variables.get(MULTI_STATEMENTS) === 'ON'
 }

@@ -37,8 +37,9 @@ import {
   type TrackedChange,
 } from './messages.ts'
 import { freshStatus, withIgnoreSpace } from './modes.ts'
+import { payloadsOf } from './own-replies.ts'
 import { type ClientStatement, keptText, MysqlRequest, requestOf } from './request.ts'
-import { MULTI_STATEMENTS, quoteName } from './variables.ts'
+import { hasMultiStatements, MULTI_STATEMENTS, quoteName } from './variables.ts'
 import { buildWireError } from './wire-errors.ts'
 
 /** Messages that arrive while a request is served wait here, up to about this much; then the client is not read. */
@@ -171,7 +172,11 @@ export class MysqlClient implements ClientConnection {
 
   ok(more = false): void {
     this.reply(buildOk({ status: this.status | (more ? STATUS.MORE_RESULTS_EXISTS : 0) }, this.capabilities))
-    if (!more) return
+    if (more) this.goOn()
+  }
+
+  /** What is answered next goes on behind what was. */
+  private goOn(): void {
     this.#renumbering ??= new FrameNumbers()
     this.#renumbering.shift += this.sequence - 1
     this.sequence = 1
@@ -184,12 +189,20 @@ export class MysqlClient implements ClientConnection {
     this.send(buildTextResult(columns, rows, form))
   }
 
-  conditions(conditions: Conditions | null, range: ConditionRange, request: ClientRequest): boolean {
+  takesSeveral(settings: Settings): boolean {
+    return hasMultiStatements(settings)
+  }
+
+  conditions(conditions: Conditions | null, range: ConditionRange, request: ClientRequest, more: boolean): boolean {
     if (conditions === null) return false
     const deprecateEof = (this.capabilities & CAPABILITY.DEPRECATE_EOF) !== 0
-    const { status, sequence } = this
+    const { sequence } = this
+    const status = this.status | (more ? STATUS.MORE_RESULTS_EXISTS : 0)
     const form = { deprecateEof, optionalMetadata: false, binary: request.kind === 'execute', status, sequence }
-    this.send(listFrames(conditions, range, form))
+    const frames = listFrames(conditions, range, form)
+    if (more) this.sequence += payloadsOf(frames).length
+    this.send(frames)
+    if (more) this.goOn()
     // As if it had been answered like any other: with no warnings of its own.
     this.warnings = 0
     return true

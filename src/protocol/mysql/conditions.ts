@@ -4,7 +4,7 @@
 import type { ConditionRange, Conditions } from '../protocol.ts'
 import { FieldWriter } from './fields.ts'
 import { frame } from './frames.ts'
-import { LEAD, STATUS_OF_SESSION } from './numbers.ts'
+import { LEAD, STATUS, STATUS_OF_SESSION } from './numbers.ts'
 import { withoutChanges } from './ok.ts'
 import { type OwnReply, payloadsOf, plainText, rowsIn } from './own-replies.ts'
 import type { ReplyForm } from './reply-tracker.ts'
@@ -32,7 +32,7 @@ export function conditionsIn(reply: OwnReply, form: ReplyForm, bytesMax: number)
 
 export interface ListForm extends ReplyForm {
   readonly binary: boolean
-  /** The session's: MariaDB keeps conditions over the beginning and the end of a transaction. */
+  /** The session's, since MariaDB keeps conditions over the beginning and the end of a transaction; and whether there is more. */
   readonly status: number
   /** Of the first frame. */
   readonly sequence: number
@@ -49,6 +49,8 @@ export function listFrames({ list }: Conditions, range: ConditionRange, form: Li
   return Buffer.concat(given.map((payload, at) => frame(payload, (form.sequence + at) & 0xff)))
 }
 
+const STATUS_OF_LIST = STATUS_OF_SESSION | STATUS.MORE_RESULTS_EXISTS
+
 /** Behind two counts, of one byte each in an OK that ends rows, and of two bytes for warnings in an EOF. */
 const STATUS_AT = 3
 
@@ -56,7 +58,7 @@ const STATUS_AT = 3
 function withStatus(payload: Buffer, status: number): Buffer {
   if (payload[0] !== LEAD.EOF || payload.length >= LONGEST_END) return payload
   const end = Buffer.from(payload)
-  end.writeUInt16LE((end.readUInt16LE(STATUS_AT) & ~STATUS_OF_SESSION) | (status & STATUS_OF_SESSION), STATUS_AT)
+  end.writeUInt16LE((end.readUInt16LE(STATUS_AT) & ~STATUS_OF_LIST) | (status & STATUS_OF_LIST), STATUS_AT)
   return end
 }
 

@@ -9,6 +9,10 @@ import { assignments } from './user-variables.ts'
  */
 export const MULTI_STATEMENTS = '(multi statements)'
 
+export function hasMultiStatements({ variables }: Settings): boolean {
+  return variables.get(MULTI_STATEMENTS) === 'ON'
+}
+
 /**
  * Stands among the variables for the collation that column definitions say the texts of results have: no variable shows
  * it. SET NAMES and the login set it to theirs, SET character_set_results to the character set's own (`ITS_OWN`).

@@ -124,7 +124,11 @@ export const setVariable: Idea = (author) => {
     [1, () => routine(author, `SELECT zone(${random.pick(["'+06:00'", "'-03:30'"])})`)],
     [
       author.engine === 'mariadb' ? 1 : 0,
-      () => author.sql(`SET STATEMENT ${name} = ${value} FOR SELECT @@${name}, 10 / 3`),
+      () => {
+        author.sql(`SET STATEMENT ${name} = ${value} FOR SELECT @@${name}, 10 / 3`)
+        // What may not be put back leaves an error that no answer tells.
+        if (value === 'DEFAULT') author.sql('SELECT 1 FROM t LIMIT 1')
+      },
     ],
     [
       author.engine === 'mysql' ? 1 : 0,

@@ -79,7 +79,12 @@ describe('a list of conditions', () => {
     ['SHOW ERRORS LIMIT 2, 5', { errorsOnly: true, offset: 2, limit: 5 }],
     ['SHOW WARNINGS LIMIT 5 OFFSET 2', { errorsOnly: false, offset: 2, limit: 5 }],
   ])('%s', (sql, range) => {
-    expect(ask(sql)).toEqual({ kind: 'list', ...range })
+    expect(ask(sql)).toEqual({ kind: 'list', ...range, rest: null })
+  })
+
+  test('what the text has behind it is for the server', () => {
+    const question = ask('SHOW WARNINGS LIMIT 1; UPDATE t SET n = 5; SELECT 1')
+    expect(question?.kind === 'list' && question.rest?.toString()).toBe('UPDATE t SET n = 5; SELECT 1')
   })
 
   test.each(['SHOW WARNINGS LIMIT ?', 'GET DIAGNOSTICS @n = NUMBER', ''])('%s is for the server', (sql) => {
