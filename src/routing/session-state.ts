@@ -117,6 +117,11 @@ export class SessionState {
     return this.#pins.size > 0
   }
 
+  /** What was carried out has ended the server's session. */
+  isReleasedBy({ release }: Classification): boolean {
+    return release === 'yes' || (release === 'as set' && this.#settings.variables.get('completion_type') === 'RELEASE')
+  }
+
   /** It has left something on its connection that only a reset wipes out. */
   get leavesTraces(): boolean {
     if (this.#next === 'may hold') return true

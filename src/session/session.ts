@@ -415,6 +415,11 @@ export class Session implements RequestTaker, PlainReader {
     reply: Reply,
   ): Promise<void> {
     this.observe(named, request.kind, reply)
+    if (request.kind !== 'prepare' && reply.outcome === 'ok' && this.#state.isReleasedBy(classification)) {
+      // The server is closing the connection: nobody else may get it.
+      this.#leases.discard('client quit')
+      return this.end('client quit')
+    }
     if (request.kind !== 'prepare' && touchesLocks(classification)) await this.settleLocks()
     if (!this.#state.pinned && this.#leases.current?.connection.unreported === true) await this.collect(classification)
     if (!this.#state.pinned) this.#leases.giveBack()

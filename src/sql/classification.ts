@@ -95,6 +95,9 @@ export interface KillRequest {
   readonly user: string | null
 }
 
+/** Does the server end the session behind a COMMIT or ROLLBACK? `as set`: as `completion_type` says. */
+export type Release = 'yes' | 'no' | 'as set'
+
 export interface Classification {
   readonly access: Access
   /** One short sentence for people: why `access` is what it is. */
@@ -106,6 +109,7 @@ export interface Classification {
   /** The normalised text, literals as ?, bounded in length. */
   readonly digestText: string
   readonly transaction: TransactionEffect
+  readonly release: Release
   readonly pins: readonly PinChange[]
   readonly facts: readonly SessionFact[]
   readonly assigns: readonly Assignment[]

@@ -184,7 +184,8 @@ function classifyTokens(
   const normalised = digestText(text)
   const whole = command === null ? textEffect(text, context, vouched, DEPTH_MAX) : { statements: 1, combined: OWN }
   const { statements, combined } = whole
-  const { access, because, transaction, pins, facts, assigns, routines, tables, kill, rights, literal } = combined
+  const { access, because, transaction, release, pins, facts, assigns, routines, tables, kill, rights, literal } =
+    combined
   const known: Omit<Classification, 'plain'> = {
     access: doubt === null ? access : 'write',
     because: doubt === null ? because : `cannot be read with certainty: ${doubt}`,
@@ -192,6 +193,7 @@ function classifyTokens(
     digest: hex(tokens.high) + hex(tokens.low),
     digestText: normalised,
     transaction,
+    release,
     pins: pins.filter((pin) => !isVariable(pin)),
     facts,
     assigns,
@@ -260,6 +262,7 @@ function combine(effects: readonly Effect[]): Effect {
     access,
     because,
     transaction: transactionOf(effects),
+    release: effects.at(-1)?.release ?? 'no',
     pins,
     facts: [...facts],
     assigns: effects.flatMap(({ assigns }) => assigns),

@@ -1,6 +1,14 @@
 // What one statement does, as the rules find it; a Classification is made of one or several of these.
 
-import type { Access, Assignment, KillRequest, PinChange, SessionFact, TransactionEffect } from './classification.ts'
+import type {
+  Access,
+  Assignment,
+  KillRequest,
+  PinChange,
+  Release,
+  SessionFact,
+  TransactionEffect,
+} from './classification.ts'
 import type { SqlContext } from './dialects.ts'
 import type { Vouched } from './survey.ts'
 import type { Text } from './text.ts'
@@ -9,6 +17,7 @@ export interface Effect {
   readonly access: Access
   readonly because: string
   readonly transaction: TransactionEffect
+  readonly release: Release
   readonly pins: readonly PinChange[]
   readonly facts: readonly SessionFact[]
   readonly assigns: readonly Assignment[]
@@ -35,6 +44,7 @@ const NOTHING: Effect = {
   access: 'write',
   because: '',
   transaction: 'none',
+  release: 'no',
   pins: [],
   facts: [],
   assigns: [],

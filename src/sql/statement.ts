@@ -1,7 +1,7 @@
 // What one statement does: by its first words, and then by what its expressions do. What is not known here is a write.
 
 import { readPassing, readSet } from './assignments.ts'
-import type { PinChange, SessionFact } from './classification.ts'
+import type { PinChange, Release, SessionFact } from './classification.ts'
 import { type Effect, effect, end, type Statement, start } from './effect.ts'
 import {
   alterRenames,
@@ -302,12 +302,14 @@ function isReadOnly({ text, from, to }: Statement): boolean {
 
 function endTransaction({ text, from, to }: Statement): Effect {
   let chain = false
+  let release: Release = 'as set'
   for (let at = from + 1; at < to; at++) {
     if (text.lower(at) === 'to') return effect('session', 'goes back to a savepoint')
     if (text.lower(at) === 'chain' && text.lower(at - 1) !== 'no') chain = true
+    if (text.lower(at) === 'release') release = text.lower(at - 1) === 'no' ? 'no' : 'yes'
   }
-  if (chain) return effect('write', 'ends a transaction and begins the next', { transaction: 'begin' })
-  return effect('session', 'ends a transaction', { transaction: 'end' })
+  if (chain) return effect('write', 'ends a transaction and begins the next', { transaction: 'begin', release })
+  return effect('session', 'ends a transaction', { transaction: 'end', release })
 }
 
 function prepare(statement: Statement, inner: Inner): Effect {

@@ -1595,6 +1595,22 @@ export const CASES: readonly ConformanceCase[] = [
     ]),
   },
   {
+    promise: 'a transaction that ends with its session',
+    steps: [table, q('BEGIN'), rows, q('COMMIT AND NO CHAIN RELEASE'), q('SELECT COUNT(*) FROM t')],
+  },
+  {
+    promise: 'a transaction that ends with its session, as it is set',
+    steps: [
+      table,
+      q("SET completion_type = 'RELEASE'"),
+      rows,
+      q('COMMIT NO RELEASE'),
+      q('SELECT COUNT(*) FROM t'),
+      q('ROLLBACK'),
+      q('SELECT COUNT(*) FROM t'),
+    ],
+  },
+  {
     promise: 'what is set together with what the server is to report, before a variable was refused',
     steps: [
       unmarked(q('SET session_track_schema = OFF, default_week_format = 3, SESSION sql_log_off = DEFAULT')),

@@ -11,6 +11,7 @@ export function classification(change: Partial<Classification> = {}): Classifica
     digest: '00000000000000ff',
     digestText: 'select ?',
     transaction: 'none',
+    release: 'no',
     pins: [],
     facts: [],
     assigns: [],

@@ -13,7 +13,7 @@ export interface Variable {
 /** Not for chance, each for a reason. */
 export const LEFT_OUT: ReadonlyMap<string, string> = new Map([
   ['autocommit', 'has moves of its own'],
-  ['completion_type', 'has moves of its own: some of its values end connections'],
+  ['completion_type', 'some of its values end sessions, and stories go on'],
   ['insert_id', 'has moves of its own'],
   ['last_insert_id', 'has moves of its own'],
   ['identity', 'has moves of its own'],
