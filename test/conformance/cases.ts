@@ -547,6 +547,27 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'a PING counts the conditions of a prepare that was refused',
+    steps: [
+      q('SET autocommit = 0'),
+      prepare('UPDATE nosuch SET n = 1'),
+      ping,
+      q('DO 1'),
+      prepare('UPDATE nosuch SET n = 1'),
+      ping,
+      ping,
+      q('BEGIN'),
+      prepare('UPDATE nosuch SET n = 1'),
+      ping,
+      q('SELECT * FROM nosuch'),
+      prepare('UPDATE nosuch SET n = 1'),
+      ping,
+      q('SHOW WARNINGS'),
+      q('ROLLBACK'),
+      q('SET autocommit = 1'),
+    ],
+  },
+  {
     promise: 'what was found before a text whose first statement failed',
     steps: [
       q('SELECT 1 UNION SELECT 2 UNION SELECT 3'),

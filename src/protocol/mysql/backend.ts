@@ -454,9 +454,9 @@ export class MysqlBackend implements BackendConnection, Aligned, Reporting {
     } else if (statement !== null) this.followCursor(statement, end, request)
     if (reply.changed !== null) this.#alignment.follow(reply.changed)
     client.status = this.#status
-    // An error does not tell whether it has begun a transaction, or ended one.
+    // An error does not tell whether it has begun a transaction, or ended one; to prepare does neither.
     const mayDiffer = (this.#status & STATUS.AUTOCOMMIT) === 0 || (this.#status & STATUS.IN_TRANS) !== 0
-    client.isInDoubt = reply.outcome === 'error' && mayDiffer
+    if (request.kind !== 'prepare') client.isInDoubt = reply.outcome === 'error' && mayDiffer
     const leaves = reply.warned || reply.outcome !== 'ok'
     // MariaDB keeps warnings over statements that have neither a table nor a subquery.
     this.stained = leaves || (this.stained && this.engine === 'mariadb')
