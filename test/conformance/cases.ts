@@ -568,6 +568,19 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'long data for a parameter that there is not, and a reset',
+    steps: [
+      prepare('SELECT ?'),
+      longData(0, 7, 'abc'),
+      execute(0, ['x']),
+      execute(0, ['x']),
+      resetStatement(0),
+      execute(0, ['x']),
+      longData(0, 0, 'abc'),
+      execute(0, ['x']),
+    ],
+  },
+  {
     promise: 'what was found before a text whose first statement failed',
     steps: [
       q('SELECT 1 UNION SELECT 2 UNION SELECT 3'),

@@ -472,6 +472,11 @@ export class MysqlBackend implements BackendConnection, Aligned, Reporting {
   }
 
   private followCursor(statement: ClientStatement, end: Exchange, request: MysqlRequest): void {
+    // Whoever else would execute it here is to get a sound one.
+    if (statement.isMisgiven) {
+      statement.cursorHome = null
+      return this.#prepared.remove(statement)
+    }
     statement.forgetLongData()
     const entry = this.#executing
     if (entry === null) return

@@ -175,6 +175,7 @@ export class ClientStatements {
       throw new FrameError('too large', `long data of more than ${requestBytesMax} bytes for parameter ${parameter}`)
     }
     statement.longData.push(message.bytes)
+    statement.longDataFor = Math.max(statement.longDataFor, parameter)
   }
 
   private find(id: number): ClientStatement | null {

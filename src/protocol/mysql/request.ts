@@ -59,6 +59,8 @@ export class ClientStatement implements PreparedStatement {
   /** Chunks sent ahead for the next execution, as whole commands whose id is still ours. */
   longData: Buffer[] = []
   longDataBytes = 0
+  /** The highest number of a parameter that they are for, counted from 0. */
+  longDataFor = -1
   /** The connection that holds a cursor open on it. */
   cursorHome: { closeCursor(statement: ClientStatement): void } | null = null
   /** The same for statements that mean the same: the text, and the schema and modes under which it was prepared. */
@@ -115,9 +117,15 @@ export class ClientStatement implements PreparedStatement {
     this.key = sql === null ? this.#preparedKey : `${this.#preparedKey}\0${sql.toString('latin1')}`
   }
 
+  /** There was long data for a parameter that there is not: servers refuse to execute it, until it is reset. */
+  get isMisgiven(): boolean {
+    return this.longData.length > 0 && this.longDataFor >= this.parameterCount
+  }
+
   forgetLongData(): void {
     this.longData = []
     this.longDataBytes = 0
+    this.longDataFor = -1
   }
 }
 
