@@ -6,6 +6,7 @@ import type { Connection, RowDataPacket } from 'mysql2/promise'
 import { type Engine, LAB_USERS, type ReplicationWords, type ServerSettings, type Source } from './engine.ts'
 import { type Progress, run } from './machine.ts'
 import { BUNDLES, type Unpacked, unpacked } from './packages.ts'
+import { setGently } from './read-only.ts'
 
 const { app, ed25519, monitor, repl } = LAB_USERS
 
@@ -137,7 +138,7 @@ function args(settings: ServerSettings): string[] {
 }
 
 async function setReadOnly(server: Connection, readOnly: boolean): Promise<void> {
-  await server.query(`SET GLOBAL read_only = ${readOnly ? 'ON' : 'OFF'}`)
+  await setGently(server, `SET GLOBAL read_only = ${readOnly ? 'ON' : 'OFF'}`)
 }
 
 async function follow(server: Connection, source: Source): Promise<void> {

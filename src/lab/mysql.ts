@@ -6,6 +6,7 @@ import type { Connection, RowDataPacket } from 'mysql2/promise'
 import { type Engine, LAB_USERS, type ReplicationWords, type ServerSettings, type Source } from './engine.ts'
 import { type Progress, run, ServerUnavailable } from './machine.ts'
 import { BUNDLES, type Unpacked, unpacked } from './packages.ts'
+import { setGently } from './read-only.ts'
 
 const ON_SCHEMAS =
   'SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, REFERENCES, INDEX, ALTER, CREATE TEMPORARY TABLES, LOCK TABLES, ' +
@@ -134,7 +135,7 @@ function semiSyncFlags({ root }: Unpacked): string[] {
 }
 
 async function setReadOnly(server: Connection, readOnly: boolean): Promise<void> {
-  await server.query(readOnly ? 'SET GLOBAL super_read_only = ON' : 'SET GLOBAL read_only = OFF')
+  await setGently(server, readOnly ? 'SET GLOBAL super_read_only = ON' : 'SET GLOBAL read_only = OFF')
 }
 
 async function follow(server: Connection, source: Source): Promise<void> {

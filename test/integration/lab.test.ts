@@ -160,6 +160,31 @@ describeEngines((engine) => {
       for (const server of cluster().servers) expect(await count(server)).toBe(2)
     })
 
+    test("a planned switch does not stand still where a statement waits for another transaction's row", async () => {
+      const { writer, readers } = cluster()
+      await writer.ask('CREATE TABLE app.pair (n INT PRIMARY KEY, v INT)')
+      await writer.ask('INSERT INTO app.pair VALUES (1, 0), (2, 0)')
+      await cluster().waitForReaders()
+      const clients = [await writer.connect('app'), await writer.connect('app')]
+      const [holds, waits] = clients as [(typeof clients)[0], (typeof clients)[0]]
+      await holds.query('BEGIN')
+      await holds.query('UPDATE app.pair SET v = 1 WHERE n = 1')
+      const waiting = waits.query('UPDATE app.pair SET v = 2 WHERE n = 1').catch(() => null)
+      const isWaiting = () => writer.ask("SELECT 1 FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'")
+      await until(isWaiting, 5_000, () => 'nobody waits for the row')
+      const switched = cluster().switchover(readers[0]!)
+      const isAsked = () =>
+        writer.ask("SELECT 1 FROM information_schema.processlist WHERE info LIKE 'SET GLOBAL %read_only%'")
+      await until(isAsked, 5_000, () => 'nobody makes the writer read-only')
+      // It is held up, and with it the row.
+      await holds.query('UPDATE app.pair SET v = 1 WHERE n = 2').catch(() => null)
+      await holds.query('ROLLBACK')
+      await waiting
+      await switched
+      for (const client of clients) client.destroy()
+      await cluster().waitForReaders()
+    }, 30_000)
+
     test('a frozen server accepts connections, answers nothing, and goes on when it is thawed', async () => {
       const { writer } = cluster()
       writer.freeze()
