@@ -17,6 +17,9 @@ function remembered(says: (classification: Classification) => boolean): (classif
   }
 }
 
+/** What is known of a text that was prepared in SQL. */
+type Prepared = Pick<PinChange, 'findsNone' | 'hasTables' | 'release'>
+
 export class Diagnostics {
   /** On this engine a statement without tables leaves the conditions of the one before. */
   readonly #keeps: boolean
@@ -33,7 +36,7 @@ export class Diagnostics {
   /** At least, as far as the answer told. */
   #toldCount = 0
   /** What was prepared in SQL, by name, as far as it is known what executing it leaves; null: there is none. */
-  #prepared: Map<string, Pick<PinChange, 'findsNone' | 'hasTables'>> | null = null
+  #prepared: Map<string, Prepared> | null = null
   /** They are those of a statement that failed. */
   #hasFailed = false
   #conditions: Conditions | null = null
@@ -196,9 +199,9 @@ export class Diagnostics {
 
   private observePrepared({ pins }: Classification): void {
     for (const pin of pins) {
-      const { reason, change, name, findsNone, hasTables } = pin
+      const { reason, change, name, findsNone, hasTables, release } = pin
       if (reason !== 'sql-prepared' || name === null) continue
-      if (change === 'start' && (findsNone ?? hasTables) === true) {
+      if (change === 'start' && (findsNone ?? hasTables ?? release) !== undefined) {
         this.#prepared ??= new Map()
         this.#prepared.set(name, pin)
       } else this.#prepared?.delete(name)
@@ -206,7 +209,7 @@ export class Diagnostics {
   }
 
   /** What an EXECUTE executes, if that is known. */
-  private executed({ statements, digestText }: Classification): Pick<PinChange, 'findsNone' | 'hasTables'> | null {
+  executed({ statements, digestText }: Classification): Prepared | null {
     if (this.#prepared === null || statements > 1) return null
     const name = EXECUTES.exec(digestText)?.[1]
     return name === undefined ? null : (this.#prepared.get(name.toLowerCase()) ?? null)

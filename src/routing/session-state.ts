@@ -118,8 +118,18 @@ export class SessionState {
   }
 
   /** What was carried out has ended the server's session. */
-  isReleasedBy({ release }: Classification): boolean {
+  isReleasedBy(classification: Classification): boolean {
+    const release = this.diagnostics.executed(classification)?.release ?? classification.release
     return release === 'yes' || (release === 'as set' && this.#settings.variables.get('completion_type') === 'RELEASE')
+  }
+
+  /** The same for what was not answered to its end: statements of its text may have been carried out. */
+  mayBeReleasedBy(classification: Classification): boolean {
+    const { releaseMidway, assigns } = classification
+    if (this.isReleasedBy(classification) || releaseMidway === 'yes') return true
+    if (releaseMidway === 'no') return false
+    const isSet = this.#settings.variables.get('completion_type') === 'RELEASE'
+    return isSet || assigns.some(({ name }) => name === 'completion_type')
   }
 
   /** It has left something on its connection that only a reset wipes out. */

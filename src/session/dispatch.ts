@@ -260,6 +260,7 @@ export class Dispatch {
     if (this.#stopped) this.gone()
     const { classification } = sending
     this.#leases.discard('backend lost')
+    if (error.progress !== 'unsent' && this.#state.mayBeReleasedBy(classification)) throw RELEASED
     this.#shared.suspect(backend, error.message)
     const held = { pins: this.losePins(), autocommit: this.#state.autocommit }
     const loss = lossOf(error, classification, held, backend.id)
@@ -516,6 +517,7 @@ export class Dispatch {
 
 const nothing = () => {}
 /** One for all: to make an error takes longer than many a statement. */
+const RELEASED = new ClientLost('the server ended the session, as its COMMIT or ROLLBACK asked')
 const ENDED = new ClientLost('the session has ended')
 /** The target as metrics name it; a pinned session's is what its backend is. */
 function targetOf(decision: Route, connection: BackendConnection): string {

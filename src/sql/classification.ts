@@ -37,6 +37,8 @@ export interface PinChange {
   readonly findsNone?: true
   /** And it names tables. */
   readonly hasTables?: true
+  /** And the server may end the session behind it. */
+  readonly release?: Release
 }
 
 /** What a statement means for the transaction, as far as its text tells. The backend's word afterwards beats it. */
@@ -110,6 +112,8 @@ export interface Classification {
   readonly digestText: string
   readonly transaction: TransactionEffect
   readonly release: Release
+  /** The same of those before the last: what stands behind them is then not carried out, and not answered. */
+  readonly releaseMidway: Release
   readonly pins: readonly PinChange[]
   readonly facts: readonly SessionFact[]
   readonly assigns: readonly Assignment[]

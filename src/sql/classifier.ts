@@ -4,7 +4,14 @@
 import { changesRights } from './accounts.ts'
 import { behindKill } from './behind-kill.ts'
 import { familyOf } from './charsets.ts'
-import type { Classification, PinChange, SessionFact, SluiceCommand, TransactionEffect } from './classification.ts'
+import type {
+  Classification,
+  PinChange,
+  Release,
+  SessionFact,
+  SluiceCommand,
+  TransactionEffect,
+} from './classification.ts'
 import type { SqlContext } from './dialects.ts'
 import { digest } from './digest.ts'
 import { digestText } from './digest-text.ts'
@@ -184,8 +191,8 @@ function classifyTokens(
   const normalised = digestText(text)
   const whole = command === null ? textEffect(text, context, vouched, DEPTH_MAX) : { statements: 1, combined: OWN }
   const { statements, combined } = whole
-  const { access, because, transaction, release, pins, facts, assigns, routines, tables, kill, rights, literal } =
-    combined
+  const { access, because, transaction, release, releaseMidway, pins } = combined
+  const { facts, assigns, routines, tables, kill, rights, literal } = combined
   const known: Omit<Classification, 'plain'> = {
     access: doubt === null ? access : 'write',
     because: doubt === null ? because : `cannot be read with certainty: ${doubt}`,
@@ -194,6 +201,7 @@ function classifyTokens(
     digestText: normalised,
     transaction,
     release,
+    releaseMidway,
     pins: pins.filter((pin) => !isVariable(pin)),
     facts,
     assigns,
@@ -262,7 +270,8 @@ function combine(effects: readonly Effect[]): Effect {
     access,
     because,
     transaction: transactionOf(effects),
-    release: effects.at(-1)?.release ?? 'no',
+    release: effects.at(-1)!.release,
+    releaseMidway: strongest(effects.slice(0, -1)),
     pins,
     facts: [...facts],
     assigns: effects.flatMap(({ assigns }) => assigns),
@@ -272,6 +281,11 @@ function combine(effects: readonly Effect[]): Effect {
     rights: effects.some(({ rights }) => rights),
     literal: effects.some(({ literal }) => literal),
   }
+}
+
+function strongest(effects: readonly Effect[]): Release {
+  const all = effects.map(({ release }) => release)
+  return all.find((release) => release === 'yes') ?? all.find((release) => release === 'as set') ?? 'no'
 }
 
 /** The last word. A read-only transaction is one to the router only if nothing comes with its begin that needs the writer. */

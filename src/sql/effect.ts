@@ -18,6 +18,7 @@ export interface Effect {
   readonly because: string
   readonly transaction: TransactionEffect
   readonly release: Release
+  readonly releaseMidway: Release
   readonly pins: readonly PinChange[]
   readonly facts: readonly SessionFact[]
   readonly assigns: readonly Assignment[]
@@ -45,6 +46,7 @@ const NOTHING: Effect = {
   because: '',
   transaction: 'none',
   release: 'no',
+  releaseMidway: 'no',
   pins: [],
   facts: [],
   assigns: [],

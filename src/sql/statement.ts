@@ -325,7 +325,13 @@ function prepare(statement: Statement, inner: Inner): Effect {
   const prepared = inner(sql, statement)
   const findsNone = FINDS_NONE.test(sql) && !MAY_FIND.test(sql) && prepared.routines.length === 0
   const hasTables = prepared.tables !== null && prepared.tables.length > 0
-  pins[0] = { ...pins[0]!, ...(findsNone ? { findsNone } : {}), ...(hasTables ? { hasTables } : {}) }
+  const { release } = prepared
+  pins[0] = {
+    ...pins[0]!,
+    ...(findsNone ? { findsNone } : {}),
+    ...(hasTables ? { hasTables } : {}),
+    ...(release === 'no' ? {} : { release }),
+  }
   pins.push(...prepared.pins.filter(({ change }) => change === 'start'))
   // The text keeps the number that it is given now; all else it asks for when it is executed.
   const facts = prepared.facts.filter((fact) => fact === 'connection-id')

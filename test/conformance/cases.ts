@@ -1645,6 +1645,35 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'a transaction that ends with its session, in the middle of a text',
+    steps: [
+      multiStatements(true),
+      table,
+      q('BEGIN; INSERT INTO t (v) VALUES (5); COMMIT RELEASE; SELECT 5'),
+      q('SELECT 6'),
+    ],
+  },
+  {
+    promise: 'a transaction that ends with its session in the middle of a text, as that sets it',
+    steps: [multiStatements(true), table, q('SET completion_type = 2; ROLLBACK; SELECT 5'), q('SELECT 6')],
+  },
+  {
+    promise: 'a transaction that ends with its session, prepared in SQL',
+    steps: [table, q("PREPARE s FROM 'COMMIT RELEASE'"), rows, q('EXECUTE s'), q('SELECT COUNT(*) FROM t')],
+  },
+  {
+    promise: 'a transaction that goes on, in the middle of a text and prepared in SQL',
+    steps: [
+      multiStatements(true),
+      table,
+      q('BEGIN; INSERT INTO t (v) VALUES (5); COMMIT NO RELEASE; SELECT COUNT(*) FROM t'),
+      q("PREPARE s FROM 'COMMIT RELEASE'; PREPARE s FROM 'COMMIT'"),
+      q('EXECUTE s'),
+      q('COMMIT; SELECT COUNT(*) FROM t'),
+      q('SELECT 5'),
+    ],
+  },
+  {
     promise: 'what is set together with what the server is to report, before a variable was refused',
     steps: [
       unmarked(q('SET session_track_schema = OFF, default_week_format = 3, SESSION sql_log_off = DEFAULT')),

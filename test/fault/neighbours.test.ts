@@ -230,6 +230,24 @@ describeEngines((engine) => {
     await other.end()
   }
 
+  test.each<[string, string[]]>([
+    ['COMMIT RELEASE', ['BEGIN', 'UPDATE t SET v = 1', 'COMMIT RELEASE']],
+    ['COMMIT, as the session has set it', ['SET completion_type = 2; BEGIN; UPDATE t SET v = 1', 'COMMIT']],
+    ['one that was prepared', ["PREPARE s FROM 'COMMIT RELEASE'; UPDATE t SET v = 1", 'EXECUTE s']],
+    ['one in the middle of a text', ['BEGIN; UPDATE t SET v = 1', 'COMMIT RELEASE; SELECT 5']],
+  ])(
+    'a session that the server ends with its transaction ends, and nobody gets its connection: %s',
+    async (_, sqls) => {
+      const [first, second] = [await connect(), await connect()]
+      for (const sql of sqls.slice(0, -1)) await first.query(sql)
+      const waiting = second.query('INSERT INTO made () VALUES (); UPDATE t SET v = v + 1')
+      await first.query(sqls.at(-1)!).catch(() => {})
+      await waiting
+      expect(await firstValue(second, 'SELECT v FROM t WHERE id = 1')).toBe(2)
+      await expect(first.query('SELECT 5')).rejects.toThrow(/closed|lost/i)
+    },
+  )
+
   test('what was prepared in one schema is executed there, also where it has to be prepared anew', async () => {
     await cluster.writer.ask(`CREATE DATABASE ${schema}_2`)
     await cluster.writer.ask(`CREATE TABLE ${schema}_2.t (id INT PRIMARY KEY, v INT)`)

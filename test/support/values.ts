@@ -12,6 +12,7 @@ export function classification(change: Partial<Classification> = {}): Classifica
     digestText: 'select ?',
     transaction: 'none',
     release: 'no',
+    releaseMidway: 'no',
     pins: [],
     facts: [],
     assigns: [],
