@@ -3,19 +3,7 @@
 
 import type { Conditions, Reply } from '../protocol/protocol.ts'
 import type { Classification, PinChange, SessionFact } from '../sql/classification.ts'
-import { skipsRows } from '../sql/classifier.ts'
-
-/** What a digest text says is looked up once. */
-function remembered(says: (classification: Classification) => boolean): (classification: Classification) => boolean {
-  const known = new WeakMap<Classification, boolean>()
-  return (classification) => {
-    const before = known.get(classification)
-    if (before !== undefined) return before
-    const now = says(classification)
-    known.set(classification, now)
-    return now
-  }
-}
+import type { Shape } from '../sql/shape.ts'
 
 /** What is known of a text that was prepared in SQL. */
 type Prepared = Pick<PinChange, 'findsNone' | 'hasTables' | 'release'>
@@ -90,18 +78,18 @@ export class Diagnostics {
   /** Takes in one statement's outcome. True: the conditions there are now, if any, are this statement's. */
   observe(classification: Classification, reply: Reply, sql: Buffer | null = null): boolean {
     const failed = reply.outcome !== 'ok'
-    const { facts } = classification
     this.#rowCount = failed ? -1 : reply.affectedRows
     this.observeFoundRows(classification, reply, failed, sql)
     if (!failed) this.observePrepared(classification)
     if (maySetInsertId(classification, reply)) this.#mayHaveInsertId = true
-    if (!failed && (facts.includes('diagnostics') || reply.keepsConditions)) return false
+    const { shapes } = classification
+    if (!failed && (reply.keepsConditions || shapes.every((shape) => shape.keepsConditions))) return false
     const hasTables = this.#keeps && this.executed(classification)?.hasTables === true
     const isKept = !failed && reply.warnings === 0 && this.#keeps && !hasTables && hasNoTable(classification)
-    const isOne = classification.statements === 1
+    const isOne = shapes.length === 1
     if (isKept && (isOne || !reply.warned)) return false
     // Of several statements, those before the last may have left what it keeps, whatever tables they read.
-    const mayKeep = this.#keeps && !isOne && reply.warned
+    const mayKeep = (this.#keeps || shapes.at(-1)?.keepsConditions === true) && !isOne && reply.warned
     this.#count = failed || mayKeep ? Math.max(1, reply.warnings) : reply.warnings
     this.#hasFailed = failed
     this.#toldCount = failed ? 1 : reply.warnings
@@ -183,8 +171,8 @@ export class Diagnostics {
   ): void {
     if (
       didNothing ||
-      (unresolved && resolvesFirst(classification)) ||
-      listsConditions(classification) ||
+      (unresolved && rows < 0 && resolvesFirst(classification)) ||
+      classification.shapes.every(({ listsConditions }) => listsConditions) ||
       leavesFoundRows(classification) ||
       this.executed(classification)?.findsNone === true
     ) {
@@ -209,16 +197,16 @@ export class Diagnostics {
   }
 
   /** What an EXECUTE executes, if that is known. */
-  executed({ statements, digestText }: Classification): Prepared | null {
-    if (this.#prepared === null || statements > 1) return null
-    const name = EXECUTES.exec(digestText)?.[1]
-    return name === undefined ? null : (this.#prepared.get(name.toLowerCase()) ?? null)
+  executed({ shapes }: Classification): Prepared | null {
+    if (this.#prepared === null || shapes.length !== 1) return null
+    const name = shapes[0]!.executes
+    return name === null ? null : (this.#prepared.get(name) ?? null)
   }
 
   /** The rows that an UPDATE or a DELETE of several tables found count as well, to MySQL those of any UPDATE. */
   private countsUntold(classification: Classification, rows: number): boolean {
     if (rows >= 0) return countsOtherwise(classification)
-    return hidesRows(classification) || findsRows(classification, this.#keeps)
+    return classification.shapes.some((shape) => shape.hidesRows || this.findsRows(shape))
   }
 
   /**
@@ -227,32 +215,23 @@ export class Diagnostics {
    */
   private countsFailed(classification: Classification, rows: number): boolean {
     if (this.#keeps && rows >= 0) return true
-    const failed = rows < 0 ? firstOf(classification) : classification
-    return hidesRows(failed) && !isOneSelect(failed, this.#keeps)
+    const { shapes, routines } = classification
+    // Where nothing came before the failure, the first of several statements is the one that failed.
+    const failed = rows < 0 ? shapes.slice(0, 1) : shapes
+    return failed.some(({ hidesRows }) => hidesRows) && !isOneSelect(failed, routines, this.#keeps)
+  }
+
+  private findsRows({ verb, joins }: Shape): boolean {
+    return joins || (!this.#keeps && verb === 'update')
   }
 }
 
 /** Whatever it does, its names are looked up before. */
-const resolvesFirst = remembered(
-  ({ routines, digestText }) => routines.length === 0 && /^(select|insert|replace|update|delete)\b/i.test(digestText),
-)
-
-const EXECUTES = /^execute `?(\w+)/i
-const UPDATES = /^update\b/i
-const JOINS =
-  /^update\b(?:(?!\bset\b).)*(,|\bjoin\b)|^delete\b(?!( low_priority| quick| ignore)* from (?!.*\busing\b))/is
-
-const joins = remembered(({ digestText }) => JOINS.test(digestText))
-
-function findsRows(classification: Classification, ofJoinsOnly: boolean): boolean {
-  return joins(classification) || (!ofJoinsOnly && UPDATES.test(classification.digestText))
+function resolvesFirst({ routines, shapes }: Classification): boolean {
+  return routines.length === 0 && RESOLVING.has(shapes[0]?.verb ?? '')
 }
 
-/** Where nothing came before the failure, the first of several statements is the one that failed. */
-function firstOf(classification: Classification): Classification {
-  if (classification.statements === 1) return classification
-  return { ...classification, statements: 1, digestText: classification.digestText.split(';', 1)[0]! }
-}
+const RESOLVING: ReadonlySet<string> = new Set(['select', 'insert', 'replace', 'update', 'delete'])
 
 /** May LAST_INSERT_ID() be another after this statement? A failed one may have inserted rows before the one that failed. */
 export function maySetInsertId(classification: Classification, { insertId, rows, outcome }: Reply): boolean {
@@ -260,19 +239,14 @@ export function maySetInsertId(classification: Classification, { insertId, rows,
   const { access, facts } = classification
   if (outcome !== 'ok' || rows >= 0 || facts.includes('last-insert-id')) return access === 'write'
   // LAST_INSERT_ID(…) of a value, and routines, set it without a word.
-  return hidesRows(classification) || isCompound(classification)
+  return classification.shapes.some(({ hidesRows, isBlock }) => hidesRows || isBlock)
 }
 
 /** The same, for statements that do not tell. */
-export function maySetInsertIdSilently(classification: Classification): boolean {
-  if (classification.access !== 'write') return false
-  return hidesRows(classification) || returnsRows(classification) || isCompound(classification)
+export function maySetInsertIdSilently({ access, shapes }: Classification): boolean {
+  if (access !== 'write') return false
+  return shapes.some(({ hidesRows, returnsRows, isBlock }) => hidesRows || returnsRows || isBlock)
 }
-
-/** MariaDB runs blocks, and tells nothing of what is inserted in them. */
-const isCompound = remembered(({ digestText }) =>
-  /(^|;\s*)(begin not|if|case|loop|repeat|while|for)\b/i.test(digestText),
-)
 
 const OF_LAST: readonly SessionFact[] = ['diagnostics', 'condition-count', 'row-count', 'found-rows']
 
@@ -285,43 +259,27 @@ export function asksForConditions(facts: readonly SessionFact[]): boolean {
   return facts.includes('diagnostics') || facts.includes('condition-count')
 }
 
-/** SHOW WARNINGS and SHOW ERRORS leave FOUND_ROWS() alone; SHOW COUNT(*) … is a SELECT to the server. */
-function listsConditions({ facts, digestText }: Classification): boolean {
-  return facts.includes('diagnostics') && !/^show count/i.test(digestText)
-}
-
 /** What it answers with are no rows that were found anywhere. */
-function leavesFoundRows(classification: Classification): boolean {
-  if (classification.statements > 1) return false
-  return FINDS_NONE.test(classification.digestText) || (returnsRows(classification) && !hidesRows(classification))
+function leavesFoundRows({ shapes }: Classification): boolean {
+  if (shapes.length !== 1) return false
+  const [{ findsNone, returnsRows, hidesRows }] = shapes as [Shape]
+  return findsNone || (returnsRows && !hidesRows)
 }
 
-/** MariaDB returns what it has written, and tells an old client nothing else. */
-const returnsRows = remembered(({ digestText }) => /^(insert|replace|delete)\b.*\breturning\b/is.test(digestText))
-
-const FINDS_NONE =
-  /^show (create|grants|privileges|(full )?processlist|profiles?|engine|master|slave|replica|binary|binlog)\b|^(analyze|check|checksum|optimize|repair) (local |no_write_to_binlog )?tables?\b|^(help|handler)\b/i
-
-/** To the server most of what SHOW shows is a table; what is prepared in SQL is where its conditions are. */
-export function hasNoTable({ tables, digestText }: Classification): boolean {
-  if (/^(prepare|deallocate|drop prepare|execute (?!immediate\b)|xa |unlock )/i.test(digestText)) return true
-  if (tables?.length !== 0 || READS_DERIVED.test(digestText)) return false
-  return !/^show\b/i.test(digestText) || SHOWS_NO_TABLE.test(digestText)
+/** To MariaDB it is one, or several, that leave the conditions of the one before. */
+export function hasNoTable({ shapes }: Classification): boolean {
+  return shapes.every((shape) => shape.hasNoTable)
 }
-
-/** From a subquery or a common table expression; EXTRACT and its kin say FROM before a value or a function. */
-const READS_DERIVED = /\bfrom\s+(?!dual\b|\?)(\(|[\w`.]+(?!\w*\s*\())/i
-
-const SHOWS_NO_TABLE = /^show (create (?!table\b|view\b)|grants\b)/i
 
 /** SQL_CALC_FOUND_ROWS, or an offset: it is not the number of rows in the answer. */
-function countsOtherwise({ pins, statements, digestText }: Classification): boolean {
-  return statements > 1 || skipsRows(digestText) || pins.some(({ reason }) => reason === 'found-rows')
+function countsOtherwise({ pins, shapes }: Classification): boolean {
+  return shapes.length > 1 || shapes[0]?.skipsRows === true || pins.some(({ reason }) => reason === 'found-rows')
 }
 
 /** Rows that were found of a SELECT whose text says how many it skips; null: that is not certain. */
 function withSkipped(rows: number, classification: Classification, sql: Buffer | null): number | null {
-  if (sql === null || rows <= 0 || classification.pins.length > 0 || !isOneSelect(classification, true)) return null
+  const { shapes, routines, pins } = classification
+  if (sql === null || rows <= 0 || pins.length > 0 || !isOneSelect(shapes, routines, true)) return null
   const text = sql.toString('latin1')
   const found = /--|#/.test(text) ? null : SKIPS.exec(text)
   return found === null ? null : Number(found[1] ?? found[2]) + rows
@@ -330,15 +288,7 @@ function withSkipped(rows: number, classification: Classification, sql: Buffer |
 const SKIPS = /\blimit\s+(?:(\d+)\s*,\s*\d+|\d+\s+offset\s+(\d+))\s*$/i
 
 /** A routine that it calls may run others. */
-function isOneSelect({ statements, routines, digestText }: Classification, countsSubqueries: boolean): boolean {
-  if (statements > 1 || routines.length > 0 || !/^select\b/i.test(digestText)) return false
-  return !countsSubqueries || !/\bselect\b.*\bselect\b/is.test(digestText)
+function isOneSelect(shapes: readonly Shape[], routines: readonly string[], countsSubqueries: boolean): boolean {
+  if (shapes.length !== 1 || routines.length > 0 || shapes[0]!.verb !== 'select') return false
+  return !countsSubqueries || shapes[0]!.selects === 1
 }
-
-const HIDES_ROWS =
-  /\b(select|call|do|execute)\b|^(table|with)\b|^(insert|replace)\b.*\btable\b|^create\b.*\btable\b.*\btable\b/is
-/** What it is about it does not do, whatever words stand in it. */
-const RUNS_NOTHING = /^(grant|revoke)\b|^create\b(?!( or replace)?( temporary)? table\b)/i
-
-/** SELECTs inside of other statements and of routines count, too; nobody tells how many rows. */
-const hidesRows = remembered(({ digestText }) => HIDES_ROWS.test(digestText) && !RUNS_NOTHING.test(digestText))

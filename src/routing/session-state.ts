@@ -53,10 +53,9 @@ export const PIN_ENDS: Readonly<Record<PinReason, string>> = {
   'unknown-state': 'a reset of the connection (COM_RESET_CONNECTION, COM_CHANGE_USER) or its end',
 }
 
-const WITH_SNAPSHOT = /^start\b.*\bsnapshot\b/i
-const GETS_DIAGNOSTICS = /^get\b/i
-/** Of several statements, the last ends the transaction, and those before it are of a kind that reads. */
-const READS_TO_THE_END = /^((select|with|values|show|call)\b[^;]*;\s*)*(commit|rollback)\b[^;]*;?$/i
+/** Statements of a kind that reads, whatever they call. */
+const READ_VERBS: ReadonlySet<string> = new Set(['select', 'with', 'values', 'show', 'call'])
+const END_VERBS: ReadonlySet<string> = new Set(['commit', 'rollback'])
 
 /** Pins that are counted by name. What has none that is known ends only with all of them. */
 const NAMED: ReadonlySet<PinReason> = new Set(['temporary-table', 'advisory-lock', 'handler', 'sql-prepared'])
@@ -193,7 +192,7 @@ export class SessionState {
     const failed = reply.outcome !== 'ok'
     if (!failed && this.#transaction === 'read-only') {
       this.#hasSnapshot ||= takesSnapshot(classification)
-      this.#savepoints = savepointsAfter(this.#savepoints, classification.digestText)
+      this.#savepoints = classification.shapes.reduce(savepointsAfter, this.#savepoints)
     }
     // In a text of several statements, those before the one that failed took effect.
     if (!failed || classification.statements > 1) this.observePins(classification, { failed, schema }, nowMs)
@@ -202,7 +201,7 @@ export class SessionState {
     if (isUnknown || reply.unmovable) this.pin('unknown-state', null, classification, nowMs)
     if (reply.cursorOpen) this.pin('cursor', null, classification, nowMs)
     else this.unpin('cursor')
-    if (GETS_DIAGNOSTICS.test(classification.digestText)) this.#getsDiagnostics = true
+    if (classification.shapes.some(({ verb }) => verb === 'get')) this.#getsDiagnostics = true
     if (this.#getsDiagnostics && this.diagnostics.some) this.pin('diagnostics', null, classification, nowMs)
     else this.unpin('diagnostics')
     return this.#pins === null ? NONE : [...this.#pins.keys()].filter((reason) => !before.includes(reason))
@@ -222,9 +221,9 @@ export class SessionState {
    * A READ ONLY transaction was begun on a reader, and this statement's place is the writer: it writes or locks, ends others,
    * or what it leaves lives on after it. What a routine does, nobody knows, and reports are made of them.
    */
-  outgrowsReader({ access, transaction, pins, routines, statements, digestText }: Classification): boolean {
+  outgrowsReader({ access, transaction, pins, routines, shapes }: Classification): boolean {
     if (!this.canMoveTransaction) return false
-    if (transaction === 'end') return statements > 1 && !READS_TO_THE_END.test(digestText)
+    if (transaction === 'end') return shapes.length > 1 && !readsToTheEnd(shapes)
     if (transaction === 'begin' || (access === 'write' && routines.length === 0)) return true
     return pins.some(({ change, reason }) => change === 'start' && !ON_READERS.has(reason))
   }
@@ -410,24 +409,21 @@ export class SessionState {
  * writes tables, unless they have no transactions.
  */
 function nextAfter(next: NextSaid, classification: Classification, { outcome, autocommit }: Reply): NextSaid {
-  const { transaction, tables, digestText, statements } = classification
+  const { transaction, tables, shapes } = classification
   if (transaction === 'next' && outcome === 'ok') return 'holds'
   // With autocommit off a savepoint belongs to the transaction that the next statement opens.
-  if (!autocommit && outcome === 'ok' && transaction !== 'end' && SAVES.test(digestText)) return 'holds'
+  if (!autocommit && outcome === 'ok' && transaction !== 'end' && shapes.some(({ saves }) => saves)) return 'holds'
   // How far they came, and in which order, nobody knows from here.
-  if (statements > 1 && (next === 'holds' || SAYS.test(digestText)))
+  if (shapes.length > 1 && (next === 'holds' || shapes.some(({ saysTransaction }) => saysTransaction)))
     return transaction === 'end' && outcome === 'ok' ? 'may hold' : 'holds'
   // These commit only what there is to commit, and what failed may have come to nothing before it did.
-  const isInDoubt = outcome !== 'ok' || MAY_COMMIT.test(digestText)
+  const isInDoubt = outcome !== 'ok' || MAY_COMMIT.has(shapes[0]?.verb ?? '')
   const isOver = transaction === 'end' || (transaction === 'implicit-commit' && !isInDoubt)
   if (next !== 'holds' || isOver) return 'nothing'
   return tables?.length === 0 || outcome !== 'ok' || !autocommit ? 'holds' : 'may hold'
 }
 
-const SAVES = /\bsavepoint\b/i
-
-const SAYS = /\b(read only|isolation level|(transaction|tx)_(isolation|read_only))\b/i
-const MAY_COMMIT = /^(set|unlock)\b/i
+const MAY_COMMIT: ReadonlySet<string> = new Set(['set', 'unlock'])
 
 /** Servers commit then, and forget to forget what was said of the transaction: it holds for the next one. */
 function endsWithAutocommit({ transaction, assigns }: Classification): boolean {
@@ -435,9 +431,15 @@ function endsWithAutocommit({ transaction, assigns }: Classification): boolean {
 }
 
 /** Reads of the transaction see what was committed until this statement, and nothing newer. */
-function takesSnapshot({ transaction, tables, digestText }: Classification): boolean {
+function takesSnapshot({ transaction, tables, shapes }: Classification): boolean {
   if (transaction === 'none') return tables === null || tables.length > 0
-  return WITH_SNAPSHOT.test(digestText)
+  return shapes.some((shape) => shape.takesSnapshot)
+}
+
+/** Of several statements, the last ends the transaction, and those before it are of a kind that reads. */
+function readsToTheEnd(shapes: Classification['shapes']): boolean {
+  const last = shapes.length - 1
+  return shapes.every(({ verb }, at) => (at === last ? END_VERBS : READ_VERBS).has(verb))
 }
 
 /** A lock may be held several times over, and whether it was released is in the answer only: see `holdsLocks`. */

@@ -14,7 +14,6 @@ export interface Place {
   readonly committed: Committed
 }
 
-const SELECTS = /^select\b/i
 /** What a reader commits is nobody's, and to prepare a statement commits nothing. */
 const UNHEARD = () => {}
 
@@ -48,6 +47,11 @@ function startsClock({ assigns }: Classification): boolean {
   if (assigns.length === 0) return false
   const last = assigns.findLast(({ name, scope }) => name === 'timestamp' && scope === 'session')
   return last !== undefined && /^(default|0+)$/i.test(last.value ?? '')
+}
+
+/** It may be of a kind whose answers come of a routine. */
+function mayCall({ access, tables, shapes }: Classification): boolean {
+  return access !== 'read' && tables === null && shapes[0]?.verb !== 'select'
 }
 
 const NO_NAMES: readonly string[] = []
@@ -94,8 +98,7 @@ export function exchangeOptions(
     hushes: isHushed,
     startsClock: isRun && startsClock(classification),
     passing,
-    calls:
-      classification.access !== 'read' && classification.tables === null && !SELECTS.test(classification.digestText),
+    calls: mayCall(classification),
     readOnlyTransaction: onReader && transaction === 'read-only',
     committed: !isRun || onReader ? UNHEARD : committed,
   }

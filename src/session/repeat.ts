@@ -12,8 +12,7 @@ export const ATTEMPTS_MAX = 16
 const SHORT: ReadonlySet<PinReason> = new Set(['diagnostics', 'found-rows'])
 
 /** May end a transaction without saying so in its own text; XA PREPARE makes one that outlives its connection. */
-const MAY_COMMIT = /^(call|execute|xa)\b/i
-const ROLLS_BACK = /^rollback\b/i
+const MAY_COMMIT: ReadonlySet<string> = new Set(['call', 'execute', 'xa'])
 
 /** What a session held on the connection. */
 export interface Held {
@@ -75,8 +74,9 @@ export function unknownOutcome(lost: BackendLost, backend: string): ProxyError {
   return new ProxyError('OUTCOME_UNKNOWN', text, { cause: lost })
 }
 
-function mayCommit({ transaction, digestText, statements, routines }: Classification): boolean {
-  if (statements > 1) return transaction !== 'none' || routines.length > 0
-  if (ROLLS_BACK.test(digestText)) return false
-  return (transaction !== 'none' && transaction !== 'next') || MAY_COMMIT.test(digestText)
+function mayCommit({ transaction, shapes, routines }: Classification): boolean {
+  if (shapes.length > 1) return transaction !== 'none' || routines.length > 0
+  const verb = shapes[0]?.verb ?? ''
+  if (verb === 'rollback') return false
+  return (transaction !== 'none' && transaction !== 'next') || MAY_COMMIT.has(verb)
 }

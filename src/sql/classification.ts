@@ -1,5 +1,7 @@
 // What a statement does: the answer of the classifier, and the closed set of reasons to pin. Values only.
 
+import type { Shape } from './shape.ts'
+
 /** `session`: changes or asks for what belongs to the session itself; the router decides who can answer. */
 export type Access = 'read' | 'write' | 'session'
 
@@ -106,6 +108,8 @@ export interface Classification {
   readonly because: string
   /** How many statements the text holds. */
   readonly statements: number
+  /** What each of them is made of. */
+  readonly shapes: readonly Shape[]
   /** 16 hexadecimal digits; the same for texts that differ in literals only. */
   readonly digest: string
   /** The normalised text, literals as ?, bounded in length. */

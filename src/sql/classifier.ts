@@ -22,6 +22,7 @@ import { scan } from './lexer.ts'
 import { Memory } from './memory.ts'
 import { withOwnId } from './own-id.ts'
 import { partsOf } from './parts.ts'
+import { type Shape, shapeOf } from './shape.ts'
 import { effectOf } from './statement.ts'
 import type { Vouched } from './survey.ts'
 import { Text } from './text.ts'
@@ -135,21 +136,15 @@ function asWrite(classification: Classification): Classification {
   return { ...classification, access: 'write', because: 'a reader refused it before', plain: false }
 }
 
-const SELECTS = /^select\b/i
-
 function isPlain(classification: Omit<Classification, 'plain'>): boolean {
-  const { access, statements, transaction, tables, hint, freshness, kill, command, digestText } = classification
-  if (access !== 'read' || statements !== 1 || transaction !== 'none' || !SELECTS.test(digestText)) return false
-  if (skipsRows(digestText)) return false
+  const { access, statements, shapes, transaction, tables, hint, freshness, kill, command } = classification
+  if (access !== 'read' || statements !== 1 || transaction !== 'none') return false
+  if (shapes[0]!.verb !== 'select' || shapes[0]!.skipsRows) return false
   if (hint !== null || freshness !== null || kill !== null || command !== null) return false
   const { pins, facts, assigns, assigned, routines } = classification
   const isQuiet = [pins, facts, assigns, assigned, routines].every(({ length }) => length === 0)
   return isQuiet && tables !== null && tables.length > 0
 }
-
-/** Rows before an offset are found, and no part of the answer. */
-export const skipsRows = (digestText: string) => SKIPS.test(digestText)
-const SKIPS = /\blimit \S+(,| offset)|\boffset\b/i
 
 function lowered(names: readonly string[] | undefined): ReadonlySet<string> {
   return new Set(names?.map((name) => name.toLowerCase()))
@@ -189,14 +184,14 @@ function classifyTokens(
   const freshness = freshnessHint(sql, tokens)
   const { doubt } = tokens
   const normalised = digestText(text)
-  const whole = command === null ? textEffect(text, context, vouched, DEPTH_MAX) : { statements: 1, combined: OWN }
-  const { statements, combined } = whole
+  const { shapes, combined } = command === null ? textEffect(text, context, vouched, DEPTH_MAX) : ownEffect(text)
   const { access, because, transaction, release, releaseMidway, pins } = combined
   const { facts, assigns, routines, tables, kill, rights, literal } = combined
   const known: Omit<Classification, 'plain'> = {
     access: doubt === null ? access : 'write',
     because: doubt === null ? because : `cannot be read with certainty: ${doubt}`,
-    statements,
+    statements: shapes.length,
+    shapes,
     digest: hex(tokens.high) + hex(tokens.low),
     digestText: normalised,
     transaction,
@@ -223,20 +218,25 @@ function isVariable({ reason }: PinChange): boolean {
   return reason === 'user-variable'
 }
 
-const OWN: Effect = effect('session', 'is a command of our own')
+/** What a text does in all, and what its statements are made of. */
+interface TextEffect {
+  readonly shapes: readonly Shape[]
+  readonly combined: Effect
+}
 
-function textEffect(
-  text: Text,
-  context: SqlContext,
-  vouched: Vouched,
-  depth: number,
-): { readonly statements: number; readonly combined: Effect } {
+function ownEffect(text: Text): TextEffect {
+  const combined = effect('session', 'is a command of our own')
+  return { shapes: [shapeOf(text, 0, text.count, combined)], combined }
+}
+
+function textEffect(text: Text, context: SqlContext, vouched: Vouched, depth: number): TextEffect {
   const parts = partsOf(text, context)
   const effects = parts.map(({ from, to }) => {
     const one = effectOf({ text, from, to, context, vouched, depth }, innerEffect)
     return changesRights(text, from, to) ? { ...one, rights: true } : one
   })
-  return { statements: parts.length, combined: combine(effects) }
+  const shapes = parts.map(({ from, to }, at) => shapeOf(text, from, to, effects[at]!))
+  return { shapes, combined: combine(effects) }
 }
 
 /** What a text inside of a statement does. */

@@ -2,7 +2,7 @@
 
 import type { SqlContext } from './dialects.ts'
 import type { Text } from './text.ts'
-import { SEMICOLON } from './tokens.ts'
+import { COLON, SEMICOLON } from './tokens.ts'
 
 export interface Part {
   readonly from: number
@@ -52,7 +52,7 @@ function holdsBlock(text: Text, from: number, context: SqlContext): boolean {
   if (context.dialect.engine !== 'mariadb') return false
   const next = text.lower(from + 1)
   if (verb === 'begin') return from + 1 < text.count && !text.op(from + 1, SEMICOLON) && next !== 'work'
-  return (BLOCKS.has(verb) && verb !== 'begin') || verb === 'declare' || text.op(from + 1, 0x3a)
+  return (BLOCKS.has(verb) && verb !== 'begin') || verb === 'declare' || text.op(from + 1, COLON)
 }
 
 /**
@@ -85,7 +85,7 @@ function opens(text: Text, at: number, from: number, word: string): boolean {
   if (word === 'for') return (text.op(at - 1, SEMICOLON) || BEFORE_STEPS.has(before)) && text.lower(at + 1) !== 'each'
   if (ROUTINES.has(before) || OBJECTS.has(before) || before === 'drop' || before === 'body') return false
   if (word === 'if' || word === 'repeat') {
-    const starts = text.op(at - 1, SEMICOLON) || text.op(at - 1, 0x3a) || BEFORE_STEPS.has(before)
+    const starts = text.op(at - 1, SEMICOLON) || text.op(at - 1, COLON) || BEFORE_STEPS.has(before)
     // Directly as a routine's body, after its parameters or characteristics.
     const body = ['row', 'deterministic', 'sql', 'data', 'invoker', 'definer'].includes(before) || text.op(at - 1, 0x29)
     return starts || (body && !(word === 'repeat' && text.op(at + 1, 0x28)))

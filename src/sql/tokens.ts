@@ -27,6 +27,7 @@ export const COMMA = 0x2c
 export const DOT = 0x2e
 export const OPEN = 0x28
 export const CLOSE = 0x29
+export const COLON = 0x3a
 export const SEMICOLON = 0x3b
 export const EQUALS = 0x3d
 

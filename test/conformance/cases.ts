@@ -67,6 +67,8 @@ const OVERS: readonly (readonly [string, ...Step[]])[] = [
   ['a change of user', changeUser(SCHEMA, LATIN1_GENERAL_CI), ping, changeUser(null, UTF8MB4_BIN)],
 ]
 const table = q('CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, v VARCHAR(100), n INT)')
+/** The digest's text ends before it does. */
+const manyColumns = Array.from({ length: 60 }, (_, at) => `${at} AS a_column_with_a_long_name_${at}`).join(', ')
 const rows = q("INSERT INTO t (v, n) VALUES ('a', 1), ('b', 2), ('c', NULL)")
 
 export interface ConformanceCase {
@@ -1642,6 +1644,57 @@ export const CASES: readonly ConformanceCase[] = [
       q('SELECT COUNT(*) FROM t'),
       q('ROLLBACK'),
       q('SELECT COUNT(*) FROM t'),
+    ],
+  },
+  {
+    promise: 'what long statements leave for questions',
+    steps: [
+      multiStatements(true),
+      table,
+      rows,
+      q(`SELECT id, ${manyColumns} FROM t LIMIT 2, 1`),
+      q('SELECT FOUND_ROWS()'),
+      q(`INSERT INTO t (v) SELECT CONCAT(v, x.a_column_with_a_long_name_5) FROM t, (SELECT ${manyColumns}) AS x`),
+      q('SELECT FOUND_ROWS(), ROW_COUNT()'),
+      q(`SET @x = (SELECT COUNT(*) FROM (SELECT ${manyColumns}) AS x), @y = (SELECT MAX(id) FROM t)`),
+      q('SELECT FOUND_ROWS(), ROW_COUNT()'),
+      q(`SELECT ${manyColumns}; SET autocommit = 0; SAVEPOINT a`),
+      q('ROLLBACK TO a'),
+    ],
+  },
+  {
+    promise: 'what several statements in one text leave for questions',
+    steps: [
+      multiStatements(true),
+      table,
+      rows,
+      q('SHOW WARNINGS; SELECT * FROM t'),
+      q('SELECT FOUND_ROWS()'),
+      q('SELECT * FROM t; SHOW WARNINGS'),
+      q('SELECT FOUND_ROWS()'),
+      q('SHOW WARNINGS; INSERT IGNORE INTO t (id) VALUES (1)'),
+      q('SHOW WARNINGS'),
+      q('SELECT * FROM t'),
+      q('INSERT IGNORE INTO t (id) VALUES (1); SHOW WARNINGS'),
+      q('SHOW WARNINGS'),
+      q('SELECT 5 UNION SELECT 6'),
+      q('SELECT * FROM t; SELECT nosuch'),
+      q('SELECT FOUND_ROWS()'),
+      q("SELECT CAST('a' AS SIGNED)"),
+      q("PREPARE s FROM 'SELECT 1'; SELECT * FROM t"),
+      q('SHOW WARNINGS'),
+    ],
+  },
+  {
+    promise: 'rows that an UPDATE of tables joined straight has found',
+    steps: [
+      table,
+      rows,
+      q('UPDATE t AS a STRAIGHT_JOIN t AS b SET a.n = 7 WHERE a.id = b.id'),
+      q('SELECT FOUND_ROWS()'),
+      q('SELECT 1'),
+      q('UPDATE t USE INDEX (PRIMARY) SET n = COALESCE(n, 9, 8)'),
+      q('SELECT FOUND_ROWS()'),
     ],
   },
   {

@@ -2,12 +2,38 @@
 
 import type { Reply } from '../../src/protocol/protocol.ts'
 import type { Classification } from '../../src/sql/classification.ts'
+import type { Shape } from '../../src/sql/shape.ts'
+
+export function shape(change: Partial<Shape> = {}): Shape {
+  return {
+    verb: 'select',
+    executes: null,
+    selects: 0,
+    hidesRows: false,
+    skipsRows: false,
+    joins: false,
+    returnsRows: false,
+    findsNone: false,
+    keepsConditions: false,
+    listsConditions: false,
+    hasNoTable: false,
+    isBlock: false,
+    savepoint: null,
+    saves: false,
+    saysTransaction: false,
+    takesSnapshot: false,
+    ...change,
+  }
+}
 
 export function classification(change: Partial<Classification> = {}): Classification {
   return {
     access: 'read',
     because: 'a test says so',
     statements: 1,
+    shapes: (change.digestText ?? 'select ?')
+      .split(';')
+      .map((sql) => shapeOfVerb(/\w*/.exec(sql.trim())![0].toLowerCase())),
     digest: '00000000000000ff',
     digestText: 'select ?',
     transaction: 'none',
@@ -51,4 +77,8 @@ export function reply(change: Partial<Reply> = {}): Reply {
     keepsConditions: false,
     ...change,
   }
+}
+
+function shapeOfVerb(verb: string): Shape {
+  return shape({ verb, hidesRows: verb === 'call' })
 }

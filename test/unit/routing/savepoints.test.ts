@@ -6,7 +6,8 @@ import { classifyMysql } from '../sql/support.ts'
 
 function after(...sqls: readonly string[]): Savepoints {
   let savepoints: Savepoints = []
-  for (const sql of sqls) savepoints = savepointsAfter(savepoints, classifyMysql(sql).digestText)
+  const shapes = sqls.flatMap((sql) => classifyMysql(sql).shapes)
+  for (const shape of shapes) savepoints = savepointsAfter(savepoints, shape)
   return savepoints
 }
 
@@ -15,6 +16,11 @@ test.each([
   ['one that was set again, as the newest', ['SAVEPOINT a', 'SAVEPOINT b', 'SAVEPOINT `A`'], ['b', '`A`']],
   ['none that was released, nor any behind it', ['SAVEPOINT a', 'SAVEPOINT b', 'RELEASE SAVEPOINT A'], []],
   ['the one it went back to, and none behind it', ['SAVEPOINT a', 'SAVEPOINT b', 'ROLLBACK WORK TO a'], ['a']],
+  [
+    'those of a text of several statements',
+    ['SELECT 1; SAVEPOINT a; SAVEPOINT b; SELECT 2', 'ROLLBACK TO a; SELECT 1'],
+    ['a'],
+  ],
   ['as many as before over other statements', ['SAVEPOINT a', 'SELECT 1', 'ROLLBACK TO SAVEPOINT other'], ['a']],
 ])('%s', (_promise, sqls, expected) => expect(after(...sqls)).toEqual(expected))
 
