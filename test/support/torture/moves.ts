@@ -98,6 +98,7 @@ export function printed(move: Move): string {
 
 /** May the readers be behind after it? Only what is plainly a read is thought to leave them level. */
 export function mayWrite(move: Move): boolean {
-  if (move.kind === 'sql') return !/^(select|show|table|values|explain|desc)\b(?!.*\binto\b)/i.test(move.sql)
+  if (move.kind === 'sql')
+    return /; *./.test(move.sql) || !/^(select|show|table|values|explain|desc)\b(?!.*\binto\b)/i.test(move.sql)
   return move.kind === 'execute' || move.kind === 'login' || move.kind === 'reset'
 }

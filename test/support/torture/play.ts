@@ -118,8 +118,22 @@ function script(
   while (author.moves.length < movesMin) random.weighted(ideas)(author)
   author.sql('SHOW WARNINGS', 'SELECT LAST_INSERT_ID()', 'ROLLBACK', `USE ${role.name}`, 'SELECT * FROM t ORDER BY id')
   author.sql('SELECT @@sql_mode, @@time_zone, @@collation_connection, @@character_set_results, @@sql_select_limit')
-  return author.moves
+  return multi ? joined(author.moves, random) : author.moves
 }
+
+/** Some statements come together with the one before them, in one text. */
+function joined(moves: readonly Move[], random: Random): Move[] {
+  const all: Move[] = []
+  for (const move of moves) {
+    const before = all.at(-1)
+    if (before?.kind === 'sql' && move.kind === 'sql' && random.chance(JOINED)) {
+      all[all.length - 1] = { kind: 'sql', sql: `${before.sql}; ${move.sql}` }
+    } else all.push(move)
+  }
+  return all
+}
+
+const JOINED = 0.15
 
 /** Whose turn it is changes all the time, and each session's own order stays. */
 function shuffled(scripts: readonly (readonly Move[])[], random: Random): Play['moves'] {
