@@ -240,6 +240,8 @@ export interface Reply {
   readonly disturbed: boolean
   /** What the statement left for SHOW WARNINGS, where the connection was asked for it before it was disturbed. */
   readonly conditions: Conditions | null
+  /** The same of FOUND_ROWS(). */
+  readonly foundRows: number | null
   /** It failed before anything of it was carried out: it cannot be read, or what it was to execute does not exist. */
   readonly didNothing: boolean
   /** It failed where its tables and columns are looked up; what a routine did before, this does not tell. */

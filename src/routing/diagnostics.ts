@@ -172,7 +172,6 @@ export class Diagnostics {
     if (
       didNothing ||
       (unresolved && rows < 0 && resolvesFirst(classification)) ||
-      classification.shapes.every(({ listsConditions }) => listsConditions) ||
       leavesFoundRows(classification) ||
       this.executed(classification)?.findsNone === true
     ) {
@@ -259,12 +258,18 @@ export function asksForConditions(facts: readonly SessionFact[]): boolean {
   return facts.includes('diagnostics') || facts.includes('condition-count')
 }
 
-/** What it answers with are no rows that were found anywhere. */
+/** FOUND_ROWS() says afterwards what it said before. */
 function leavesFoundRows({ shapes }: Classification): boolean {
-  if (shapes.length !== 1) return false
-  const [{ findsNone, returnsRows, hidesRows }] = shapes as [Shape]
-  return findsNone || (returnsRows && !hidesRows)
+  return shapes.every(({ verb, listsConditions, findsNone, returnsRows, hidesRows }) => {
+    return listsConditions || findsNone || (!hidesRows && (returnsRows || FINDS_NOTHING.has(verb)))
+  })
 }
+
+/** They have no rows to look for, unless there is a SELECT in them. */
+const FINDS_NOTHING: ReadonlySet<string> = new Set([
+  ...['set', 'use', 'insert', 'replace'],
+  ...['begin', 'start', 'commit', 'rollback', 'savepoint', 'release'],
+])
 
 /** To MariaDB it is one, or several, that leave the conditions of the one before. */
 export function hasNoTable({ shapes }: Classification): boolean {

@@ -4,6 +4,7 @@ import type { Collected, Reply, Settings } from '../protocol/protocol.ts'
 import { withChange } from '../protocol/settings.ts'
 import type { Assignment, Classification, PinChange, PinReason, RouteHint } from '../sql/classification.ts'
 import { pinsInSchema } from '../sql/held.ts'
+import { UNMOVABLE, UNMOVABLE_WHEN_ON } from '../sql/unmovable.ts'
 import {
   CONSISTENCY_VARIABLE,
   type ConsistencyLevel,
@@ -221,10 +222,11 @@ export class SessionState {
    * A READ ONLY transaction was begun on a reader, and this statement's place is the writer: it writes or locks, ends others,
    * or what it leaves lives on after it. What a routine does, nobody knows, and reports are made of them.
    */
-  outgrowsReader({ access, transaction, pins, routines, shapes }: Classification): boolean {
+  outgrowsReader({ access, transaction, pins, routines, shapes, assigns }: Classification): boolean {
     if (!this.canMoveTransaction) return false
     if (transaction === 'end') return shapes.length > 1 && !readsToTheEnd(shapes)
     if (transaction === 'begin' || (access === 'write' && routines.length === 0)) return true
+    if (assigns.some(({ scope, name }) => scope === 'session' && mayStay(name))) return true
     return pins.some(({ change, reason }) => change === 'start' && !ON_READERS.has(reason))
   }
 
@@ -434,6 +436,11 @@ function endsWithAutocommit({ transaction, assigns }: Classification): boolean {
 function takesSnapshot({ transaction, tables, shapes }: Classification): boolean {
   if (transaction === 'none') return tables === null || tables.length > 0
   return shapes.some((shape) => shape.takesSnapshot)
+}
+
+/** Whoever sets it may belong to that connection from then on. */
+function mayStay(name: string): boolean {
+  return UNMOVABLE.has(name) || UNMOVABLE_WHEN_ON.has(name)
 }
 
 /** Of several statements, the last ends the transaction, and those before it are of a kind that reads. */

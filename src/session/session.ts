@@ -391,7 +391,9 @@ export class Session implements RequestTaker, PlainReader {
     this.#state.expect(classification)
     if (!this.#state.pinned) this.#leases.giveBack()
     if (this.#leases.comesBack) await this.#leases.takeBack()
-    const edit = facts.includes('sessions') ? await this.processEdit(classification) : this.conditionsEdit(facts)
+    const edit = facts.includes('sessions')
+      ? await this.processEdit(classification)
+      : this.conditionsEdit(classification)
     let asked: ClientRequest | null = facts.includes('connection-id') ? this.withOwnId(request) : request
     if (facts.length > 0 && request.kind !== 'prepare') await this.#leases.readOutCurrent(facts)
     if (facts.length > 0 && (this.#leases.current === null || this.#leases.isReadOut)) {
@@ -514,6 +516,7 @@ export class Session implements RequestTaker, PlainReader {
     this.#leases.ran(kind !== 'prepare' && maySetInsertId(classification, reply) ? reply.insertId : null, replaced)
     if (reply.disturbed) this.#leases.disturbed('all')
     if (reply.conditions !== null) diagnostics.saveConditions(reply.conditions)
+    if (reply.foundRows !== null && diagnostics.foundRows === null) diagnostics.saveFoundRows(reply.foundRows)
     const mayHaveSet = reply.outcome === 'ok' || done.statements > 1
     // So a server reads what may be done in a schema.
     if (mayHaveSet && done.assigns.some(({ scope }) => scope === 'schema')) this.#shared.renewals.comes()
@@ -559,8 +562,9 @@ export class Session implements RequestTaker, PlainReader {
   }
 
   /** A reader refuses in words of its own what a READ ONLY transaction would; the client was told the writer's. */
-  private conditionsEdit(facts: Classification['facts']): RowEdit | null {
-    if (!facts.includes('diagnostics') || this.#state.transaction !== 'read-only') return null
+  private conditionsEdit({ facts, statements }: Classification): RowEdit | null {
+    // Only one result can be edited.
+    if (statements > 1 || !facts.includes('diagnostics') || this.#state.transaction !== 'read-only') return null
     return (_columns, rows) => rows.map((row) => (isRefusedByReader(row) ? refusedByTransaction(row) : row))
   }
 

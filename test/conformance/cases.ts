@@ -1686,6 +1686,44 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'conditions asked for with something else in one text, in a transaction that only reads',
+    steps: [
+      multiStatements(true),
+      table,
+      rows,
+      q('START TRANSACTION READ ONLY'),
+      q('SHOW WARNINGS; SELECT COUNT(*) FROM t'),
+      q('SHOW COUNT(*) WARNINGS; SELECT COUNT(*) FROM t'),
+      q('SHOW WARNINGS; COMMIT'),
+    ],
+  },
+  {
+    promise: 'what belongs to its connection, set in a transaction that only reads',
+    steps: [
+      table,
+      q('START TRANSACTION READ ONLY'),
+      q('SELECT COUNT(*) FROM t'),
+      q('SET insert_id = 500'),
+      q('COMMIT'),
+      q("INSERT INTO t (v) VALUES ('x')"),
+      q('SELECT LAST_INSERT_ID()'),
+    ],
+  },
+  {
+    promise: 'rows that were found by what stands behind a SET in one text',
+    steps: [
+      multiStatements(true),
+      table,
+      rows,
+      q('SET NAMES latin1; SELECT SQL_CALC_FOUND_ROWS id FROM t LIMIT 1'),
+      q('SELECT FOUND_ROWS()'),
+      q('SET @@div_precision_increment = 5; SELECT SQL_CALC_FOUND_ROWS id FROM t LIMIT 1'),
+      q('SELECT FOUND_ROWS()'),
+      q('HANDLER t OPEN; HANDLER t READ FIRST; HANDLER t CLOSE'),
+      q('SELECT FOUND_ROWS()'),
+    ],
+  },
+  {
     promise: 'rows that an UPDATE of tables joined straight has found',
     steps: [
       table,

@@ -71,6 +71,7 @@ export function reply(change: Partial<Reply> = {}): Reply {
     cursorOpen: false,
     disturbed: false,
     conditions: null,
+    foundRows: null,
     didNothing: false,
     unresolved: false,
     warned: false,

@@ -502,6 +502,7 @@ export class Exchange {
       unknownSession: this.#unknownSession,
       disturbed: false,
       conditions: null,
+      foundRows: null,
       didNothing: outcome === 'error' && tracker.first && NOTHING_DONE.has(tracker.errno),
       unresolved: outcome === 'error' && tracker.first && NOT_RESOLVED.has(tracker.errno),
       warned: this.#warned,

@@ -32,6 +32,7 @@ import {
 const SHOW_WARNINGS = 'SHOW WARNINGS'
 /** SHOW WARNINGS leaves these as they are. */
 const SELECT_COUNTERS = 'SELECT FOUND_ROWS(), LAST_INSERT_ID() LIMIT 1'
+const SELECT_FOUND_ROWS = 'SELECT FOUND_ROWS() LIMIT 1'
 /** Leaves no warnings; MariaDB keeps them over a statement that has no table. */
 export const CLEAR = 'DO (SELECT 0 FROM (SELECT 0) AS t)'
 
@@ -109,7 +110,7 @@ export async function withUntold(
   // What was refused is as it was, and may be nothing that anybody could give to another connection.
   const ofAll = reply.outcome === 'error' ? names.map((name) => globalSql(connection.engine, name)) : []
   const question = `SELECT ${[...wanted, 'DATABASE()', ...ofAll].join(', ')} LIMIT 1`
-  const { conditions, row } = await askedBehind(connection, reply, question, bytesMax)
+  const { row, ...left } = await askedBehind(connection, reply, question, bytesMax)
   if (row === null) return { ...reply, unmovable: true, disturbed: true }
   const schema = row[wanted.length] ?? null
   const before = row.slice(wanted.length + 1)
@@ -130,7 +131,7 @@ export async function withUntold(
     changed,
     insertId,
     unmovable: reply.unmovable || names.some((name, index) => isUnmovable(name, row[index] ?? '')),
-    conditions,
+    ...left,
     disturbed: true,
   }
 }
@@ -149,27 +150,33 @@ export async function withSources(
   bytesMax: number,
 ): Promise<Reply> {
   const question = `SELECT ${names.map((name) => `@@${name}`).join(', ')} LIMIT 1`
-  const { conditions, row } = await askedBehind(connection, reply, question, bytesMax)
+  const { row, ...left } = await askedBehind(connection, reply, question, bytesMax)
   if (row === null) return { ...reply, unmovable: true, disturbed: true }
   const variables = new Map(reply.changed?.variables ?? [])
   for (const [index, name] of names.entries()) variables.set(name, row[index]!)
   addFollowing(variables)
-  return { ...reply, changed: { schema: reply.changed?.schema, variables }, conditions, disturbed: true }
+  return { ...reply, changed: { schema: reply.changed?.schema, variables }, ...left, disturbed: true }
 }
 
-/** The question's only row, and what it wipes out of what the statement warned of; null: the server would not tell. */
+/** The question's only row, and what it wipes out of what the statement left; null: the server would not tell. */
 async function askedBehind(
   connection: Asker,
-  { warnings, outcome }: Reply,
+  { warnings, outcome, affectedRows }: Reply,
   question: string,
   bytesMax: number,
-): Promise<Pick<Reply, 'conditions'> & { readonly row: Row | null }> {
+): Promise<Pick<Reply, 'conditions' | 'foundRows'> & { readonly row: Row | null }> {
   const { form } = connection
   const leaves = warnings > 0 || outcome === 'error'
-  const replies = await askAll(connection, [...(leaves ? [SHOW_WARNINGS] : []), question])
-  if (replies.some((one) => errorIn(one) !== null)) return { conditions: null, row: null }
-  const conditions = leaves ? conditionsIn(replies[0]!, form, bytesMax) : null
-  return { conditions, row: rowsIn(replies.at(-1)!, form)[0] ?? null }
+  // A SET of its own affects none, and finds none.
+  const mayFind = affectedRows !== 0
+  const before = [...(leaves ? [SHOW_WARNINGS] : []), ...(mayFind ? [SELECT_FOUND_ROWS] : [])]
+  const replies = await askAll(connection, [...before, question])
+  if (replies.some((one) => errorIn(one) !== null)) return { conditions: null, foundRows: null, row: null }
+  return {
+    conditions: leaves ? conditionsIn(replies[0]!, form, bytesMax) : null,
+    foundRows: mayFind ? Number(rowsIn(replies[before.length - 1]!, form)[0]![0]) : null,
+    row: rowsIn(replies.at(-1)!, form)[0] ?? null,
+  }
 }
 
 function askAll(connection: Asker, statements: readonly string[]): Promise<readonly OwnReply[]> {

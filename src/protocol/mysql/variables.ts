@@ -1,5 +1,6 @@
 // Session variables as the trackers report them, and the SQL that brings a connection to them. Pure.
 
+import { UNMOVABLE, UNMOVABLE_WHEN_ON } from '../../sql/unmovable.ts'
 import type { SavedVariable, Settings } from '../protocol.ts'
 import { assignments } from './user-variables.ts'
 
@@ -79,24 +80,8 @@ const NOT_KEPT: ReadonlySet<string> = new Set([
   'warning_count',
 ])
 
-/** Set for the statements to come on this very connection; to set them elsewhere, or again, would not be the same. */
-const UNMOVABLE: ReadonlySet<string> = new Set([
-  'character_set_database', // Reported only when set; the schema's own are not.
-  'collation_database',
-  'gtid_next',
-  'insert_id',
-  'pseudo_thread_id',
-  'rand_seed1',
-  'rand_seed2',
-  'system_versioning_asof', // A moment, told and taken in whatever time zone there is.
-])
-
 export function isUnmovable(name: string, value: string): boolean {
-  // While it is on, `IS NULL` finds the row that was inserted last, if nothing else came between.
-  if (name === 'sql_auto_is_null') return value === 'ON' || value === '1'
-  // What a server writes down of statements is to be read on the connection where they ran.
-  if (name === 'profiling') return value === 'ON' || value === '1'
-  if (name === 'optimizer_trace') return value.includes('enabled=on')
+  if (UNMOVABLE_WHEN_ON.has(name)) return value === 'ON' || value === '1' || value.includes('enabled=on')
   return UNMOVABLE.has(name) && value !== 'DEFAULT'
 }
 

@@ -38,6 +38,10 @@ export const LEFT_OUT: ReadonlyMap<string, string> = new Map([
   ['error_count', "is the server's own"],
   ['last_gtid', "is the server's own"],
   ['pseudo_thread_id', 'names the connection, and needs a right to be set'],
+  [
+    'sql_buffer_result',
+    'what was prepared before it was set keeps definitions that it would lose if it were prepared now',
+  ],
   ['enable_cascade_triggers', 'is warned of in other words once a connection has been reset'],
   ['pseudo_slave_mode', 'is warned of when SET STATEMENT puts it back, which no answer tells'],
   ['require_row_format', 'needs a right to be set once it is ON'],
