@@ -76,7 +76,12 @@ export class Diagnostics {
   }
 
   /** Takes in one statement's outcome. True: the conditions there are now, if any, are this statement's. */
-  observe(classification: Classification, reply: Reply, sql: Buffer | null = null): boolean {
+  observe(
+    classification: Classification,
+    reply: Reply,
+    sql: Buffer | null = null,
+    namesNone = hasNoTable(classification),
+  ): boolean {
     const failed = reply.outcome !== 'ok'
     this.#rowCount = failed ? -1 : reply.affectedRows
     this.observeFoundRows(classification, reply, failed, sql)
@@ -85,7 +90,7 @@ export class Diagnostics {
     const { shapes } = classification
     if (!failed && (reply.keepsConditions || shapes.every((shape) => shape.keepsConditions))) return false
     const hasTables = this.#keeps && this.executed(classification)?.hasTables === true
-    const isKept = !failed && reply.warnings === 0 && this.#keeps && !hasTables && hasNoTable(classification)
+    const isKept = !failed && reply.warnings === 0 && this.#keeps && !hasTables && namesNone
     const isOne = shapes.length === 1
     if (isKept && (isOne || !reply.warned)) return false
     // Of several statements, those before the last may have left what it keeps, whatever tables they read.
@@ -112,7 +117,8 @@ export class Diagnostics {
   prepared(classification: Classification, reply: Reply): boolean {
     const { rowCount, foundRows } = this
     const mayHaveInsertId = this.#mayHaveInsertId
-    const replaced = this.observe(classification, reply)
+    const namesNone = classification.shapes.every((shape) => shape.preparesNoTable)
+    const replaced = this.observe(classification, reply, null, namesNone)
     if (reply.outcome === 'ok') this.#rowCount = rowCount
     this.#foundRows = foundRows
     this.#keptFoundRows = true

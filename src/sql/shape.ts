@@ -35,6 +35,8 @@ export interface Shape {
   readonly listsConditions: boolean
   /** To the server most of what SHOW shows is a table; what is prepared in SQL is where its conditions are. */
   readonly hasNoTable: boolean
+  /** The same while it is prepared: a routine is not so much as looked for then. */
+  readonly preparesNoTable: boolean
   /** MariaDB runs blocks, and tells nothing of what is inserted in them. */
   readonly isBlock: boolean
   readonly savepoint: SavepointChange | null
@@ -71,6 +73,10 @@ const INSERTS: ReadonlySet<string> = new Set(['insert', 'replace'])
 const MAINTAINS: ReadonlySet<string> = new Set(['analyze', 'check', 'checksum', 'optimize', 'repair'])
 const HELPERS: ReadonlySet<string> = new Set(['help', 'handler'])
 const TABLELESS: ReadonlySet<string> = new Set(['prepare', 'deallocate', 'xa', 'unlock'])
+const DEFINES: ReadonlySet<string> = new Set(['create', 'alter', 'drop'])
+const TABLELESS_OBJECTS: ReadonlySet<string> = new Set(['database', 'schema', 'procedure', 'function'])
+/** Of what SHOW shows, this is no table to the server. */
+const SHOWN_WITHOUT_TABLE: ReadonlySet<string> = new Set(['grants', 'privileges', 'profiles'])
 /** What SHOW shows and the server does not look up in tables. */
 const SHOWN_WITHOUT_ROWS: ReadonlySet<string> = new Set([
   ...['create', 'grants', 'privileges', 'processlist', 'profile', 'profiles'],
@@ -134,6 +140,13 @@ export function shapeOf(
   const isShow = verb === 'show'
   const lists = verb === 'get' || (isShow && (second === 'warnings' || second === 'errors'))
   const keepsConditions = lists || (isShow && second === 'count')
+  const hasNoTable =
+    keepsConditions ||
+    TABLELESS.has(verb) ||
+    (DEFINES.has(verb) && TABLELESS_OBJECTS.has(second)) ||
+    (verb === 'drop' && second === 'prepare') ||
+    (verb === 'execute' && second !== 'immediate') ||
+    (isShow ? showsNoTable(text, from) : has.tables?.length === 0 && !derives)
   return {
     verb,
     executes: verb === 'execute' && text.isName(from + 1) ? text.name(from + 1).toLowerCase() : null,
@@ -146,12 +159,8 @@ export function shapeOf(
     findsNone: HELPERS.has(verb) || (isShow && showsWithoutRows(text, from)) || maintains(text, from),
     keepsConditions,
     listsConditions: lists,
-    hasNoTable:
-      keepsConditions ||
-      TABLELESS.has(verb) ||
-      (verb === 'drop' && second === 'prepare') ||
-      (verb === 'execute' && second !== 'immediate') ||
-      (has.tables?.length === 0 && !derives && (!isShow || showsNoTable(text, from))),
+    hasNoTable,
+    preparesNoTable: hasNoTable || (verb === 'call' && !derives),
     isBlock: isBlock(text, from),
     savepoint: savepointAt(text, from),
     saves,
@@ -209,7 +218,8 @@ function showsWithoutRows(text: Text, from: number): boolean {
 
 function showsNoTable(text: Text, from: number): boolean {
   const second = text.lower(from + 1)
-  return second === 'grants' || (second === 'create' && !['table', 'view'].includes(text.lower(from + 2)))
+  if (SHOWN_WITHOUT_TABLE.has(second)) return true
+  return second === 'create' && !['table', 'view', 'sequence'].includes(text.lower(from + 2))
 }
 
 /** CHECK TABLE and its kin. */

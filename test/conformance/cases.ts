@@ -1571,6 +1571,39 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'what is left by a statement before one that is prepared, or names no table',
+    steps: [
+      multiStatements(true),
+      table,
+      q('CREATE PROCEDURE p() SELECT 1'),
+      ...['CALL p()', 'CALL nosuch(?)', 'CALL nosuch((SELECT MAX(id) FROM t))', 'SHOW GRANTS', 'DO 1'].flatMap(
+        (sql) => [
+          q("INSERT IGNORE INTO t (n) VALUES ('x'), ('y')"),
+          prepare(sql),
+          q('SHOW COUNT(*) WARNINGS'),
+          q('SHOW WARNINGS'),
+        ],
+      ),
+      ...[
+        'SHOW GRANTS',
+        'SHOW CREATE PROCEDURE p',
+        `SHOW CREATE DATABASE ${SCHEMA}`,
+        'SHOW CREATE TABLE t',
+        'CREATE PROCEDURE other() SELECT * FROM t',
+        'DROP PROCEDURE other',
+        'CREATE DATABASE conformance_more',
+        'DROP DATABASE conformance_more',
+        "PREPARE s FROM 'DO 1'; SELECT id FROM t LIMIT 1",
+        "PREPARE s FROM 'DO 1'; DEALLOCATE PREPARE s",
+      ].flatMap((sql) => [
+        q("INSERT IGNORE INTO t (n) VALUES ('x'), ('y')"),
+        q(sql),
+        q('SHOW COUNT(*) WARNINGS'),
+        q('SHOW WARNINGS'),
+      ]),
+    ],
+  },
+  {
     promise: 'a SET that fails behind an assignment that took effect',
     engine: 'mysql',
     steps: [

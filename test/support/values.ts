@@ -17,6 +17,7 @@ export function shape(change: Partial<Shape> = {}): Shape {
     keepsConditions: false,
     listsConditions: false,
     hasNoTable: false,
+    preparesNoTable: false,
     isBlock: false,
     savepoint: null,
     saves: false,
