@@ -178,13 +178,13 @@ export class Diagnostics {
     if (
       didNothing ||
       (unresolved && rows < 0 && resolvesFirst(classification)) ||
-      leavesFoundRows(classification) ||
+      !classification.shapes.some((shape) => this.finds(shape)) ||
       this.executed(classification)?.findsNone === true
     ) {
       this.#keptFoundRows = true
       return
     }
-    const counts = failed ? this.countsFailed(classification, rows) : this.countsUntold(classification, rows)
+    const counts = failed ? this.countsFailed(classification, rows) : rows < 0 || countsOtherwise(classification)
     if (counts) this.#foundRows = failed ? null : withSkipped(rows, classification, sql)
     else if (rows >= 0 && !failed) this.#foundRows = rows
     this.#keptFoundRows = !counts && (failed || rows < 0)
@@ -208,26 +208,21 @@ export class Diagnostics {
     return name === null ? null : (this.#prepared.get(name) ?? null)
   }
 
-  /** The rows that an UPDATE or a DELETE of several tables found count as well, to MySQL those of any UPDATE. */
-  private countsUntold(classification: Classification, rows: number): boolean {
-    if (rows >= 0) return countsOtherwise(classification)
-    return classification.shapes.some((shape) => shape.hidesRows || this.findsRows(shape))
+  /** It leaves something to FOUND_ROWS(): to MySQL any UPDATE does. */
+  private finds({ leavesFoundRows, verb, joins, hidesRows }: Shape): boolean {
+    return !leavesFoundRows && (verb !== 'update' || joins || hidesRows || !this.#keeps)
   }
 
   /**
    * What fails counts nothing, unless something before it in the same text or routine did, or to MariaDB a subquery, or the
    * rows before the failure.
    */
-  private countsFailed(classification: Classification, rows: number): boolean {
-    if (this.#keeps && rows >= 0) return true
-    const { shapes, routines } = classification
+  private countsFailed({ shapes, routines }: Classification, rows: number): boolean {
+    const isOne = shapes.length === 1
+    if (rows >= 0 && (isOne ? this.#keeps : shapes.slice(0, -1).some((shape) => this.finds(shape)))) return true
     // Where nothing came before the failure, the first of several statements is the one that failed.
-    const failed = rows < 0 ? shapes.slice(0, 1) : shapes
+    const failed = rows < 0 ? shapes.slice(0, 1) : shapes.slice(-1)
     return failed.some(({ hidesRows }) => hidesRows) && !isOneSelect(failed, routines, this.#keeps)
-  }
-
-  private findsRows({ verb, joins }: Shape): boolean {
-    return joins || (!this.#keeps && verb === 'update')
   }
 }
 
@@ -263,19 +258,6 @@ export function asksAboutLast(facts: readonly SessionFact[]): boolean {
 export function asksForConditions(facts: readonly SessionFact[]): boolean {
   return facts.includes('diagnostics') || facts.includes('condition-count')
 }
-
-/** FOUND_ROWS() says afterwards what it said before. */
-function leavesFoundRows({ shapes }: Classification): boolean {
-  return shapes.every(({ verb, listsConditions, findsNone, returnsRows, hidesRows }) => {
-    return listsConditions || findsNone || (!hidesRows && (returnsRows || FINDS_NOTHING.has(verb)))
-  })
-}
-
-/** They have no rows to look for, unless there is a SELECT in them. */
-const FINDS_NOTHING: ReadonlySet<string> = new Set([
-  ...['set', 'use', 'insert', 'replace'],
-  ...['begin', 'start', 'commit', 'rollback', 'savepoint', 'release'],
-])
 
 /** To MariaDB it is one, or several, that leave the conditions of the one before. */
 export function hasNoTable({ shapes }: Classification): boolean {

@@ -342,8 +342,8 @@ export class Leases implements Keeper, Unsaved {
    */
   async readOutCurrent(facts: readonly SessionFact[]): Promise<void> {
     const lease = this.#current
-    if (lease === null || this.#asked === 'all' || !asksAboutLast(facts)) return
-    const isLost = this.#asked === 'row-count' && facts.includes('row-count')
+    if (lease === null || this.isReadOut || !asksAboutLast(facts)) return
+    const isLost = this.#asked === 'all' || (this.#asked === 'row-count' && facts.includes('row-count'))
     if (!isLost && !this.asksElsewhere(facts, lease) && !this.mustRestoreId(facts, lease)) return
     try {
       if (this.answers(lease)) await this.readOut(lease)

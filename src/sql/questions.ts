@@ -3,8 +3,9 @@
 
 import { rulesOf, type SqlContext } from './classifier.ts'
 import { scan } from './lexer.ts'
-import { partsOf } from './parts.ts'
-import { type Answer, answered, apply } from './rewording.ts'
+import { type Part, partsOf } from './parts.ts'
+import { type Answer, answered, apply, type Edit } from './rewording.ts'
+import { shapeOf } from './shape.ts'
 import { Text } from './text.ts'
 import { CLOSE, COMMA, DOT, NUMBER, OPEN, SYSTEM_VARIABLE, Tokens, WORD } from './tokens.ts'
 
@@ -16,6 +17,9 @@ export interface Answers {
   readonly conditions: number
   readonly errors: number
 }
+
+/** The same; null is what a statement before it in the same text may have changed. */
+type Known = { readonly [name in keyof Answers]: number | null }
 
 interface List {
   readonly kind: 'list'
@@ -35,23 +39,35 @@ export function questionIn(sql: Buffer, context: SqlContext, answers: Answers): 
   scan(sql, rulesOf(context), tokens)
   if (tokens.doubt !== null) return null
   const text = new Text(sql, tokens)
-  // Those behind the first ask about the ones before them, which run on the same connection.
-  const [first, next] = partsOf(text, context)
-  if (first === undefined) return null
+  const parts = partsOf(text, context)
+  const [first, next] = parts
+  if (first === undefined || text.lower(first.from) === 'get') return null
   const { from, to } = first
-  const verb = text.lower(from)
-  if (verb === 'get') return null
-  if (verb === 'show') {
-    const what = text.lower(from + 1)
-    if (what === 'warnings' || what === 'errors') {
-      const list = listIn(text, from + 2, to, what === 'errors')
-      return list === null ? null : { ...list, rest: next === undefined ? null : sql.subarray(text.start(next.from)) }
-    }
-    if (what === 'count') return countIn(sql, text, from, to, answers)
+  const what = text.lower(from) === 'show' ? text.lower(from + 1) : ''
+  if (what === 'warnings' || what === 'errors') {
+    const list = listIn(text, from + 2, to, what === 'errors')
+    return list === null ? null : { ...list, rest: next === undefined ? null : sql.subarray(text.start(next.from)) }
   }
-  const edits = answered(text, first, { context, answerAt: (at) => answerAt(text, at, answers) })
-  return { kind: 'text', sql: apply(sql, edits) }
+  return { kind: 'text', sql: apply(sql, editsIn(text, parts, context, answers)) }
 }
+
+/** Those behind the first ask about the ones before them, unless these leave what is asked for as it was. */
+function editsIn(text: Text, parts: readonly Part[], context: SqlContext, answers: Answers): Edit[] {
+  const edits: Edit[] = []
+  let known: Known = answers
+  for (const part of parts) {
+    const now = known
+    if (text.lower(part.from) === 'show' && text.lower(part.from + 1) === 'count')
+      edits.push(...countIn(text, part, now))
+    else edits.push(...answered(text, part, { context, answerAt: (at) => answerAt(text, at, now) }))
+    const { leavesFoundRows, keepsConditions } = shapeOf(text, part.from, part.to, UNKNOWN)
+    const { foundRows, conditions, errors } = keepsConditions ? now : { ...now, conditions: null, errors: null }
+    known = { rowCount: null, foundRows: leavesFoundRows ? foundRows : null, conditions, errors }
+  }
+  return edits
+}
+
+const UNKNOWN = { tables: null, transaction: 'none' } as const
 
 /** SHOW WARNINGS [LIMIT [offset,] rows | LIMIT rows OFFSET offset] */
 function listIn(text: Text, from: number, to: number, errorsOnly: boolean): List | null {
@@ -67,22 +83,24 @@ function listIn(text: Text, from: number, to: number, errorsOnly: boolean): List
 }
 
 /** SHOW COUNT(*) WARNINGS: to the server a SELECT of its variable, and so named. */
-function countIn(sql: Buffer, text: Text, from: number, to: number, { conditions, errors }: Answers): Question {
+function countIn(text: Text, { from, to }: Part, { conditions, errors }: Known): Edit[] {
   const ofErrors = text.lower(to - 1) === 'errors'
   const variable = ofErrors ? '@@session.error_count' : '@@session.warning_count'
-  const asked = `SELECT IF(1,${counted(ofErrors ? errors : conditions)},${variable}) AS \`${variable}\``
-  return { kind: 'text', sql: apply(sql, [{ from: text.start(from), to: text.end(to - 1), text: asked }]) }
+  const count = ofErrors ? errors : conditions
+  if (count === null) return []
+  const asked = `SELECT IF(1,${counted(count)},${variable}) AS \`${variable}\``
+  return [{ from: text.start(from), to: text.end(to - 1), text: asked }]
 }
 
 /**
  * What is asked stays beside the answer as the branch that is never taken, so that servers give the expression the type and
  * length they always give it.
  */
-function answerAt(text: Text, at: number, answers: Answers): Answer | null {
+function answerAt(text: Text, at: number, known: Known): Answer | null {
   const last = questionEnd(text, at)
   if (last === 0) return null
   const question = text.between(at, last)
-  const value = answerTo(text, at, last, answers)
+  const value = answerTo(text, at, last, known)
   return value === null ? null : { end: last + 1, instead: `IF(1,${value},${question})` }
 }
 
@@ -96,12 +114,17 @@ function questionEnd(text: Text, at: number): number {
   return /^(row_count|found_rows)$/i.test(text.raw(at)) && text.op(at + 2, CLOSE) ? at + 2 : 0
 }
 
-function answerTo(text: Text, at: number, last: number, answers: Answers): string | null {
+function answerTo(
+  text: Text,
+  at: number,
+  last: number,
+  { rowCount, foundRows, conditions, errors }: Known,
+): string | null {
   if (text.kind(at) === SYSTEM_VARIABLE) {
-    const { conditions, errors } = answers
-    return counted(text.name(last).toLowerCase() === 'error_count' ? errors : conditions)
+    const count = text.name(last).toLowerCase() === 'error_count' ? errors : conditions
+    return count === null ? null : counted(count)
   }
-  const value = text.lower(at) === 'row_count' ? answers.rowCount : answers.foundRows
+  const value = text.lower(at) === 'row_count' ? rowCount : foundRows
   return value === null ? null : String(value)
 }
 

@@ -27,12 +27,10 @@ export interface Shape {
   readonly joins: boolean
   /** MariaDB returns what it has written, and tells an old client nothing else. */
   readonly returnsRows: boolean
-  /** What it answers with are no rows that were found anywhere. */
-  readonly findsNone: boolean
+  /** FOUND_ROWS() says afterwards what it said before: it looks for no rows, or for none that count. Of an UPDATE only MariaDB says so. */
+  readonly leavesFoundRows: boolean
   /** SHOW WARNINGS, GET DIAGNOSTICS and their kin: the conditions that they tell of stay. */
   readonly keepsConditions: boolean
-  /** And it leaves what FOUND_ROWS() says: SHOW COUNT(*) … is a SELECT to the server. */
-  readonly listsConditions: boolean
   /** To the server most of what SHOW shows is a table; what is prepared in SQL is where its conditions are. */
   readonly hasNoTable: boolean
   /** The same while it is prepared: a routine is not so much as looked for then. */
@@ -72,6 +70,8 @@ const BLOCKS: ReadonlySet<string> = new Set(['if', 'case', 'loop', 'repeat', 'wh
 const INSERTS: ReadonlySet<string> = new Set(['insert', 'replace'])
 const MAINTAINS: ReadonlySet<string> = new Set(['analyze', 'check', 'checksum', 'optimize', 'repair'])
 const HELPERS: ReadonlySet<string> = new Set(['help', 'handler'])
+/** They look for rows without a SELECT in them. */
+const LOOKING: ReadonlySet<string> = new Set(['show', 'explain', 'describe', 'desc', 'values', 'update', ''])
 const TABLELESS: ReadonlySet<string> = new Set(['prepare', 'deallocate', 'xa', 'unlock'])
 const DEFINES: ReadonlySet<string> = new Set(['create', 'alter', 'drop'])
 const TABLELESS_OBJECTS: ReadonlySet<string> = new Set(['database', 'schema', 'procedure', 'function'])
@@ -138,6 +138,10 @@ export function shapeOf(
   const isInsert = INSERTS.has(verb)
   const copies = (isInsert && tables > 0) || (verb === 'create' && tables > 1)
   const isShow = verb === 'show'
+  const hidesRows = !runsNothing(text, from) && (selects > 0 || runs || copies || verb === 'table' || verb === 'with')
+  const joins =
+    (verb === 'update' && updatesSeveral(text, from, to)) || (verb === 'delete' && deletesSeveral(text, from, to))
+  const returnsRows = returning && (isInsert || verb === 'delete')
   const lists = verb === 'get' || (isShow && (second === 'warnings' || second === 'errors'))
   const keepsConditions = lists || (isShow && second === 'count')
   const hasNoTable =
@@ -151,14 +155,18 @@ export function shapeOf(
     verb,
     executes: verb === 'execute' && text.isName(from + 1) ? text.name(from + 1).toLowerCase() : null,
     selects,
-    hidesRows: !runsNothing(text, from) && (selects > 0 || runs || copies || verb === 'table' || verb === 'with'),
+    hidesRows,
     skipsRows,
-    joins:
-      (verb === 'update' && updatesSeveral(text, from, to)) || (verb === 'delete' && deletesSeveral(text, from, to)),
-    returnsRows: returning && (isInsert || verb === 'delete'),
-    findsNone: HELPERS.has(verb) || (isShow && showsWithoutRows(text, from)) || maintains(text, from),
+    joins,
+    returnsRows,
+    leavesFoundRows:
+      // SHOW COUNT(*) … is a SELECT to the server.
+      lists ||
+      HELPERS.has(verb) ||
+      (isShow && showsWithoutRows(text, from)) ||
+      maintains(text, from) ||
+      (!hidesRows && !joins && !LOOKING.has(verb)),
     keepsConditions,
-    listsConditions: lists,
     hasNoTable,
     preparesNoTable: hasNoTable || (verb === 'call' && !derives),
     isBlock: isBlock(text, from),

@@ -13,9 +13,8 @@ export function shape(change: Partial<Shape> = {}): Shape {
     skipsRows: false,
     joins: false,
     returnsRows: false,
-    findsNone: false,
+    leavesFoundRows: false,
     keepsConditions: false,
-    listsConditions: false,
     hasNoTable: false,
     preparesNoTable: false,
     isBlock: false,
@@ -82,5 +81,5 @@ export function reply(change: Partial<Reply> = {}): Reply {
 }
 
 function shapeOfVerb(verb: string): Shape {
-  return shape({ verb, hidesRows: verb === 'call' })
+  return shape({ verb, hidesRows: verb === 'call', leavesFoundRows: !['call', 'select', 'show'].includes(verb) })
 }

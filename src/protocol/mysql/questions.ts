@@ -100,7 +100,7 @@ export async function untoldBesides(connection: Asker): Promise<Untold> {
 export async function withUntold(
   connection: Asker,
   reply: Reply,
-  { sets, hushes, startsClock }: Pick<ExchangeOptions, 'sets' | 'hushes' | 'startsClock'>,
+  { sets, hushes, startsClock, mayChange }: Pick<ExchangeOptions, 'sets' | 'hushes' | 'startsClock' | 'mayChange'>,
   settings: Settings,
   bytesMax: number,
 ): Promise<Reply> {
@@ -110,7 +110,7 @@ export async function withUntold(
   // What was refused is as it was, and may be nothing that anybody could give to another connection.
   const ofAll = reply.outcome === 'error' ? names.map((name) => globalSql(connection.engine, name)) : []
   const question = `SELECT ${[...wanted, 'DATABASE()', ...ofAll].join(', ')} LIMIT 1`
-  const { row, ...left } = await askedBehind(connection, reply, question, bytesMax)
+  const { row, ...left } = await askedBehind(connection, reply, question, { mayChange, bytesMax })
   if (row === null) return { ...reply, unmovable: true, disturbed: true }
   const schema = row[wanted.length] ?? null
   const before = row.slice(wanted.length + 1)
@@ -147,10 +147,11 @@ export async function withSources(
   connection: Asker,
   reply: Reply,
   names: readonly string[],
+  { mayChange }: Pick<ExchangeOptions, 'mayChange'>,
   bytesMax: number,
 ): Promise<Reply> {
   const question = `SELECT ${names.map((name) => `@@${name}`).join(', ')} LIMIT 1`
-  const { row, ...left } = await askedBehind(connection, reply, question, bytesMax)
+  const { row, ...left } = await askedBehind(connection, reply, question, { mayChange, bytesMax })
   if (row === null) return { ...reply, unmovable: true, disturbed: true }
   const variables = new Map(reply.changed?.variables ?? [])
   for (const [index, name] of names.entries()) variables.set(name, row[index]!)
@@ -161,20 +162,19 @@ export async function withSources(
 /** The question's only row, and what it wipes out of what the statement left; null: the server would not tell. */
 async function askedBehind(
   connection: Asker,
-  { warnings, outcome, affectedRows }: Reply,
+  { warnings, outcome }: Reply,
   question: string,
-  bytesMax: number,
+  { mayChange, bytesMax }: { readonly mayChange: boolean; readonly bytesMax: number },
 ): Promise<Pick<Reply, 'conditions' | 'foundRows'> & { readonly row: Row | null }> {
   const { form } = connection
   const leaves = warnings > 0 || outcome === 'error'
-  // A SET of its own affects none, and finds none.
-  const mayFind = affectedRows !== 0
-  const before = [...(leaves ? [SHOW_WARNINGS] : []), ...(mayFind ? [SELECT_FOUND_ROWS] : [])]
+  // What does nothing besides setting finds no rows.
+  const before = [...(leaves ? [SHOW_WARNINGS] : []), ...(mayChange ? [SELECT_FOUND_ROWS] : [])]
   const replies = await askAll(connection, [...before, question])
   if (replies.some((one) => errorIn(one) !== null)) return { conditions: null, foundRows: null, row: null }
   return {
     conditions: leaves ? conditionsIn(replies[0]!, form, bytesMax) : null,
-    foundRows: mayFind ? Number(rowsIn(replies[before.length - 1]!, form)[0]![0]) : null,
+    foundRows: mayChange ? Number(rowsIn(replies[before.length - 1]!, form)[0]![0]) : null,
     row: rowsIn(replies.at(-1)!, form)[0] ?? null,
   }
 }

@@ -56,7 +56,7 @@ export function completed(
   if (!isUntold && unknownSources.length === 0) return null
   const asking = isUntold
     ? withUntold(connection, reply, options, connection.settings, bytesMax)
-    : withSources(connection, reply, unknownSources, bytesMax)
+    : withSources(connection, reply, unknownSources, options, bytesMax)
   return asking
     .then((whole) => {
       if (whole.changed !== null && whole.changed !== reply.changed) connection.follow(whole.changed)

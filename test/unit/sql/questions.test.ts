@@ -44,6 +44,15 @@ describe('a text that asks', () => {
     ["SELECT 'ROW_COUNT()', ROW_COUNT()", "SELECT 'ROW_COUNT()', IF(1,3,ROW_COUNT()) AS `ROW_COUNT()`"],
     ['SELECT ROW_COUNT(); SELECT ROW_COUNT()', 'SELECT IF(1,3,ROW_COUNT()) AS `ROW_COUNT()`; SELECT ROW_COUNT()'],
     [
+      'SET @a = 1; SELECT FOUND_ROWS(), ROW_COUNT()',
+      'SET @a = 1; SELECT IF(1,40,FOUND_ROWS()) AS `FOUND_ROWS()`, ROW_COUNT()',
+    ],
+    ['SELECT FOUND_ROWS(); SELECT FOUND_ROWS()', 'SELECT IF(1,40,FOUND_ROWS()) AS `FOUND_ROWS()`; SELECT FOUND_ROWS()'],
+    [
+      'SHOW COUNT(*) ERRORS; SELECT @@warning_count; SELECT @@error_count',
+      'SELECT IF(1,CAST(1 AS UNSIGNED),@@session.error_count) AS `@@session.error_count`; SELECT IF(1,CAST(2 AS UNSIGNED),@@warning_count) AS `@@warning_count`; SELECT @@error_count',
+    ],
+    [
       'SELECT db.row_count(), `a``b`+ROW_COUNT()',
       'SELECT db.row_count(), `a``b`+IF(1,3,ROW_COUNT()) AS ```a````b``+ROW_COUNT()`',
     ],
