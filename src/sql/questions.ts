@@ -60,13 +60,19 @@ function editsIn(text: Text, parts: readonly Part[], context: SqlContext, answer
     if (text.lower(part.from) === 'show' && text.lower(part.from + 1) === 'count')
       edits.push(...countIn(text, part, now))
     else edits.push(...answered(text, part, { context, answerAt: (at) => answerAt(text, at, now) }))
-    const { leavesFoundRows, keepsConditions } = shapeOf(text, part.from, part.to, UNKNOWN)
+    const { verb, leavesFoundRows, keepsConditions } = shapeOf(text, part.from, part.to, UNKNOWN)
+    // Whatever it is may be refused, in words of the server's that repeat the text behind it.
+    if (!KNOWN.has(verb)) break
     const { foundRows, conditions, errors } = keepsConditions ? now : { ...now, conditions: null, errors: null }
     known = { rowCount: null, foundRows: leavesFoundRows ? foundRows : null, conditions, errors }
   }
   return edits
 }
 
+const KNOWN: ReadonlySet<string> = new Set([
+  ...['set', 'use', 'insert', 'replace', 'show'],
+  ...['begin', 'start', 'commit', 'rollback', 'savepoint', 'release'],
+])
 const UNKNOWN = { tables: null, transaction: 'none' } as const
 
 /** SHOW WARNINGS [LIMIT [offset,] rows | LIMIT rows OFFSET offset] */

@@ -248,6 +248,21 @@ describeEngines((engine) => {
     },
   )
 
+  test("what a routine has set is the session's, also where the text goes on behind it", async () => {
+    await cluster.writer.ask(
+      `CREATE FUNCTION ${schema}.keeps_zone(z VARCHAR(10)) RETURNS INT DETERMINISTIC NO SQL BEGIN SET time_zone = z; RETURN 1; END`,
+    )
+    const [first, second] = [await connect(), await connect()]
+    for (const [zone, sql] of [
+      ['+03:00', "SELECT keeps_zone('+03:00'); DO 1"],
+      ['+04:00', "SELECT keeps_zone('+04:00'); SELECT 1; DO 2"],
+    ] as const) {
+      await first.query(sql)
+      expect(await firstValue(second, 'SELECT @@time_zone')).toBe('SYSTEM')
+      expect(await firstValue(first, 'SELECT @@time_zone')).toBe(zone)
+    }
+  })
+
   test('what was prepared in one schema is executed there, also where it has to be prepared anew', async () => {
     await cluster.writer.ask(`CREATE DATABASE ${schema}_2`)
     await cluster.writer.ask(`CREATE TABLE ${schema}_2.t (id INT PRIMARY KEY, v INT)`)

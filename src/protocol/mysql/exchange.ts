@@ -120,6 +120,7 @@ export class Exchange {
   /** What only the server can tell by now. */
   #sources: readonly string[] = NO_SOURCES
   #warned = false
+  #changedInEof = false
   #unmovable = false
   /** The server has told what was committed. */
   #positioned = false
@@ -170,9 +171,9 @@ export class Exchange {
     return this.#tracker.stop === 'eof' && !this.#tracker.okLayout
   }
 
-  /** It said so, of something that changed. */
+  /** One of its results did, and said that something has changed. */
   get changedInEof(): boolean {
-    return this.endedInEof && this.#tracker.hasStateChanges
+    return this.#changedInEof
   }
 
   /** Variables that say more than those that were told; only the server can tell what. */
@@ -328,7 +329,11 @@ export class Exchange {
     const { prepared } = this.request
     if (prepared !== null && prepared.columnCount > 0) this.tellColumns(chunk, prepared)
     if (tracker.warnings > 0) this.#warned = true
-    if (!tracker.okLayout) return tracker.hasStateChanges && !this.showsInEof ? quietEof(chunk, tracker) : null
+    if (!tracker.okLayout) {
+      if (!tracker.hasStateChanges) return null
+      this.#changedInEof = true
+      return this.showsInEof ? null : quietEof(chunk, tracker)
+    }
     if (tracker.hasInsertId) this.#insertId = tracker.insertId
     const start = tracker.start + HEADER_BYTES
     if (this.client.owed !== null) return this.repaid(chunk.subarray(start, tracker.end), tracker.hasStateChanges)

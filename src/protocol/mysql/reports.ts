@@ -37,8 +37,8 @@ export function noteReports(connection: Reporting, exchange: Exchange, reply: Re
   const isUnreported = (mayChange && exchange.endedInEof) || (reply.outcome === 'error' && mayFailLate)
   // MySQL tells it with the next OK. MariaDB tells no more of what it says in an EOF has changed, nor of what it set
   // before something that it refused.
-  const isLeftOut = exchange.changedInEof || (setsSeveral && reply.outcome === 'error' && !reply.didNothing)
-  connection.untold ||= isUnreported && isLeftOut && connection.engine === 'mariadb'
+  const isLeftOut = isUnreported && setsSeveral && reply.outcome === 'error' && !reply.didNothing
+  connection.untold ||= ((mayChange && exchange.changedInEof) || isLeftOut) && connection.engine === 'mariadb'
   // What SET STATEMENT has put back MariaDB tells with another change, and with nothing else.
   connection.putBack = connection.engine === 'mariadb' && passing.some((name) => isReported(connection.settings, name))
   connection.unreported = isUnreported || connection.untold || connection.putBack
