@@ -1,7 +1,7 @@
 // What one statement of a text is made of, as far as that decides what it leaves for questions about it and for the
 // transaction it stands in. Read from all of its tokens: the digest's text is bounded, a statement is not.
 
-import type { TransactionEffect } from './classification.ts'
+import type { PinChange, TransactionEffect } from './classification.ts'
 import type { Text } from './text.ts'
 import { COLON, COMMA, DOT, OPEN } from './tokens.ts'
 import { word, wordSet } from './words.ts'
@@ -52,8 +52,11 @@ const DUAL = word('dual')
 const EXECUTE = word('execute')
 const FROM = word('from')
 const JOIN = word('join')
+const JSON_TABLE = word('json_table')
 const LIMIT = word('limit')
+const NEXT = word('next')
 const OFFSET = word('offset')
+const PREVIOUS = word('previous')
 const RETURNING = word('returning')
 const SAVEPOINT = word('savepoint')
 const SELECT = word('select')
@@ -62,6 +65,7 @@ const SNAPSHOT = word('snapshot')
 const STRAIGHT_JOIN = word('straight_join')
 const TABLE = word('table')
 const USING = word('using')
+const VALUE = word('value')
 
 /** Behind these a list in parentheses is one of names. */
 const BEFORE_LISTS = wordSet('index key by partition')
@@ -72,11 +76,21 @@ const MAINTAINS: ReadonlySet<string> = new Set(['analyze', 'check', 'checksum', 
 const HELPERS: ReadonlySet<string> = new Set(['help', 'handler'])
 /** They look for rows without a SELECT in them. */
 const LOOKING: ReadonlySet<string> = new Set(['show', 'explain', 'describe', 'desc', 'values', 'update', ''])
-const TABLELESS: ReadonlySet<string> = new Set(['prepare', 'deallocate', 'xa', 'unlock'])
+const TABLELESS: ReadonlySet<string> = new Set(['deallocate', 'xa', 'unlock'])
 const DEFINES: ReadonlySet<string> = new Set(['create', 'alter', 'drop'])
-const TABLELESS_OBJECTS: ReadonlySet<string> = new Set(['database', 'schema', 'procedure', 'function'])
+const OBJECTS = wordSet(
+  'database schema procedure function package trigger event table view sequence index user role server tablespace',
+)
+const TABLELESS_OBJECTS = wordSet('database schema procedure function package')
+/** Nor are these, once they are there. */
+const TABLELESS_ONCE_MADE = wordSet('trigger event')
 /** Of what SHOW shows, this is no table to the server. */
-const SHOWN_WITHOUT_TABLE: ReadonlySet<string> = new Set(['grants', 'privileges', 'profiles'])
+const SHOWN_WITHOUT_TABLE: ReadonlySet<string> = new Set([
+  ...['grants', 'privileges', 'profiles'],
+  ...['authors', 'contributors'],
+])
+/** A sequence is a table. */
+const SEQUENCE_FUNCTIONS = wordSet('nextval lastval setval')
 /** What SHOW shows and the server does not look up in tables. */
 const SHOWN_WITHOUT_ROWS: ReadonlySet<string> = new Set([
   ...['create', 'grants', 'privileges', 'processlist', 'profile', 'profiles'],
@@ -88,7 +102,11 @@ export function shapeOf(
   text: Text,
   from: number,
   to: number,
-  has: { readonly tables: readonly string[] | null; readonly transaction: TransactionEffect },
+  has: {
+    readonly tables: readonly string[] | null
+    readonly transaction: TransactionEffect
+    readonly pins: readonly PinChange[]
+  },
 ): Shape {
   const verb = text.lower(from)
   const second = text.lower(from + 1)
@@ -101,7 +119,9 @@ export function shapeOf(
   let snapshot = false
   let derives = false
   for (let at = from; at < to; at++) {
-    switch (text.word(at)) {
+    const number = text.word(at)
+    derives ||= SEQUENCE_FUNCTIONS[number] === 1 || (number === VALUE && text.is(at - 1, NEXT, PREVIOUS))
+    switch (number) {
       case 0:
         break
       case SELECT:
@@ -147,7 +167,8 @@ export function shapeOf(
   const hasNoTable =
     keepsConditions ||
     TABLELESS.has(verb) ||
-    (DEFINES.has(verb) && TABLELESS_OBJECTS.has(second)) ||
+    (verb === 'prepare' && !has.pins.some(({ hasTables }) => hasTables === true)) ||
+    (DEFINES.has(verb) && definesNoTable(text, from, to)) ||
     (verb === 'drop' && second === 'prepare') ||
     (verb === 'execute' && second !== 'immediate') ||
     (isShow ? showsNoTable(text, from) : has.tables?.length === 0 && !derives)
@@ -180,6 +201,7 @@ export function shapeOf(
 /** Behind FROM: a subquery, a common table expression or a table; EXTRACT and its kin say FROM before a value or a function. */
 function isTableAt(text: Text, at: number): boolean {
   if (text.op(at, OPEN)) return true
+  if (text.word(at) === JSON_TABLE) return true
   if (!text.isName(at) || text.word(at) === DUAL) return false
   let last = at
   while (text.op(last + 1, DOT) && text.isName(last + 2)) last += 2
@@ -222,6 +244,14 @@ function deletesSeveral(text: Text, from: number, to: number): boolean {
 function showsWithoutRows(text: Text, from: number): boolean {
   const second = text.lower(from + 1)
   return SHOWN_WITHOUT_ROWS.has(second) || (second === 'full' && text.lower(from + 2) === 'processlist')
+}
+
+/** Between its verb and what is made may stand OR REPLACE, a DEFINER and more. */
+function definesNoTable(text: Text, from: number, to: number): boolean {
+  let at = from + 1
+  while (at < to && OBJECTS[text.word(at)] !== 1) at++
+  const object = at < to ? text.word(at) : 0
+  return TABLELESS_OBJECTS[object] === 1 || (TABLELESS_ONCE_MADE[object] === 1 && text.lower(from) !== 'create')
 }
 
 function showsNoTable(text: Text, from: number): boolean {

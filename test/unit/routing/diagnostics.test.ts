@@ -102,7 +102,8 @@ test.each([
   ["PREPARE p FROM 'SELECT * FROM t'; DEALLOCATE PREPARE p", 'p', true],
 ])('after %s conditions stay over EXECUTE on MariaDB only where no table is read', (prepare, name, stays) => {
   const diagnostics = new Diagnostics(true)
-  for (const sql of ["SELECT CAST('x' AS SIGNED)", ...prepare.split('; '), `EXECUTE ${name}`]) {
+  // Behind what is prepared: to prepare a text that has a table forgets conditions, too.
+  for (const sql of [...prepare.split('; '), "SELECT CAST('x' AS SIGNED)", `EXECUTE ${name}`]) {
     diagnostics.observe(classifyMariadb(sql), reply({ warnings: sql.includes('CAST') ? 1 : 0, rows: 1 }))
   }
   expect(diagnostics.some).toBe(stays)
