@@ -370,13 +370,14 @@ export class Leases implements Keeper, Unsaved {
 
   /**
    * A statement ran on the current connection, and left its own conditions there, if it left any. `insertId`: it may have
-   * set LAST_INSERT_ID(), and said this.
+   * set LAST_INSERT_ID(), and said this. `keptRowCount`: it left ROW_COUNT() as it was.
    */
-  ran(insertId: bigint | null, replacedConditions: boolean): void {
+  ran(insertId: bigint | null, replacedConditions: boolean, keptRowCount = false): void {
     const lease = this.#current
     if (lease === null) return
-    if (this.#last?.lease !== lease || this.#last.hands !== lease.hands) this.#last = traceOf(lease)
-    this.#asked = 'nothing'
+    const isElsewhere = this.#last?.lease !== lease || this.#last.hands !== lease.hands
+    if (isElsewhere) this.#last = traceOf(lease)
+    this.#asked = keptRowCount && (isElsewhere || this.#asked !== 'nothing') ? 'row-count' : 'nothing'
     if (insertId !== null) this.inserted(insertId, lease)
     if (replacedConditions) this.#conditionsHome = this.#last
     if (!this.#state.diagnostics.keptFoundRows) this.#foundRowsHome = this.#last

@@ -513,7 +513,8 @@ export class Session implements RequestTaker, PlainReader {
     const begun = this.#state.observe(done, reply, this.#shared.recentMs())
     for (const reason of begun) metrics.pins.labels(reason).value += 1
     if (connection.backend.role === 'reader') this.#state.forgetNext()
-    this.#leases.ran(kind !== 'prepare' && maySetInsertId(classification, reply) ? reply.insertId : null, replaced)
+    const insertId = kind !== 'prepare' && maySetInsertId(classification, reply) ? reply.insertId : null
+    this.#leases.ran(insertId, replaced, kind === 'prepare' && reply.outcome === 'ok')
     if (reply.disturbed) this.#leases.disturbed('all')
     if (reply.conditions !== null) diagnostics.saveConditions(reply.conditions)
     if (reply.foundRows !== null && diagnostics.foundRows === null) diagnostics.saveFoundRows(reply.foundRows)

@@ -1785,6 +1785,19 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'rows counted before something was prepared',
+    steps: [
+      table,
+      rows,
+      q('SELECT 1'),
+      prepare('SELECT CAST(? AS SIGNED)', 0),
+      q('SELECT ROW_COUNT()'),
+      q("INSERT INTO t (v) VALUES ('d'), ('e')"),
+      prepare('SELECT COUNT(*) FROM t', 1),
+      q('SELECT ROW_COUNT()'),
+    ],
+  },
+  {
     promise: 'rows that were found by what stands behind a SET in one text',
     steps: [
       multiStatements(true),
