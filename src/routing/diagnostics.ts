@@ -209,8 +209,9 @@ export class Diagnostics {
   }
 
   /** It leaves something to FOUND_ROWS(): to MySQL any UPDATE does. */
-  private finds({ leavesFoundRows, verb, joins, hidesRows }: Shape): boolean {
-    return !leavesFoundRows && (verb !== 'update' || joins || hidesRows || !this.#keeps)
+  private finds({ leavesFoundRows, onlyDoes, verb, joins, hidesRows }: Shape): boolean {
+    if (!this.#keeps) return !leavesFoundRows
+    return !leavesFoundRows && !onlyDoes && (verb !== 'update' || joins || hidesRows)
   }
 
   /**

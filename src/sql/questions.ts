@@ -73,7 +73,7 @@ const KNOWN: ReadonlySet<string> = new Set([
   ...['set', 'use', 'insert', 'replace', 'show'],
   ...['begin', 'start', 'commit', 'rollback', 'savepoint', 'release'],
 ])
-const UNKNOWN = { tables: null, transaction: 'none', pins: [] } as const
+const UNKNOWN = { tables: null, transaction: 'none', pins: [], routines: [] } as const
 
 /** SHOW WARNINGS [LIMIT [offset,] rows | LIMIT rows OFFSET offset] */
 function listIn(text: Text, from: number, to: number, errorsOnly: boolean): List | null {

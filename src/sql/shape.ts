@@ -29,6 +29,8 @@ export interface Shape {
   readonly returnsRows: boolean
   /** FOUND_ROWS() says afterwards what it said before: it looks for no rows, or for none that count. Of an UPDATE only MariaDB says so. */
   readonly leavesFoundRows: boolean
+  /** To MariaDB it leaves that, too: a DO that has nothing to look into. */
+  readonly onlyDoes: boolean
   /** SHOW WARNINGS, GET DIAGNOSTICS and their kin: the conditions that they tell of stay. */
   readonly keepsConditions: boolean
   /** To the server most of what SHOW shows is a table; what is prepared in SQL is where its conditions are. */
@@ -74,6 +76,12 @@ const BLOCKS: ReadonlySet<string> = new Set(['if', 'case', 'loop', 'repeat', 'wh
 const INSERTS: ReadonlySet<string> = new Set(['insert', 'replace'])
 const MAINTAINS: ReadonlySet<string> = new Set(['analyze', 'check', 'checksum', 'optimize', 'repair'])
 const HELPERS: ReadonlySet<string> = new Set(['help', 'handler'])
+const EXPLAINS: ReadonlySet<string> = new Set(['explain', 'describe', 'desc'])
+const EXPLAIN_OPTIONS: ReadonlySet<string> = new Set(['extended', 'partitions'])
+const EXPLAINED: ReadonlySet<string> = new Set([
+  ...['select', 'with', 'table', 'values'],
+  ...['insert', 'replace', 'update', 'delete'],
+])
 /** They look for rows without a SELECT in them. */
 const LOOKING: ReadonlySet<string> = new Set(['show', 'explain', 'describe', 'desc', 'values', 'update', ''])
 const TABLELESS: ReadonlySet<string> = new Set(['deallocate', 'xa', 'unlock'])
@@ -93,7 +101,7 @@ const SHOWN_WITHOUT_TABLE: ReadonlySet<string> = new Set([
 const SEQUENCE_FUNCTIONS = wordSet('nextval lastval setval')
 /** What SHOW shows and the server does not look up in tables. */
 const SHOWN_WITHOUT_ROWS: ReadonlySet<string> = new Set([
-  ...['create', 'grants', 'privileges', 'processlist', 'profile', 'profiles'],
+  ...['create', 'grants', 'privileges', 'processlist', 'profiles', 'authors', 'contributors'],
   ...['engine', 'master', 'slave', 'replica', 'binary', 'binlog'],
 ])
 
@@ -106,6 +114,7 @@ export function shapeOf(
     readonly tables: readonly string[] | null
     readonly transaction: TransactionEffect
     readonly pins: readonly PinChange[]
+    readonly routines: readonly string[]
   },
 ): Shape {
   const verb = text.lower(from)
@@ -186,7 +195,9 @@ export function shapeOf(
       HELPERS.has(verb) ||
       (isShow && showsWithoutRows(text, from)) ||
       maintains(text, from) ||
+      explains(text, from) ||
       (!hidesRows && !joins && !LOOKING.has(verb)),
+    onlyDoes: verb === 'do' && selects === 0 && has.routines.length === 0,
     keepsConditions,
     hasNoTable,
     preparesNoTable: hasNoTable || (verb === 'call' && !derives),
@@ -265,6 +276,15 @@ function maintains(text: Text, from: number): boolean {
   if (!MAINTAINS.has(text.lower(from))) return false
   const at = ['local', 'no_write_to_binlog'].includes(text.lower(from + 1)) ? from + 2 : from + 1
   return ['table', 'tables'].includes(text.lower(at))
+}
+
+/** EXPLAIN of a statement, which is not carried out, and not of a table. */
+function explains(text: Text, from: number): boolean {
+  if (!EXPLAINS.has(text.lower(from)) || text.lower(from + 1) === 'analyze') return false
+  // EXPLAIN FORMAT = JSON SELECT …
+  const at = text.lower(from + 1) === 'format' ? from + 4 : from + 1
+  const first = EXPLAIN_OPTIONS.has(text.lower(at)) ? at + 1 : at
+  return text.op(first, OPEN) || EXPLAINED.has(text.lower(first))
 }
 
 /** BEGIN NOT ATOMIC … and its kin, perhaps behind a label. */

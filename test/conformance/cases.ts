@@ -48,6 +48,12 @@ const unmarked = (step: Step): Step => ({
   },
 })
 
+/** Which rows they are is the server's to say that is asked. */
+const rowless = (step: Step): Step => ({
+  ...step,
+  mask: (frame) => ({ ...frame, payload: Buffer.alloc(0) }),
+})
+
 /** Every case begins in its own empty schema, made by these. */
 export const SCHEMA = 'conformance'
 export const opening: readonly Step[] = [
@@ -2026,6 +2032,32 @@ export const CASES: readonly ConformanceCase[] = [
         q('SELECT id, YEAR(NOW()) > 2020 FROM t'),
         q('UPDATE t SET n = YEAR(NOW()) > 2020'),
         q('SELECT n FROM t'),
+      ]),
+    ],
+  },
+  {
+    promise: 'rows found before what is only explained, or done',
+    steps: [
+      table,
+      rows,
+      ...[
+        'EXPLAIN SELECT id FROM t',
+        'DESC SELECT id FROM t WHERE id = 2',
+        'EXPLAIN UPDATE t SET n = 4',
+        'EXPLAIN FORMAT=JSON DELETE FROM t',
+        'EXPLAIN INSERT INTO t (n) SELECT n FROM t',
+        'EXPLAIN t',
+        'DO 1',
+        'DO RELEASE_ALL_LOCKS()',
+        'DO (SELECT COUNT(*) FROM t)',
+        'DO 1 / 0, SLEEP(0)',
+        'SHOW PROFILE',
+        'SHOW PROFILES',
+      ].flatMap((sql) => [
+        q('SELECT 1 UNION SELECT 2'),
+        // Estimates are the server's own that explains.
+        sql.startsWith('EXPLAIN') || sql.startsWith('DESC') ? rowless(q(sql)) : q(sql),
+        q('SELECT FOUND_ROWS()'),
       ]),
     ],
   },

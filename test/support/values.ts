@@ -14,6 +14,7 @@ export function shape(change: Partial<Shape> = {}): Shape {
     joins: false,
     returnsRows: false,
     leavesFoundRows: false,
+    onlyDoes: false,
     keepsConditions: false,
     hasNoTable: false,
     preparesNoTable: false,
