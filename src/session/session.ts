@@ -13,25 +13,24 @@ import {
   type Reply,
   type RequestKind,
   type RequestTaker,
-  type Row,
-  type RowEdit,
   type Settings,
 } from '../protocol/protocol.ts'
-import { asksAboutLast, hasNoTable, maySetInsertId } from '../routing/diagnostics.ts'
+import { maySetInsertId } from '../routing/diagnostics.ts'
 import type { Route } from '../routing/router.ts'
 import { SessionState } from '../routing/session-state.ts'
 import type { Assignment, Classification, KillRequest } from '../sql/classification.ts'
 import type { SqlContext } from '../sql/classifier.ts'
-import { questionIn } from '../sql/questions.ts'
 import { writerOf } from '../topology/topology.ts'
 import { answerCommand } from './commands.ts'
 import { Dispatch } from './dispatch.ts'
 import type { Freshness } from './freshness.ts'
-import { type Killer, killSession, killUser, rightsOf } from './kills.ts'
+import { type Killer, killSession, killUser } from './kills.ts'
+import { type Asker, answerAboutLast } from './last-statement.ts'
 import { Leases } from './leases.ts'
 import { heldLocks, touchesLocks, withLockNames } from './locks.ts'
 import { isPlainReply, type PlainRead, type PlainReader } from './plain-read.ts'
-import { type Process, processRows } from './processes.ts'
+import type { Process } from './processes.ts'
+import { conditionsEdit, processEdit } from './row-edits.ts'
 import type { SessionSnapshot } from './sessions.ts'
 import type { Shared } from './shared.ts'
 
@@ -39,14 +38,6 @@ import type { Shared } from './shared.ts'
 const AT_ONCE: ReadonlySet<CloseReason> = new Set(['client killed', 'proxy draining'])
 
 const isForAll = ({ scope }: Assignment) => scope === 'global' || scope === 'persist'
-
-// A condition's row: level, number, text.
-const isRefusedByReader = ([, number, text]: Row) => number === '1290' && /read.only/i.test(text ?? '')
-const refusedByTransaction = ([level, , text]: Row): Row => [
-  level!,
-  '1792',
-  `Cannot execute statement in a READ ONLY transaction${text!.includes('MariaDB') ? '' : '.'}`,
-]
 
 /** Whoever logs in waits no longer for a look at its schema: clients give up a login sooner than a statement. */
 const SCHEMA_WAIT_MS_MAX = 3_000
@@ -392,13 +383,14 @@ export class Session implements RequestTaker, PlainReader {
     if (!this.#state.pinned) this.#leases.giveBack()
     if (this.#leases.comesBack) await this.#leases.takeBack()
     const edit = facts.includes('sessions')
-      ? await this.processEdit(classification)
-      : this.conditionsEdit(classification)
-    let asked: ClientRequest | null = facts.includes('connection-id') ? this.withOwnId(request) : request
+      ? await processEdit(classification, this.killer)
+      : conditionsEdit(classification, this.#state)
+    let asked = facts.includes('connection-id') ? this.withOwnId(request) : request
     if (facts.length > 0 && request.kind !== 'prepare') await this.#leases.readOutCurrent(facts)
     if (facts.length > 0 && (this.#leases.current === null || this.#leases.isReadOut)) {
-      asked = await this.answerAboutLast(classification, asked)
-      if (asked === null) return this.countOwn(classification, 'answered from what was read out')
+      const recalled = await answerAboutLast(classification, asked, this.asker)
+      if (recalled.asks === null) return this.goOnBehind(classification, recalled.behind)
+      asked = recalled.asks
     }
     const named = withLockNames(classification, request, this.#client)
     const reply = await this.#dispatch.send(classification, asked, this.#sinceMs, edit)
@@ -407,6 +399,12 @@ export class Session implements RequestTaker, PlainReader {
     if (userKilled === this.user && kill?.what === 'connection' && reply.outcome === 'ok') this.end('client killed')
     if (this.#ended) return
     await this.takeIn(classification, named, request, reply)
+  }
+
+  /** The first statement of a text was answered from here: what stands behind it is carried out as a text of its own. */
+  private async goOnBehind(classification: Classification, behind: ClientRequest | null): Promise<void> {
+    if (behind !== null) await this.serve(this.classify(behind), behind)
+    this.countOwn(classification, 'answered from what was read out')
   }
 
   /** What an answered statement means for the session. `named`: with the names of locks that came as parameters. */
@@ -425,42 +423,6 @@ export class Session implements RequestTaker, PlainReader {
     if (request.kind !== 'prepare' && touchesLocks(classification)) await this.settleLocks()
     if (!this.#state.pinned && this.#leases.current?.connection.unreported === true) await this.collect(classification)
     if (!this.#state.pinned) this.#leases.giveBack()
-  }
-
-  /**
-   * Questions about the session's last statement whose connection has gone to somebody else: answered here, or put into
-   * words that any connection answers. Null: answered.
-   */
-  private async answerAboutLast(classification: Classification, request: ClientRequest): Promise<ClientRequest | null> {
-    const { kind } = request
-    const { facts } = classification
-    if (kind !== 'statement' && kind !== 'execute') return request
-    const asksForUnknownId = facts.includes('last-insert-id') && this.#state.diagnostics.insertId === null
-    if (!asksAboutLast(facts) && !asksForUnknownId) return request
-    if (await this.#leases.recall(classification)) return request
-    if (!asksAboutLast(facts)) return request
-    const { diagnostics } = this.#state
-    const { rowCount, foundRows, count, errors, conditions } = diagnostics
-    // MySQL warns of FOUND_ROWS() as it reads a text, and what there was it forgets, also where that was prepared.
-    const forgets = facts.includes('found-rows') && !this.#shared.keepsDiagnostics
-    // MariaDB forgets it before a statement that has a table.
-    const isPlain = classification.statements === 1 && !facts.includes('diagnostics')
-    const isGone = this.#shared.keepsDiagnostics && isPlain && !hasNoTable(classification)
-    const ofItself = { conditions: forgets && kind === 'statement' ? 1 : 0, errors: 0 }
-    const left = forgets || isGone ? ofItself : { conditions: count, errors }
-    const answers = { rowCount, foundRows, ...left }
-    const question = questionIn(request.sql, this.contextNow(), answers)
-    if (question === null) return request
-    if (question.kind === 'text') return this.#client.reword(request, question.sql)
-    const { rest } = question
-    if (rest !== null && !this.#client.takesSeveral(this.#state.settings)) return request
-    if (!this.#client.conditions(conditions, question, request, rest !== null)) return request
-    diagnostics.listed()
-    if (rest === null) return null
-    // No server has been asked for anything yet: what stands behind the list is carried out as a text of its own.
-    const behind = this.#client.reword(request, rest)
-    await this.serve(this.classify(behind), behind)
-    return null
   }
 
   /** What the statement does; for a prepared one, what it did when it was prepared. */
@@ -546,29 +508,6 @@ export class Session implements RequestTaker, PlainReader {
     this.#leases.pinVariables(why)
   }
 
-  /** SHOW PROCESSLIST: sessions of ours in place of the connections that serve them. */
-  private async processEdit({ facts, statements }: Classification): Promise<RowEdit | null> {
-    const { sessions, cluster, pools } = this.#shared
-    if (statements > 1) return null
-    const user = (await rightsOf(this.killer)).see ? null : this.user
-    const full = facts.includes('sessions-in-full')
-    const elsewhere = (await sessions.siblings?.processes(cluster, user)) ?? null
-    return (columns, rows) => {
-      const backend = this.#leases.current?.connection.backend.id ?? ''
-      const serverIds = pools.serverIds(backend)
-      const processes = [...sessions.processes(cluster, user), ...(elsewhere?.processes ?? [])]
-      const isOurs = (id: number) => serverIds.has(id) || elsewhere?.serverIds.get(backend)?.has(id) === true
-      return processRows(columns, rows, { processes, backend, isOurs, nowMs: this.#shared.nowMs(), full })
-    }
-  }
-
-  /** A reader refuses in words of its own what a READ ONLY transaction would; the client was told the writer's. */
-  private conditionsEdit({ facts, statements }: Classification): RowEdit | null {
-    // Only one result can be edited.
-    if (statements > 1 || !facts.includes('diagnostics') || this.#state.transaction !== 'read-only') return null
-    return (_columns, rows) => rows.map((row) => (isRefusedByReader(row) ? refusedByTransaction(row) : row))
-  }
-
   /** The writer has said which number a KILL comes to, and that it knows nobody of it. What stands behind it goes on then. */
   private async killWhomItMeans(classification: Classification, request: ClientRequest, reply: Reply): Promise<void> {
     const { id, refusal } = reply.unknownSession!
@@ -588,6 +527,12 @@ export class Session implements RequestTaker, PlainReader {
     if (rest === null) return
     const reworded = this.#client.reword(request, rest)
     await this.serve(this.classify(reworded), reworded)
+  }
+
+  private get asker(): Asker {
+    const { keepsDiagnostics } = this.#shared
+    const context = this.contextNow()
+    return { client: this.#client, state: this.#state, leases: this.#leases, context, keepsDiagnostics }
   }
 
   private get killer(): Killer {
