@@ -222,10 +222,12 @@ export class SessionState {
    * A READ ONLY transaction was begun on a reader, and this statement's place is the writer: it writes or locks, ends others,
    * or what it leaves lives on after it. What a routine does, nobody knows, and reports are made of them.
    */
-  outgrowsReader({ access, transaction, pins, routines, shapes, assigns }: Classification): boolean {
+  outgrowsReader(classification: Classification): boolean {
     if (!this.canMoveTransaction) return false
+    const { access, transaction, pins, routines, shapes, assigns } = classification
     if (transaction === 'end') return shapes.length > 1 && !readsToTheEnd(shapes)
-    if (transaction === 'begin' || (access === 'write' && routines.length === 0)) return true
+    const writes = access === 'write' && routines.length === 0 && !setsAndLists(classification)
+    if (transaction === 'begin' || writes) return true
     if (assigns.some(({ scope, name }) => scope === 'session' && mayStay(name))) return true
     return pins.some(({ change, reason }) => change === 'start' && !ON_READERS.has(reason))
   }
@@ -463,6 +465,15 @@ function explains(
   // A write that reads a variable which was never set makes it, for the binary log: NULL it was, and NULL it is.
   return (assigned.length > 0 || facts.includes('user-variable')) && routines.length === 0
 }
+
+/** What is set is the session's own, and the conditions that are asked for behind it are where the transaction is. */
+function setsAndLists({ shapes, assigns }: Classification): boolean {
+  if (!shapes.some(({ keepsConditions }) => keepsConditions) || !assigns.every(({ scope }) => OWN.has(scope)))
+    return false
+  return shapes.every(({ verb, keepsConditions, hasNoTable }) => keepsConditions || (verb === 'set' && hasNoTable))
+}
+
+const OWN: ReadonlySet<Assignment['scope']> = new Set(['session', 'names', 'user'])
 
 /** The text of a literal without its quotes. */
 function wordIn({ value }: Assignment): string | null {

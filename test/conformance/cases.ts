@@ -2036,6 +2036,22 @@ export const CASES: readonly ConformanceCase[] = [
     ],
   },
   {
+    promise: 'conditions listed behind a SET in one text, in a READ ONLY transaction',
+    steps: [
+      multiStatements(true),
+      table,
+      rows,
+      unmarked(q('START TRANSACTION READ ONLY')),
+      q('SELECT 1 / 0, id FROM t'),
+      unmarked(q("SET time_zone = '+01:00'; SHOW WARNINGS")),
+      q('SELECT * FROM nosuch'),
+      unmarked(q('SET div_precision_increment = 7, @a = 5; SHOW COUNT(*) ERRORS; SHOW ERRORS')),
+      q('SELECT 1 / 7, @a, @@time_zone'),
+      q('COMMIT'),
+      q('SELECT 1 / 7, @a, @@time_zone'),
+    ],
+  },
+  {
     promise: 'rows found before what is only explained, or done',
     steps: [
       table,
