@@ -188,10 +188,37 @@ export const clientPrepared: Idea = (author) => {
     ['CALL rows_of_t()', () => []],
     ['DELETE FROM t WHERE id = ?', () => [author.id()]],
     ['SET time_zone = ?', () => [random.pick(['+08:00', 'nowhere'])]],
+    ['INSERT INTO t (id) VALUES (?), (?)', () => [author.id(), author.id()]],
+    ['SELECT (SELECT id FROM t WHERE id >= ?) AS only_one', () => [author.id()]],
+    ['INSERT INTO kept (k) VALUES (CONCAT(?, 5))', () => [random.pick(['k', null])]],
+    ['UPDATE t SET v = CONCAT(?, v), n = ?', () => ['u', random.pick([1, null])]],
+    ['SELECT CAST(? AS SIGNED) + id FROM t ORDER BY id', () => [random.pick(['9223372036854775807', 'x'])]],
+    ['CALL adds(?)', () => [random.pick(['called', null])]],
+    ['CALL adds_and_fails()', () => []],
   ])
   const slot = author.prepare(sql, values)
   author.push({ kind: 'execute', slot, values: values() })
   if (random.chance(0.5)) question(author)
+}
+
+/** Refused before anything is executed. */
+export const prepareFails: Idea = (author) => {
+  const { random } = author
+  if (random.chance(0.3)) author.sql("SELECT CAST('left' AS SIGNED) FROM t")
+  const sql = random.pick([
+    'SELECT nosuch FROM t WHERE id = ?',
+    'SELEC ?',
+    'INSERT INTO nosuch VALUES (?)',
+    'INSERT INTO t (id, nosuch) VALUES (?, ?)',
+    'CALL nosuch(?)',
+    'USE nosuch',
+    'SELECT 1; SELECT 2',
+    'SET time_zone = ',
+    'PREPARE inner_one FROM ?',
+    '',
+  ])
+  author.push({ kind: 'prepare', slot: author.slot(), sql })
+  for (let questions = 1 + random.below(2); questions > 0; questions--) question(author)
 }
 
 export const executeAgain: Idea = (author) => {

@@ -266,6 +266,30 @@ export const ddl: Idea = (author) => {
   )
 }
 
+/** What leaves what was there to be asked for, or what one would think does. */
+export const aside: Idea = (author) => {
+  const { random } = author
+  if (random.chance(0.5)) trouble(author)
+  author.either(
+    random.pick([
+      'SHOW GRANTS',
+      'SHOW CREATE PROCEDURE rows_of_t',
+      'SHOW PRIVILEGES',
+      'SHOW PROFILES',
+      'DO 1',
+      'DO SLEEP(0), 1 / 0',
+      'CHECKSUM TABLE kept',
+      'DROP PROCEDURE IF EXISTS nosuch',
+      `CREATE DATABASE IF NOT EXISTS ${author.schema}_more`,
+      "SELECT * FROM JSON_TABLE('[1, 2]', '$[*]' COLUMNS (x INT PATH '$')) AS j",
+      'SELECT * FROM (SELECT 1 AS x UNION SELECT 2) AS d',
+      `SELECT id FROM t WHERE id > ${author.firstId} ORDER BY id LIMIT 1, 2`,
+      'SELECT COUNT(*) INTO @counted FROM t LIMIT 1',
+    ]),
+  )
+  question(author)
+}
+
 export const schemas: Idea = (author) => {
   const { random, schema } = author
   const elsewhere = random.pick(['information_schema', `${schema}_more`, 'nosuch', schema])
@@ -293,8 +317,25 @@ export const several: Idea = (author) => {
       'BEGIN; INSERT INTO t (n) VALUES (1); ROLLBACK; SELECT COUNT(*) FROM t',
       'INSERT INTO t (n) VALUES (1); INSERT INTO t (n) VALUES (2), (3); DELETE FROM t WHERE id = 900',
       'CALL rows_of_t(); SELECT 1',
+      "INSERT INTO t (v) VALUES ('m'); INSERT INTO t (nosuch) VALUES (1); DELETE FROM t",
+      `INSERT INTO t (n) VALUES (4); INSERT INTO t (id) VALUES (${author.firstId}), (${author.firstId}); SELECT 3`,
+      "BEGIN; INSERT INTO t (v) VALUES ('begun'); SELECT nosuch; COMMIT",
+      'SET autocommit = 0; UPDATE t SET n = 6; SELECT * FROM nosuch; SET autocommit = 1',
+      'CALL adds(5); CALL adds_and_fails(); SELECT 5',
+      'CALL troubles(); SELECT 1 FROM t LIMIT 1; CALL heals()',
+      `USE information_schema; SELECT DATABASE(); USE nosuch; SELECT 1`,
+      'CREATE TEMPORARY TABLE brief (a INT); INSERT INTO brief VALUES (1), (2); SELECT * FROM brief; DROP TEMPORARY TABLE brief',
+      'CREATE TEMPORARY TABLE brief (a INT); SELECT nosuch FROM brief; DROP TEMPORARY TABLE brief',
+      'SELECT LAST_INSERT_ID(5); SELECT LAST_INSERT_ID(); SELECT nosuch',
+      "PREPARE brief FROM 'SELECT 3'; EXECUTE brief; DEALLOCATE PREPARE brief; EXECUTE brief",
+      'SET @a = 4; SELECT @a; SET @b = (SELECT COUNT(*) FROM nosuch); SELECT 2',
+      'SELECT 1 / 0; SELECT ROW_COUNT(); SELECT FOUND_ROWS()',
+      'UPDATE t SET n = 7; SELECT ROW_COUNT(), LAST_INSERT_ID(); DELETE FROM noted; SELECT ROW_COUNT()',
+      'SET sql_select_limit = 1; SELECT id FROM t ORDER BY id; SET sql_select_limit = DEFAULT; SELECT id FROM t ORDER BY id',
     ]),
   )
-  if (author.random.chance(0.5)) question(author)
+  for (let questions = author.random.below(3); questions > 0; questions--) question(author)
+  if (author.random.chance(0.5)) author.sql('ROLLBACK', 'SET autocommit = 1', 'DROP TEMPORARY TABLE IF EXISTS brief')
+  if (author.random.chance(0.3)) author.sql(`USE ${author.schema}`)
   if (author.random.chance(0.1)) author.push({ kind: 'multi', on: author.random.chance(0.5) })
 }

@@ -9,6 +9,7 @@ import type { Move } from './moves.ts'
 import { isOn } from './off.ts'
 import * as plain from './plain-ideas.ts'
 import { Random } from './random.ts'
+import * as routine from './routine-ideas.ts'
 import type { Variable } from './variables.ts'
 
 export interface Role {
@@ -60,6 +61,7 @@ const IDEAS: readonly (readonly [number, plain.Idea])[] = [
   [3, plain.ddl],
   [2, plain.schemas],
   [2, plain.ping],
+  [3, plain.aside],
   [5, held.clientPrepared],
   [8, held.executeAgain],
   [4, held.transaction],
@@ -76,6 +78,10 @@ const IDEAS: readonly (readonly [number, plain.Idea])[] = [
   [2, held.startOver],
   [2, held.once],
   [1, held.foundRows],
+  [3, held.prepareFails],
+  [3, routine.calls],
+  [1, routine.comesOut],
+  [1, routine.leavesOpen],
 ]
 const WITH_SEVERAL: typeof IDEAS = [...IDEAS, [6, plain.several]]
 

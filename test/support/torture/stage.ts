@@ -8,6 +8,7 @@ import { WireClient } from '../wire-client.ts'
 import { firstIdOf } from './author.ts'
 import { type Move, mayWrite, stepOf } from './moves.ts'
 import type { Play, Role } from './play.ts'
+import { ROUTINES } from './routine-ideas.ts'
 
 /** How long a move may take before the next session has its turn: it waits for a connection that others hold. */
 const TURN_MS = 12
@@ -252,5 +253,6 @@ function furniture(schema: string): readonly string[] {
     'CREATE PROCEDURE fails() SQL SECURITY INVOKER BEGIN SELECT 1; SELECT * FROM nosuch; SELECT 2; END',
     'CREATE FUNCTION twice(x INT) RETURNS INT DETERMINISTIC NO SQL RETURN 2 * x',
     'CREATE FUNCTION zone(z VARCHAR(10)) RETURNS INT DETERMINISTIC NO SQL BEGIN SET time_zone = z; RETURN 1; END',
+    ...ROUTINES,
   ]
 }
