@@ -49,6 +49,7 @@ export const PIN_ENDS: Readonly<Record<PinReason, string>> = {
   'found-rows': 'the next statement that does not ask for FOUND_ROWS()',
   diagnostics: 'the next statement that does not ask for diagnostics',
   'user-variable': 'a reset of the connection (COM_RESET_CONNECTION, COM_CHANGE_USER) or its end',
+  sequence: 'a reset of the connection (COM_RESET_CONNECTION, COM_CHANGE_USER) or its end',
   'load-data': 'the end of the upload',
   operator: 'a change of the rule or hint that asked for it',
   'unknown-state': 'a reset of the connection (COM_RESET_CONNECTION, COM_CHANGE_USER) or its end',
@@ -85,6 +86,8 @@ export class SessionState {
   #consistency: ConsistencyWish | null = null
   /** It reads its conditions with GET DIAGNOSTICS, which only their own connection can answer. */
   #getsDiagnostics = false
+  /** It asks for what it took last from sequences, which only the connection knows. */
+  #asksSequences = false
   readonly diagnostics: Diagnostics
   readonly variables = new UserVariables()
 
@@ -190,6 +193,7 @@ export class SessionState {
     if (reply.changed !== null) this.#settings = withChange(this.#settings, reply.changed)
     this.#autocommit = reply.autocommit
     this.observeTransaction(classification, reply, nowMs)
+    if (classification.facts.includes('sequence-value')) this.#asksSequences = true
     const failed = reply.outcome !== 'ok'
     if (!failed && this.#transaction === 'read-only') {
       this.#hasSnapshot ||= takesSnapshot(classification)
@@ -295,6 +299,7 @@ export class SessionState {
     this.#override = null
     this.#consistency = null
     this.#getsDiagnostics = false
+    this.#asksSequences = false
     this.diagnostics.forget()
     this.variables.forget()
   }
@@ -388,6 +393,7 @@ export class SessionState {
       if (change === 'start') {
         // FOUND_ROWS() is read out when the connection goes to somebody else.
         if (reason === 'found-rows') continue
+        if (reason === 'sequence' && !this.#asksSequences) continue
         if (renamed !== undefined && !this.#pins?.get(reason)?.names.has(renamed)) continue
         this.pin(reason, name, classification, nowMs)
       } else if (!failed && !isServersToSay(pin)) this.unpin(reason, name)

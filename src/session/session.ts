@@ -491,7 +491,9 @@ export class Session implements RequestTaker, PlainReader {
     }
     // A routine may set variables that its caller does not name, and servers do not tell.
     const mayHide = kind !== 'prepare' && classification.routines.length > 0
-    if (mayHide || this.#state.leavesTraces || classification.assigns.some(({ scope }) => scope === 'user'))
+    // Nobody else may read in LASTVAL() what this session took.
+    const tookNext = classification.pins.some(({ reason }) => reason === 'sequence')
+    if (mayHide || tookNext || this.#state.leavesTraces || classification.assigns.some(({ scope }) => scope === 'user'))
       connection.dirty = true
     if (kind !== 'prepare') this.observeVariables(classification)
   }

@@ -18,6 +18,7 @@ export const PIN_REASONS = [
   'found-rows',
   'diagnostics',
   'user-variable',
+  'sequence',
   'load-data',
   'operator',
   'unknown-state',
@@ -60,6 +61,7 @@ export type SessionFact =
   | 'diagnostics' // asks for the conditions and leaves them
   | 'condition-count' // @@warning_count, @@error_count
   | 'connection-id'
+  | 'sequence-value' // LASTVAL(): what the session took last from one of MariaDB's sequences
   | 'user-variable'
   /** All sessions, as SHOW PROCESSLIST lists them; `in-full`: with their statements uncut. */
   | 'sessions'

@@ -96,7 +96,8 @@ const FACT_VARIABLES: ReadonlyMap<string, SessionFact> = new Map([
   ['pseudo_thread_id', 'connection-id'],
 ])
 
-const SEQUENCE_COLUMNS: ReadonlySet<string> = new Set(['nextval', 'currval', 'lastval'])
+/** MariaDB's words for a sequence's next value, and for the one that the session took last. */
+const SEQUENCE_WORDS: ReadonlySet<string> = new Set(['nextval', 'currval', 'lastval', 'setval'])
 
 export function survey(text: Text, from: number, to: number, context: SqlContext, vouched: Vouched): Survey {
   const found: Survey = {
@@ -120,9 +121,7 @@ export function survey(text: Text, from: number, to: number, context: SqlContext
       if (text.op(at + 1, OPEN)) call(at)
       else if (text.op(at + 1, DOT)) schema(text, at, found)
       // s.nextval, in MariaDB's sql_mode ORACLE; elsewhere it may be a column.
-      if (text.op(at - 1, DOT) && SEQUENCE_COLUMNS.has(text.name(at).toLowerCase())) {
-        found.writes ??= 'uses a sequence'
-      }
+      if (text.op(at - 1, DOT) && SEQUENCE_WORDS.has(text.name(at).toLowerCase())) sequence(text.name(at).toLowerCase())
       if (kind === WORD) keyword(at)
     }
   }
@@ -134,7 +133,8 @@ export function survey(text: Text, from: number, to: number, context: SqlContext
     if (number === 0) return
     if (number === FOR) {
       if (text.is(at + 1, UPDATE, SHARE)) found.writes ??= 'locks rows'
-      else if (text.is(at - 1, VALUE) && text.is(at - 2, NEXT, PREVIOUS)) found.writes ??= 'uses a sequence'
+      else if (text.is(at - 1, VALUE) && text.is(at - 2, NEXT, PREVIOUS))
+        sequence(text.is(at - 2, NEXT) ? 'nextval' : 'lastval')
     } else if (number === SQL_CALC_FOUND_ROWS) {
       found.pins.push({ change: 'start', reason: 'found-rows', name: null })
       found.obstacle ??= 'counts rows for FOUND_ROWS()'
@@ -151,6 +151,12 @@ export function survey(text: Text, from: number, to: number, context: SqlContext
         if (!text.op(next + 1, COMMA)) break
       }
     }
+  }
+
+  function sequence(what: string): void {
+    found.writes ??= 'uses a sequence'
+    if (what === 'nextval') found.pins.push({ change: 'start', reason: 'sequence', name: null })
+    else if (what !== 'setval') found.facts.add('sequence-value')
   }
 
   /** A name before a parenthesis: harmless only if it is no function that a user can define. */
@@ -179,6 +185,7 @@ export function survey(text: Text, from: number, to: number, context: SqlContext
       found.ofOneServer ??= "asks for the server's version"
       return
     }
+    if (unquoted && SEQUENCE_WORDS.has(name) && context.dialect.engine === 'mariadb') return sequence(name)
     // MariaDB evaluates the default, which may be the next value of a sequence.
     if (text.is(at, DEFAULT) && context.dialect.engine === 'mariadb') found.writes ??= "asks for a column's default"
     if (unquoted) {

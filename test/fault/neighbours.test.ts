@@ -248,6 +248,19 @@ describeEngines((engine) => {
     },
   )
 
+  test.runIf(engine === 'mariadb')('what was taken from a sequence is for nobody else to read', async () => {
+    await cluster.writer.ask(`CREATE SEQUENCE ${schema}.numbers`)
+    const [first, second] = [await connect(), await connect()]
+    for (const sql of ['SELECT NEXTVAL(numbers)', 'SELECT NEXT VALUE FOR numbers', 'DO NEXTVAL(numbers)']) {
+      await first.query(sql)
+      expect(await firstValue(second, 'SELECT LASTVAL(numbers)')).toBe(null)
+    }
+    // Who asks keeps it from then on.
+    expect(await firstValue(first, 'SELECT LASTVAL(numbers)')).toBe(null)
+    const next = await firstValue(first, 'SELECT NEXTVAL(numbers)')
+    expect(await firstValue(first, 'SELECT LASTVAL(numbers)')).toBe(next)
+  })
+
   test("what a routine has set is the session's, also where the text goes on behind it", async () => {
     await cluster.writer.ask(
       `CREATE FUNCTION ${schema}.keeps_zone(z VARCHAR(10)) RETURNS INT DETERMINISTIC NO SQL BEGIN SET time_zone = z; RETURN 1; END`,
