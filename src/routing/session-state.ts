@@ -123,16 +123,20 @@ export class SessionState {
   /** What was carried out has ended the server's session. */
   isReleasedBy(classification: Classification): boolean {
     const release = this.diagnostics.executed(classification)?.release ?? classification.release
-    return release === 'yes' || (release === 'as set' && this.#settings.variables.get('completion_type') === 'RELEASE')
+    return release === 'yes' || (release === 'as set' && this.isReleasing)
   }
 
   /** The same for what was not answered to its end: statements of its text may have been carried out. */
   mayBeReleasedBy(classification: Classification): boolean {
     const { releaseMidway, assigns } = classification
     if (this.isReleasedBy(classification) || releaseMidway === 'yes') return true
-    if (releaseMidway === 'no') return false
-    const isSet = this.#settings.variables.get('completion_type') === 'RELEASE'
-    return isSet || assigns.some(({ name }) => name === 'completion_type')
+    const mayBeSo = this.isReleasing || assigns.some(({ name }) => name === 'completion_type')
+    return releaseMidway === 'as set' && mayBeSo
+  }
+
+  /** Every transaction ends the session with it, unless it says otherwise. */
+  private get isReleasing(): boolean {
+    return this.#settings.variables.get('completion_type') === 'RELEASE'
   }
 
   /** It has left something on its connection that only a reset wipes out. */

@@ -1,4 +1,4 @@
-// What is done to the rows of an answer before a client sees them.
+// What is done to the rows of an answer before a client sees them. Only one result can be edited.
 
 import type { Row, RowEdit } from '../protocol/protocol.ts'
 import type { SessionState } from '../routing/session-state.ts'
@@ -10,7 +10,6 @@ import { processRows } from './processes.ts'
 export async function processEdit({ facts, statements }: Classification, asker: Killer): Promise<RowEdit | null> {
   const { client, leases, shared } = asker
   const { sessions, cluster, pools } = shared
-  // Only one result can be edited.
   if (statements > 1) return null
   const user = (await rightsOf(asker)).see ? null : client.account.user
   const full = facts.includes('sessions-in-full')

@@ -27,7 +27,7 @@ export interface Shape {
   readonly joins: boolean
   /** MariaDB returns what it has written, and tells an old client nothing else. */
   readonly returnsRows: boolean
-  /** FOUND_ROWS() says afterwards what it said before: it looks for no rows, or for none that count. Of an UPDATE only MariaDB says so. */
+  /** FOUND_ROWS() says afterwards what it said before: it looks for no rows, or for none that count. To MariaDB an UPDATE of one table does too, to MySQL none. */
   readonly leavesFoundRows: boolean
   /** To MariaDB it leaves that, too: a DO that has nothing to look into. */
   readonly onlyDoes: boolean
